@@ -1,0 +1,46 @@
+"""The header block of a NATS message: ``NATS/1.0[ <code>[ <text>]]\\r\\n``, then ``Name: value\\r\\n`` lines, then ``\\r\\n``.
+
+Names keep their case and may repeat; nothing here rewrites what a client sent (reference: core.md section 2).
+"""
+
+from collections.abc import Iterable
+
+VERSION = b"NATS/1.0"
+END = b"\r\n\r\n"
+
+
+def header_block(items: Iterable[tuple[str, str]], status: str = "") -> bytes:
+    """A block with these headers; ``status`` is what follows the version, as in ``404 No Messages``."""
+    head = f"NATS/1.0 {status}\r\n" if status else "NATS/1.0\r\n"
+    return (head + "".join(f"{name}: {value}\r\n" for name, value in items) + "\r\n").encode()
+
+
+def status_block(code: int, text: str = "", items: Iterable[tuple[str, str]] = ()) -> bytes:
+    return header_block(items, f"{code} {text}" if text else str(code))
+
+
+def header_add(headers: bytes, items: Iterable[tuple[str, str]]) -> bytes:
+    """The same block with ``items`` behind the headers it has; an empty block becomes a new one."""
+    if not headers:
+        return header_block(items)
+    return headers[:-2] + "".join(f"{name}: {value}\r\n" for name, value in items).encode() + b"\r\n"
+
+
+def header_items(headers: bytes) -> list[tuple[str, str]]:
+    """Every header in order; a line without a colon is passed over."""
+    found = []
+    for line in headers.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            found.append((name.decode("utf-8", "replace"), value.strip().decode("utf-8", "replace")))
+    return found
+
+
+def header_get(headers: bytes, name: str) -> str | None:
+    """The first value of ``name`` (case-sensitive, as the server does it), or None."""
+    key = b"\r\n" + name.encode() + b":"
+    at = headers.find(key)
+    if at < 0:
+        return None
+    start = at + len(key)
+    return headers[start : headers.index(b"\r\n", start)].strip().decode("utf-8", "replace")
