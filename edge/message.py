@@ -1,4 +1,5 @@
-"""The header block of a NATS message: ``NATS/1.0[ <code>[ <text>]]\\r\\n``, then ``Name: value\\r\\n`` lines, then ``\\r\\n``.
+"""The header block of a NATS message: ``NATS/1.0[ <code>[ <text>]]``, then ``Name: value`` lines, then an empty line,
+each ended by CRLF.
 
 Names keep their case and may repeat; nothing here rewrites what a client sent (reference: core.md section 2).
 """
@@ -42,5 +43,5 @@ def header_get(headers: bytes, name: str) -> str | None:
     at = headers.find(key)
     if at < 0:
         return None
-    start = at + len(key)
-    return headers[start : headers.index(b"\r\n", start)].strip().decode("utf-8", "replace")
+    value, _, _ = headers[at + len(key) :].partition(b"\r\n")
+    return value.strip().decode("utf-8", "replace")

@@ -1,0 +1,171 @@
+"""An account: a subject space of its own, and the general way of a message through it.
+
+The hot path (``hotpath.py``) keeps finished results of what is decided here; whatever it does not keep, and
+everything that is published inside this process, comes through ``publish``.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.core.hotpath import Memo
+from edge.core.peer import Callback, Link, Peer, PeerKind, Service, Subscription
+from edge.core.permissions import Permissions
+from edge.sublist import Match, Sublist
+
+if TYPE_CHECKING:
+    from edge.core.router import Router
+
+InterestListener = Callable[[Subscription, bool], None]
+
+
+class Delivered(NamedTuple):
+    receivers: int  # plain receivers and one for each queue group
+    captured: bool  # a stream was among them
+
+
+class Account:
+    def __init__(self, name: str, router: "Router") -> None:
+        self.name = name
+        self.router = router
+        self.sublist: Sublist[Subscription] = Sublist()
+        self.interest_listeners: list[InterestListener] = []
+        self.service = Service(name)
+        self.memos: dict[tuple[Permissions | None, bool], Memo] = {}
+
+    def memo(self, permissions: Permissions | None, headers: bool) -> Memo:
+        """The finished routes that clients with the same rights share."""
+        return self.memos.setdefault((permissions, headers), Memo())
+
+    # ---- interest
+
+    def add(self, sub: Subscription) -> None:
+        self.sublist.insert(sub)
+        for listener in self.interest_listeners:
+            listener(sub, True)
+
+    def remove(self, sub: Subscription) -> None:
+        if self.sublist.remove(sub):
+            for listener in self.interest_listeners:
+                listener(sub, False)
+
+    def subscribe(
+        self, subject: str, callback: Callback, *, queue: str = "", announce: bool = True, capture: bool = False
+    ) -> Subscription:
+        """A subscription inside this process; ``callback`` runs within the publisher's batch."""
+        sub = Subscription(self.service, subject, queue, b"", callback, announce, capture)
+        self.add(sub)
+        return sub
+
+    def unsubscribe(self, sub: Subscription) -> None:
+        self.remove(sub)
+
+    def has_interest(self, subject: str) -> bool:
+        plain, queues = self.sublist.match(subject)
+        return bool(plain or queues)
+
+    def subscriptions(self) -> Iterable[Subscription]:
+        return iter(self.sublist)
+
+    # ---- messages
+
+    def publish(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        reply: str = "",
+        headers: bytes = b"",
+        shown: str = "",
+        capture_reply: str = "",
+        origin: Peer | None = None,
+    ) -> Delivered:
+        """Route by ``subject``; receivers here see ``shown`` instead when it is given (JetStream deliveries go by
+        inbox and show the stored subject).  ``capture_reply`` is a reply that only streams see."""
+        match = self.sublist.match(subject)
+        return self.deliver(match, origin, subject, reply, headers, payload, shown, capture_reply)
+
+    def publish_many(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Many small answers, each to a subject that is used once."""
+        match_once = self.sublist.match_once
+        for subject, payload in messages:
+            match = match_once(subject)
+            if len(match.plain) == 1 and not match.queues and match.plain[0].peer.kind is PeerKind.CLIENT:
+                sub = match.plain[0]
+                sub.peer.give(sub, subject, "", b"", payload)
+            else:
+                self.deliver(match, None, subject, "", b"", payload)
+
+    def deliver(
+        self,
+        match: Match[Subscription],
+        origin: Peer | None,
+        subject: str,
+        reply: str,
+        headers: bytes,
+        payload: bytes,
+        shown: str = "",
+        capture_reply: str = "",
+    ) -> Delivered:
+        count = 0
+        captured = False
+        links: dict[Link, list[str]] = {}
+        local = shown or subject
+        for sub in match.plain:
+            peer = sub.peer
+            if peer is origin and not _hears_itself(peer):
+                continue
+            if isinstance(peer, Link):
+                links.setdefault(peer, [])
+                continue
+            if sub.capture:
+                captured = True
+                sub.callback(local, capture_reply or reply, headers, payload)
+            else:
+                peer.give(sub, local, reply, headers, payload)
+            count += 1
+        for group in match.queues:
+            member = self._pick(group, origin)
+            if member is None:
+                continue
+            if isinstance(member.peer, Link):
+                links.setdefault(member.peer, []).append(member.queue)
+            else:
+                member.peer.give(member, local, reply, headers, payload)
+                count += 1
+        for link, queues in links.items():
+            count += link.enqueue(subject, f"{reply}@{shown}" if shown else reply, queues, headers, payload)
+        return Delivered(count, captured)
+
+    def deliver_from_leaf(
+        self, link: Peer, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
+    ) -> None:
+        """A message that a hub sent: for every plain receiver here and one member of each queue it names.
+
+        What one hub sent goes to no other (reference: leafnode.md section 3).
+        """
+        local = subject
+        if reply.startswith("$JS.ACK.") and "@" in reply:
+            reply, _, local = reply.partition("@")
+        match = self.sublist.match(subject)
+        for sub in match.plain:
+            if sub.peer.kind is not PeerKind.LEAF:
+                sub.peer.give(sub, local, reply, headers, payload)
+        for group in match.queues:
+            if group[0].queue in queues:
+                here = [sub for sub in group if sub.peer.kind is not PeerKind.LEAF]
+                if here:
+                    member = random.choice(here)
+                    member.peer.give(member, local, reply, headers, payload)
+
+    def _pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
+        """One member: anyone here before anyone behind a leaf, leafs by weight, never back to where it came from."""
+        others = [sub for sub in group if sub.peer is not origin or _hears_itself(sub.peer)]
+        here = [sub for sub in others if sub.peer.kind is not PeerKind.LEAF]
+        if here:
+            return random.choice(here)
+        return random.choices(others, [sub.weight for sub in others])[0] if others else None
+
+
+def _hears_itself(peer: Peer) -> bool:
+    return peer.echo and peer.kind is not PeerKind.LEAF

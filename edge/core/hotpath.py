@@ -1,0 +1,282 @@
+"""The way of PUB and HPUB from a read chunk to the outboxes.  One module on purpose: its border is narrow (bytes of
+a connection in, frames in the peers' outboxes, a callback for every other verb), so a compiled twin can replace it.
+
+How it is fast (reference: performance.md):
+
+* A publisher repeats its control line.  ``Memo`` maps the raw line to a ``Route``: size, targets and their finished
+  ``MSG`` heads.  Whatever depends on the line alone (validity, permission, size, interest) was decided when the
+  route was built; a change of interest empties the memo.
+* A line is admitted at its second sight, so one-time subjects and replies do not drive out the others.
+* Messages with the same line that follow each other are a run: one split of the chunk, one join for each target.
+
+Correctness never depends on the memo: verbose, pedantic and no-echo clients go without, message by message.
+"""
+
+import random
+from typing import TYPE_CHECKING
+
+from edge.core.peer import PeerKind, Subscription
+from edge.errors import ProtocolError
+from edge.protocol.nats import (
+    CRLF,
+    INVALID_PUBLISH_SUBJECT,
+    MAX_CONTROL_LINE_EXCEEDED,
+    MAX_PAYLOAD_VIOLATION,
+    UNKNOWN_OPERATION,
+    PubHead,
+    msg_head,
+    parse_pub,
+)
+from edge.subjects import is_literal
+
+if TYPE_CHECKING:
+    from edge.core.client import Client
+
+MAX_ROUTES = 16_384
+MAX_SEEN = 16_384
+MAX_RUN = 1_024  # messages taken as one run; bounds what a misleading payload can make us split in vain
+
+
+class Route:
+    """What happens to every message with one certain control line."""
+
+    __slots__ = ("fans", "groups", "head", "services", "size")
+
+    def __init__(self, head: PubHead) -> None:
+        self.head = head
+        self.size = head.size + 2
+        self.fans: list[tuple[Client, Subscription, bytes]] = []
+        self.services: list[Subscription] = []
+        self.groups: list[list[tuple[Client, Subscription, bytes]]] = []
+
+
+class Memo:
+    """The routes of all clients that share an account and a set of permissions."""
+
+    __slots__ = ("generation", "routes", "seen")
+
+    def __init__(self) -> None:
+        self.generation = -1
+        self.routes: dict[bytes, Route] = {}
+        self.seen: set[bytes] = set()
+
+    def renew(self, generation: int) -> None:
+        self.generation = generation
+        if self.routes:
+            self.routes.clear()
+
+    def is_second_sight(self, line: bytes) -> bool:
+        if line in self.seen:
+            return True
+        if len(self.seen) >= MAX_SEEN:
+            self.seen.clear()
+        self.seen.add(line)
+        return False
+
+
+class Intake:
+    """The inbound side of one client connection."""
+
+    __slots__ = ("chunks", "client", "have", "max_control_line", "max_payload", "memo", "need")
+
+    def __init__(self, client: "Client", max_control_line: int, max_payload: int) -> None:
+        self.client = client
+        self.max_control_line = max_control_line
+        self.max_payload = max_payload
+        self.memo: Memo | None = None
+        self.chunks: list[bytes] = []  # the beginning of an operation that has not arrived whole
+        self.have = 0
+        self.need = 0  # no use in looking before so many bytes are here
+
+    def receive(self, data: bytes) -> None:
+        """Everything that is complete is acted on; what is left waits for the next chunk.
+
+        ProtocolError: the operations before the fault have been carried out.
+        """
+        if self.chunks:
+            self.chunks.append(data)
+            self.have += len(data)
+            if self.have < self.need:
+                return
+            data = b"".join(self.chunks)
+            self.chunks.clear()
+        done = self._consume(data)
+        if done < len(data):
+            self.chunks.append(data[done:] if done else data)
+            self.have = len(data) - done
+            self.need = max(self.need - done, 0)
+        else:
+            self.need = 0
+
+    def _consume(self, data: bytes) -> int:
+        """The number of bytes that were used up."""
+        client = self.client
+        end = len(data)
+        pos = 0
+        self.need = 0
+        while pos < end:
+            eol = data.find(CRLF, pos)
+            memo = self.memo
+            if eol >= 0 and memo is not None:
+                generation = client.account.sublist.generation
+                if memo.generation != generation:
+                    memo.renew(generation)
+                route = memo.routes.get(data[pos:eol])
+                if route is not None:
+                    used = self._run(route, data, pos, eol + 2, end)
+                    if not used:
+                        self.need = eol + 2 + route.size
+                        break
+                    pos += used
+                    continue
+            after = self._operation(data, pos, eol)
+            if after < 0:
+                break
+            pos = after
+        return pos
+
+    # ---- known lines
+
+    def _run(self, route: Route, data: bytes, pos: int, body: int, end: int) -> int:
+        """Deliver the message at ``pos`` and those with the same line that follow it; 0 when it is not whole."""
+        size = route.size
+        step = body - pos + size
+        room = (end - pos) // step
+        if room == 0:
+            return 0
+        if room == 1 or not data.startswith(line := data[pos:body], pos + step):
+            frame = data[body : body + size]
+            if not frame.endswith(CRLF):
+                raise ProtocolError(UNKNOWN_OPERATION)
+            self._deliver(route, [b"", frame], 1)
+            return step
+        count = 2
+        while count * 2 <= room and count < MAX_RUN and data.startswith(line, pos + (count * 2 - 1) * step):
+            count *= 2
+        return self._deliver_run(route, data[pos : pos + count * step], line, count, step)
+
+    def _deliver_run(self, route: Route, block: bytes, line: bytes, count: int, step: int) -> int:
+        """``count`` frames that look like a run.  A payload may hold the line too: then only the first is sure."""
+        parts = block.split(line)
+        lengths = [*map(len, parts)]
+        if len(parts) != count + 1 or lengths.count(route.size) != count:
+            count = 1
+            parts = [b"", block[len(line) : step]]
+        bad = step * count
+        if block[step - 2 : bad : step] != b"\r" * count or block[step - 1 : bad : step] != b"\n" * count:
+            good = next(i for i, part in enumerate(parts[1:]) if not part.endswith(CRLF))
+            if good:
+                self._deliver(route, parts[: good + 1], good)
+            raise ProtocolError(UNKNOWN_OPERATION)
+        self._deliver(route, parts, count)
+        return step * count
+
+    def _deliver(self, route: Route, parts: list[bytes], count: int) -> None:
+        """``parts`` is an empty string and then the frames (headers, payload, CRLF): ``head.join`` is the output."""
+        head = route.head
+        size = head.size
+        self.client.in_msgs += count
+        self.client.in_bytes += size * count
+        for peer, sub, msg in route.fans:
+            peer.put(msg.join(parts), count, size * count)
+            sub.delivered += count
+        for group in route.groups:
+            for frame in parts[1:]:
+                peer, sub, msg = group[int(random.random() * len(group))]
+                peer.put(msg + frame, 1, size)
+                sub.delivered += 1
+        if route.services:
+            subject, reply, cut = head.subject, head.reply, head.header_size
+            for sub in route.services:
+                callback = sub.callback
+                for frame in parts[1:]:
+                    callback(subject, reply, frame[:cut], frame[cut:size])
+
+    # ---- everything else
+
+    def _operation(self, data: bytes, pos: int, eol: int) -> int:
+        """Carry out the operation at ``pos``; the position behind it, or -1 when it is not whole."""
+        body = eol + 2
+        bare = data.find(b"\n", pos, eol if eol >= 0 else len(data))
+        if bare >= 0:  # a line may end in LF alone
+            eol, body = bare, bare + 1
+        if eol < 0:
+            if len(data) - pos > self.max_control_line:
+                raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+            return -1
+        line = data[pos:eol]
+        if len(line) > self.max_control_line:
+            raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+        args = line.split()
+        head = parse_pub(args) if args else None
+        if head is None:
+            if args:
+                self.client.control(line)
+            return body
+        return self._publish(head, line, data, body)
+
+    def _publish(self, head: PubHead, line: bytes, data: bytes, body: int) -> int:
+        client = self.client
+        client.check_may_speak(head)
+        if head.size > self.max_payload:
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+        after = body + head.size + 2
+        if after > len(data):
+            self.need = after
+            return -1
+        if data[after - 2 : after] != CRLF:
+            raise ProtocolError(UNKNOWN_OPERATION)
+        client.in_msgs += 1
+        client.in_bytes += head.size
+        if client.pedantic and not is_literal(head.subject):
+            client.error(INVALID_PUBLISH_SUBJECT)
+        elif client.may_publish(head.subject):
+            split = body + head.header_size
+            self._route(head, line, data[body:split], data[split : after - 2])
+        client.acknowledge()
+        return after
+
+    def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
+        client = self.client
+        match = client.account.sublist.match(head.subject)
+        memo = self.memo
+        if memo is not None and (match.plain or match.queues) and memo.is_second_sight(line):
+            route = build_route(head, match.plain, match.queues)
+            if route is not None and memo.generation == client.account.sublist.generation:
+                if len(memo.routes) >= MAX_ROUTES:
+                    memo.routes.clear()
+                memo.routes[line] = route
+        delivered = client.account.deliver(match, client, head.subject, head.reply, headers, payload)
+        if head.reply and not delivered.receivers and client.no_responders:
+            client.no_responder(head.subject, head.reply)
+
+
+def build_route(
+    head: PubHead, plain: tuple[Subscription, ...], queues: tuple[tuple[Subscription, ...], ...]
+) -> Route | None:
+    """A route to these receivers, or None where something must be decided for each message anew: a subscription
+    that ends after some messages, a leaf, a receiver that takes no headers or has denied subjects."""
+    route = Route(head)
+    for sub in plain:
+        if sub.peer.kind is PeerKind.SERVICE:
+            route.services.append(sub)
+        elif (fan := _fan(head, sub)) is not None:
+            route.fans.append(fan)
+        else:
+            return None
+    for group in queues:
+        fans = [_fan(head, sub) for sub in group]
+        members = [fan for fan in fans if fan is not None]
+        if len(members) != len(group):
+            return None
+        route.groups.append(members)
+    return route
+
+
+def _fan(head: PubHead, sub: Subscription) -> "tuple[Client, Subscription, bytes] | None":
+    if sub.peer.kind is not PeerKind.CLIENT or sub.max:
+        return None
+    client: Client = sub.peer  # type: ignore[assignment]
+    if (head.header_size and not client.headers) or client.is_filtered(sub):
+        return None
+    return client, sub, msg_head(head.subject, sub.sid, head.reply, head.header_size, head.size)

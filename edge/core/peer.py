@@ -1,0 +1,97 @@
+"""Who can hold subscriptions: clients, leaf links, and services inside this process."""
+
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, payload
+
+
+class PeerKind(enum.Enum):
+    CLIENT = "Client"
+    LEAF = "Leafnode"
+    SERVICE = "Service"
+
+
+class Flushable(Protocol):
+    """Something that gathers during a batch and acts once at its end."""
+
+    def flush(self) -> None: ...
+
+
+class Peer:
+    """One end of the router."""
+
+    __slots__ = ("echo", "kind", "name")
+
+    def __init__(self, kind: PeerKind, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.echo = True  # a client may ask not to hear itself
+
+    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        """Deliver one message for one of this peer's subscriptions."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Hand on what has gathered since the last flush."""
+
+
+class Service(Peer):
+    """Whoever subscribes inside this process."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(PeerKind.SERVICE, name)
+
+    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        sub.callback(subject, reply, headers, payload)
+
+
+class Link(Peer):
+    """A connection to another server: it gets one copy of a message, with the queue groups it is to serve."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(PeerKind.LEAF, name)
+
+    def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
+        """Send over the link; False when the link may not carry this subject."""
+        raise NotImplementedError
+
+
+def _no_callback(subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+    raise AssertionError("only services are called back")
+
+
+class Subscription:
+    """A peer's interest in a subject.
+
+    ``max`` > 0 ends it after so many deliveries since its beginning; ``weight`` is the number of members behind a
+    leaf's queue interest; ``announce`` tells leafs to ask for this subject; ``capture`` marks a stream.
+    """
+
+    __slots__ = ("announce", "callback", "capture", "delivered", "max", "peer", "queue", "sid", "subject", "weight")
+
+    def __init__(
+        self,
+        peer: Peer,
+        subject: str,
+        queue: str = "",
+        sid: bytes = b"",
+        callback: Callback = _no_callback,
+        announce: bool = True,
+        capture: bool = False,
+    ) -> None:
+        self.peer = peer
+        self.subject = subject
+        self.queue = queue
+        self.sid = sid
+        self.callback = callback
+        self.announce = announce
+        self.capture = capture
+        self.max = 0
+        self.delivered = 0
+        self.weight = 1

@@ -1,0 +1,167 @@
+"""The socket of one NATS client: bytes in, bytes out, and the clocks around them."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from edge.core.client import Client
+from edge.errors import ProtocolError
+from edge.protocol import nats
+
+if TYPE_CHECKING:
+    from edge.net.listener import ClientListener
+
+log = logging.getLogger("edge")
+
+FIRST_PING_NS = 2_000_000_000
+STALL_SECONDS = 0.1  # a publisher waits no longer than this for a receiver that does not keep up
+WRITE_HIGH = 1 << 20
+WRITE_LOW = 1 << 18
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Reads into the listener's one buffer: what is read is taken out of it before the next socket is looked at."""
+
+    def __init__(self, listener: "ClientListener", cid: int) -> None:
+        self.listener = listener
+        self.cid = cid
+        self.ip = ""
+        self.closing = False
+        self.congested_since = 0  # monotonic ns; 0: the peer keeps up
+        self.stalled: set[Connection] = set()  # publishers that wait for this receiver
+        self.last_seen = self.next_ping = 0
+
+    # ---- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.ip = peer[0]
+        listener = self.listener
+        self.client = Client(
+            listener.router, listener.auth, listener.limits, self.cid, f"{peer[0]}:{peer[1]} - cid:{self.cid}",
+            self.write, self.on_connect,
+        )  # fmt: skip
+        now = listener.now()
+        self.last_seen = now
+        self.next_ping = now + FIRST_PING_NS
+        log.debug("%s: client connection created", self.client.name)
+        self.transport.write(nats.info_line(listener.info.fields(self.cid, self.ip)))
+        listener.opened(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.listener.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.receive(bytes(self.listener.view[:size]))
+
+    def receive(self, data: bytes) -> None:
+        listener = self.listener
+        self.last_seen = listener.clock
+        if self.closing:
+            return
+        try:
+            self.client.receive(data)
+        except ProtocolError as exc:
+            listener.router.flush()
+            self.close_with(str(exc), "Protocol Violation")
+            return
+        listener.router.flush()
+        if listener.hot:
+            self._stall()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self.client.close()
+        self._release()
+        self.listener.closed(self)
+        log.debug("%s: client connection closed", self.client.name)
+
+    def pause_writing(self) -> None:
+        self.congested_since = self.listener.now()
+
+    def resume_writing(self) -> None:
+        self.congested_since = 0
+        self._release()
+
+    # ---- writing
+
+    def write(self, data: bytes) -> None:
+        if self.closing:
+            return
+        transport = self.transport
+        transport.write(data)
+        if self.congested_since:
+            if transport.get_write_buffer_size() > self.listener.limits.max_pending:
+                self.drop("Slow Consumer (Pending Bytes)")
+            else:
+                self.listener.hot.append(self)
+
+    def on_connect(self, client: Client) -> None:
+        """After the first PONG a client that takes asynchronous INFO learns its account."""
+        if client.connect.protocol >= 1:
+            fields = self.listener.info.fields(self.cid, self.ip)
+            fields["connect_info"] = True
+            fields["remote_account"] = client.account.name
+            client.send(nats.info_line(fields))
+
+    def close_with(self, text: str, reason: str) -> None:
+        """-ERR (where there is a text for it) and the end, once what was written has gone out."""
+        if self.closing:
+            return
+        if text:
+            self.transport.write(nats.error_line(text))
+        log.info("%s: closed: %s", self.client.name, text or reason)
+        self.closing = True
+        self.client.close()
+        self.transport.close()
+
+    def drop(self, reason: str) -> None:
+        """End it now; what the peer has not read is lost."""
+        log.warning("%s: closed: %s", self.client.name, reason)
+        self.listener.slow_consumers += 1
+        self.closing = True
+        self.client.close()
+        self.transport.abort()
+
+    # ---- clocks
+
+    def check(self, now: int) -> None:
+        """Called every second or so: pings, a client that never answers, a receiver that never reads."""
+        limits = self.listener.limits
+        if self.congested_since and now - self.congested_since > limits.write_deadline_ns:
+            self.drop("Slow Consumer (Write Deadline)")
+        elif now >= self.next_ping and self.client.admitted:
+            if self.client.pongs_missing >= limits.ping_max:
+                self.close_with(nats.STALE_CONNECTION, "Stale Connection")
+                return
+            self.client.pongs_missing += 1
+            self.next_ping = now + limits.ping_interval_ns
+            self.transport.write(nats.PING)
+
+    def authentication_timeout(self) -> None:
+        if not self.client.admitted:
+            self.close_with(nats.AUTHENTICATION_TIMEOUT, "Authentication Timeout")
+
+    # ---- back-pressure
+
+    def _stall(self) -> None:
+        """This connection's messages met receivers that do not keep up: read no more from it for a moment."""
+        hot, self.listener.hot = self.listener.hot, []
+        waiting_for = [receiver for receiver in hot if receiver.congested_since and receiver is not self]
+        if not waiting_for or self.closing:
+            return
+        self.transport.pause_reading()
+        for receiver in waiting_for:
+            receiver.stalled.add(self)
+        self.listener.loop.call_later(STALL_SECONDS, self._go_on)
+
+    def _release(self) -> None:
+        stalled, self.stalled = self.stalled, set()
+        for publisher in stalled:
+            publisher._go_on()
+
+    def _go_on(self) -> None:
+        if not self.closing and not self.transport.is_reading():
+            self.transport.resume_reading()

@@ -1,0 +1,104 @@
+"""The listener for NATS clients."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.core.auth import Authenticator
+from edge.core.router import Router
+from edge.errors import StartError
+from edge.net.connection import Connection
+from edge.net.info import ServerInfo
+from edge.protocol import nats
+
+log = logging.getLogger("edge")
+
+READ_SIZE = 64 * 1024  # larger reads fall out of the cache and fan-out suffers (reference: performance.md)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    max_payload: int = 1 << 20
+    max_control_line: int = 4096
+    max_pending: int = 64 << 20
+    max_connections: int = 65_536
+    max_subscriptions: int = 0
+    ping_interval_ns: int = 120_000_000_000
+    ping_max: int = 2
+    write_deadline_ns: int = 10_000_000_000
+    auth_timeout: float = 2.0  # seconds
+
+
+class ClientListener:
+    def __init__(self, router: Router, auth: Authenticator, limits: ClientLimits, info: ServerInfo) -> None:
+        self.router = router
+        self.auth = auth
+        self.limits = limits
+        self.info = info
+        self.loop = asyncio.get_running_loop()
+        self.buffer = bytearray(READ_SIZE)
+        self.view = memoryview(self.buffer)
+        self.connections: dict[int, Connection] = {}
+        self.hot: list[Connection] = []  # receivers that this batch found congested
+        self.total = 0
+        self.slow_consumers = 0
+        self.clock = time.monotonic_ns()  # coarse, for last_seen
+        self.server: asyncio.Server | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that it became (``port`` 0: the system's choice).  StartError when it is taken."""
+        self.server = await listen(self.loop, self._make, host, port, "client")
+        self._tick()
+        return int(self.server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """No new clients; those that are here are closed after what was written to them has gone out."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.server is not None:
+            self.server.close()
+        for connection in list(self.connections.values()):
+            connection.close_with("", "Server Shutdown")
+        await asyncio.sleep(0)
+
+    def now(self) -> int:
+        return time.monotonic_ns()
+
+    def opened(self, connection: Connection) -> None:
+        if len(self.connections) >= self.limits.max_connections:
+            connection.close_with(nats.MAX_CONNECTIONS_EXCEEDED, "Maximum Connections Exceeded")
+            return
+        self.connections[connection.cid] = connection
+        if self.auth.required:
+            self.loop.call_later(self.limits.auth_timeout, connection.authentication_timeout)
+
+    def closed(self, connection: Connection) -> None:
+        self.connections.pop(connection.cid, None)
+
+    def _make(self) -> Connection:
+        self.total += 1
+        return Connection(self, self.total)
+
+    def _tick(self) -> None:
+        self.clock = self.now()
+        for connection in list(self.connections.values()):
+            connection.check(self.clock)
+        self.timer = self.loop.call_later(0.5, self._tick)
+
+
+async def listen(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.BaseProtocol],
+    host: str,
+    port: int,
+    what: str,
+) -> asyncio.Server:
+    """A listening socket, or one line that says why not."""
+    try:
+        return await loop.create_server(factory, host, port, reuse_address=True, backlog=1024)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise StartError(f"cannot listen for {what} connections on {host}:{port}: {reason}") from exc

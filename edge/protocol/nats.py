@@ -1,0 +1,198 @@
+"""The NATS client protocol, server side: control lines in, typed operations out, and the lines a server writes.
+
+Framing and the fast way of PUB and HPUB are ``core/hotpath.py``; what is here is the grammar (reference: core.md
+sections 1 and 2).  No sockets, no clock.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from edge.errors import ProtocolError
+
+CRLF = b"\r\n"
+OK = b"+OK\r\n"
+PING = b"PING\r\n"
+PONG = b"PONG\r\n"
+
+UNKNOWN_OPERATION = "Unknown Protocol Operation"
+MAX_PAYLOAD_VIOLATION = "Maximum Payload Violation"
+MAX_CONTROL_LINE_EXCEEDED = "maximum control line exceeded"
+AUTHORIZATION_VIOLATION = "Authorization Violation"
+AUTHENTICATION_TIMEOUT = "Authentication Timeout"
+STALE_CONNECTION = "Stale Connection"
+INVALID_SUBJECT = "Invalid Subject"
+INVALID_PUBLISH_SUBJECT = "Invalid Publish Subject"
+MAX_SUBSCRIPTIONS_EXCEEDED = "maximum subscriptions exceeded"
+MAX_CONNECTIONS_EXCEEDED = "maximum connections exceeded"
+NO_RESPONDERS_REQUIRES_HEADERS = "no responders requires headers support"
+
+
+class PubHead(NamedTuple):
+    """The control line of PUB or HPUB; ``size`` counts headers and payload, without the closing CRLF."""
+
+    subject: str
+    reply: str
+    header_size: int  # 0 for PUB
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """What a client says of itself; what it leaves out (or all, without a CONNECT) is as below."""
+
+    verbose: bool = True
+    pedantic: bool = True
+    echo: bool = True
+    headers: bool = False
+    no_responders: bool = False
+    protocol: int = 0
+    user: str = ""
+    password: str = ""
+    auth_token: str = ""
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sub:
+    subject: str
+    queue: str
+    sid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unsub:
+    sid: bytes
+    max: int  # 0: at once
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    pass
+
+
+Operation = Connect | Sub | Unsub | Ping | Pong
+
+
+def text(raw: bytes) -> str:
+    """A subject as the server holds it; bytes that are not UTF-8 survive the way in and out."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def parse_pub(args: list[bytes]) -> PubHead | None:
+    """PUB or HPUB split at white space; None when it is another verb.
+
+    ProtocolError without a text where nats-server closes without a word.
+    """
+    verb = args[0].upper()
+    if verb == b"PUB":
+        if len(args) == 3:
+            return PubHead(text(args[1]), "", 0, parse_size(args[2]))
+        if len(args) == 4:
+            return PubHead(text(args[1]), text(args[2]), 0, parse_size(args[3]))
+        raise ProtocolError("")
+    if verb != b"HPUB":
+        return None
+    if len(args) == 4:
+        head = PubHead(text(args[1]), "", parse_size(args[2]), parse_size(args[3]))
+    elif len(args) == 5:
+        head = PubHead(text(args[1]), text(args[2]), parse_size(args[3]), parse_size(args[4]))
+    else:
+        raise ProtocolError("")
+    if head.header_size > head.size:
+        raise ProtocolError("")
+    return head
+
+
+def parse_size(arg: bytes) -> int:
+    if not arg.isdigit() or len(arg) > 9:
+        raise ProtocolError("")
+    return int(arg)
+
+
+def parse_operation(line: bytes) -> Operation:
+    """Every client verb but PUB and HPUB."""
+    args = line.split()
+    verb = args[0].upper() if args else b""
+    match verb, args[1:]:
+        case b"PING", _:
+            return Ping()
+        case b"PONG", _:
+            return Pong()
+        case b"SUB", [subject, sid]:
+            return Sub(text(subject), "", sid)
+        case b"SUB", [subject, queue, sid]:
+            return Sub(text(subject), text(queue), sid)
+        case b"UNSUB", [sid]:
+            return Unsub(sid, 0)
+        case b"UNSUB", [sid, limit]:
+            return Unsub(sid, parse_size(limit))
+        case b"CONNECT", _:
+            return parse_connect(line.split(None, 1)[1] if len(args) > 1 else b"")
+        case (b"SUB" | b"UNSUB"), _:
+            raise ProtocolError("")
+    raise ProtocolError(UNKNOWN_OPERATION)
+
+
+def parse_connect(body: bytes) -> Connect:
+    """The JSON of CONNECT; unknown keys are ignored, a value of the wrong kind closes the connection."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError("") from exc
+    if not isinstance(fields, dict):
+        raise ProtocolError("")
+
+    def get(key: str, default: Any) -> Any:
+        value = fields.get(key)
+        if value is None:
+            return default
+        if type(value) is not type(default):
+            raise ProtocolError("")
+        return value
+
+    return Connect(
+        verbose=get("verbose", True),
+        pedantic=get("pedantic", True),
+        echo=get("echo", True),
+        headers=get("headers", False),
+        no_responders=get("no_responders", False),
+        protocol=get("protocol", 0),
+        user=get("user", ""),
+        password=get("pass", ""),
+        auth_token=get("auth_token", ""),
+        name=get("name", ""),
+        lang=get("lang", ""),
+        version=get("version", ""),
+    )
+
+
+def info_line(fields: dict[str, object]) -> bytes:
+    """``INFO {...} `` with the space before the line's end that every nats-server writes."""
+    return b"INFO " + json.dumps(fields, separators=(",", ":")).encode() + b" \r\n"
+
+
+def error_line(text: str) -> bytes:
+    return raw(f"-ERR '{text}'\r\n")
+
+
+def msg_head(subject: str, sid: bytes, reply: str, header_size: int, size: int) -> bytes:
+    """``MSG`` or, where there are headers, ``HMSG``; the frame (headers, payload, CRLF) follows it."""
+    if header_size:
+        if reply:
+            return raw(f"HMSG {subject} {text(sid)} {reply} {header_size} {size}\r\n")
+        return raw(f"HMSG {subject} {text(sid)} {header_size} {size}\r\n")
+    if reply:
+        return raw(f"MSG {subject} {text(sid)} {reply} {size}\r\n")
+    return raw(f"MSG {subject} {text(sid)} {size}\r\n")
