@@ -240,7 +240,7 @@ class Intake:
         client = self.client
         match = client.account.sublist.match(head.subject)
         memo = self.memo
-        if memo is not None and (match.plain or match.queues) and memo.is_second_sight(line):
+        if memo is not None and (match.plain or match.queues or not head.reply) and memo.is_second_sight(line):
             route = build_route(head, match.plain, match.queues)
             if route is not None and memo.generation == client.account.sublist.generation:
                 if len(memo.routes) >= MAX_ROUTES:
