@@ -80,8 +80,7 @@ def leafs(replies: Iterable[Reply]) -> list[Leaf]:
 def stream_line(stream: Stream) -> str:
     copies = [f"{stream.leader or 'no'} leader"]
     copies += [
-        f"{replica.node} {'current' if replica.current else f'behind by {replica.lag}'}"
-        for replica in stream.followers
+        f"{replica.node} {'current' if replica.current else f'behind by {replica.lag}'}" for replica in stream.followers
     ]
     return (
         f"{stream.name}  R{stream.replicas}  {', '.join(stream.subjects)}  "

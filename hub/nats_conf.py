@@ -53,8 +53,7 @@ def render(plan: HubPlan, node: HubNode, directory: Path) -> str:
     """The configuration file of one node; its store is `directory`/<node name>."""
     others = [peer for peer in plan.nodes if peer is not node]
     routes = "\n".join(
-        f"    {_quoted(f'nats://{ROUTE}:{plan.passwords.route}@127.0.0.1:{peer.cluster_port}')}"
-        for peer in others
+        f"    {_quoted(f'nats://{ROUTE}:{plan.passwords.route}@127.0.0.1:{peer.cluster_port}')}" for peer in others
     )
     leaf_users = "\n".join(
         f"      {{ user: {_quoted(edge)}, password: {_quoted(password)}, account: {ACCOUNT} }}"

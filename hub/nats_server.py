@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hub.errors import HubError
@@ -65,8 +66,13 @@ class HubCluster:
         node = next(node for node in self.plan.nodes if node.name == name)
         config = self.directory / f"{name}.conf"
         replace_file(config, render(self.plan, node, self.directory))
-        process = spawn(binary, name, config, self.log_file(name))
-        self._remember(self._processes | {name: process})
+        # Ctrl-C waits for these two lines: a process that run.json does not know could never be ended.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = spawn(binary, name, config, self.log_file(name))
+            self._remember(self._processes | {name: process})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process
 
     def kill(self, name: str) -> None:
@@ -76,10 +82,8 @@ class HubCluster:
     def stop(self) -> list[str]:
         """End every node that lives and forget them; answers the names of those that did."""
         living = self.running()
-        for process in living:
-            process.signal(signal.SIGTERM)
-        for process in living:
-            process.end(STOP_GRACE_S)
+        with ThreadPoolExecutor() as threads:  # together: each would else wait for the one before
+            list(threads.map(lambda process: process.end(STOP_GRACE_S), self._processes.values()))
         self._remember({})
         return [process.name for process in living]
 

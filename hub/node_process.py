@@ -1,8 +1,8 @@
 """One nats-server process, known by pid and configuration file.
 
 A pid alone is not an identity: after a crash or a reboot the number may belong to a stranger.  Ours is the
-process whose command line names our configuration file; it is looked at through a pidfd, which goes on meaning
-that one process however long we take, so that a signal can never reach another.
+process whose command line names our configuration file; it is looked at through a pidfd, which goes on
+meaning that one process however long we take, so that a signal can never reach another.
 """
 
 import os
@@ -37,21 +37,19 @@ class NodeProcess:
     def end(self, grace_s: float) -> None:
         """SIGTERM, and SIGKILL for what is still there after `grace_s`; returns when it is gone."""
         with self._pidfd() as fd:
-            if fd is None:
-                return
-            signal.pidfd_send_signal(fd, signal.SIGTERM)
-            if not _gone(fd, grace_s):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
-                _gone(fd, None)
+            if fd is not None:
+                signal.pidfd_send_signal(fd, signal.SIGTERM)
+                if not _gone(fd, grace_s):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    _gone(fd, None)
         self._reap()
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         with self._pidfd() as fd:
-            if fd is None:
-                return
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-            _gone(fd, None)
+            if fd is not None:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                _gone(fd, None)
         self._reap()
 
     @contextmanager
@@ -77,7 +75,7 @@ class NodeProcess:
     def _reap(self) -> None:
         """Take the exit status where it is a child of ours (the demo's are, those of `down` are not)."""
         try:
-            os.waitpid(self.pid, 0)
+            os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
             pass
 
@@ -96,6 +94,7 @@ def spawn(binary: Path, name: str, config: Path, log: Path) -> NodeProcess:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
+            setsigmask=(),
         )
     except OSError as exc:
         raise HubError(f"{binary}: cannot be started: {exc.strerror}") from exc

