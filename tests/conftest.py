@@ -71,6 +71,7 @@ class Server:
         self.log = folder / f"{name}.log"
         self.command = [*command, "-c", str(self.config)]
         self.process: subprocess.Popen[bytes] | None = None
+        self.wires: list[Wire] = []
 
     def start(self) -> "Server":
         with self.log.open("ab") as log:
@@ -100,7 +101,8 @@ class Server:
         return f"nats://127.0.0.1:{self.port}"
 
     def wire(self, greet: bool = True) -> Wire:
-        return Wire(self.port, greet)
+        self.wires.append(Wire(self.port, greet))
+        return self.wires[-1]
 
     def kill(self) -> None:
         """The power cut: SIGKILL."""
@@ -158,10 +160,14 @@ def _starter(command: list[str], folder: Path, default: str) -> Iterator[Callabl
 
     yield start
     for server in servers:
+        for wire in server.wires:
+            wire.close()
         server.kill()
 
 
 @pytest.fixture(params=["edge", "nats"])
-def either(request: pytest.FixtureRequest, start_edge: Callable[..., Server], start_nats: Callable[..., Server]) -> Callable[..., Server]:
+def either(
+    request: pytest.FixtureRequest, start_edge: Callable[..., Server], start_nats: Callable[..., Server]
+) -> Callable[..., Server]:
     """The same transcript on our server and on the real one: where they differ, ours is wrong."""
     return start_edge if request.param == "edge" else start_nats

@@ -210,8 +210,7 @@ class Intake:
         args = line.split()
         head = parse_pub(args) if args else None
         if head is None:
-            if args:
-                self.client.control(line)
+            self.client.control(line)
             return body
         return self._publish(head, line, data, body)
 

@@ -91,11 +91,13 @@ def raw(text: str) -> bytes:
 
 
 def parse_pub(args: list[bytes]) -> PubHead | None:
-    """PUB or HPUB split at white space; None when it is another verb.
+    """PUB or HPUB split at white space; None when it is another verb or nothing but the verb.
 
     ProtocolError without a text where nats-server closes without a word.
     """
     verb = args[0].upper()
+    if len(args) == 1:
+        return None
     if verb == b"PUB":
         if len(args) == 3:
             return PubHead(text(args[1]), "", 0, parse_size(args[2]))
@@ -125,11 +127,11 @@ def parse_operation(line: bytes) -> Operation:
     """Every client verb but PUB and HPUB."""
     args = line.split()
     verb = args[0].upper() if args else b""
+    if verb.startswith(b"PING"):  # nats-server looks at no more of these two
+        return Ping()
+    if verb.startswith(b"PONG"):
+        return Pong()
     match verb, args[1:]:
-        case b"PING", _:
-            return Ping()
-        case b"PONG", _:
-            return Pong()
         case b"SUB", [subject, sid]:
             return Sub(text(subject), "", sid)
         case b"SUB", [subject, queue, sid]:
@@ -137,10 +139,10 @@ def parse_operation(line: bytes) -> Operation:
         case b"UNSUB", [sid]:
             return Unsub(sid, 0)
         case b"UNSUB", [sid, limit]:
-            return Unsub(sid, parse_size(limit))
+            return Unsub(sid, int(limit) if limit.isdigit() else 0)
         case b"CONNECT", _:
             return parse_connect(line.split(None, 1)[1] if len(args) > 1 else b"")
-        case (b"SUB" | b"UNSUB"), _:
+        case (b"SUB" | b"UNSUB"), [_, *_]:
             raise ProtocolError("")
     raise ProtocolError(UNKNOWN_OPERATION)
 

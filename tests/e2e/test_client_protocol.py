@@ -24,9 +24,7 @@ authorization {
 
 @pytest.fixture
 def wire(either: Start) -> Any:
-    wire = either(PLAIN).wire()
-    yield wire
-    wire.close()
+    return either(PLAIN).wire()
 
 
 def test_info_has_what_clients_read(wire: Any) -> None:
@@ -127,7 +125,17 @@ def test_headers_pass_and_are_dropped_for_who_takes_none(either: Start) -> None:
         (b"PUB a 2\r\nhixx\r\n", rb"-ERR 'Unknown Protocol Operation'\r\n"),
         (b"PUB a x\r\n", rb""),
         (b"HPUB a 30 20\r\n", rb""),
-        (b"SUB\r\n", rb""),
+        (b"SUB\r\n", rb"-ERR 'Unknown Protocol Operation'\r\n"),
+        (b"SUB a\r\n", rb""),
+        (b"PUB\r\n", rb"-ERR 'Unknown Protocol Operation'\r\n"),
+        (b"PUB a\r\n", rb""),
+        (b"PUB a 1 2 3\r\n", rb""),
+        (b"UNSUB\r\n", rb"-ERR 'Unknown Protocol Operation'\r\n"),
+        (b"CONNECT\r\n", rb""),
+        (b"CONNECT {\r\n", rb""),
+        (b'CONNECT {"verbose":3}\r\n', rb""),
+        (b"CONNECT []\r\n", rb""),
+        (b"\r\n", rb"-ERR 'Unknown Protocol Operation'\r\n"),
         (b"PUB a 1048577\r\n", rb"-ERR 'Maximum Payload Violation'\r\n"),
         (b"PUB " + b"a" * 5000 + b" 1\r\nx\r\n", rb"-ERR 'maximum control line exceeded'\r\n"),
         (b'CONNECT {"no_responders":true,"headers":false}\r\n', rb"(-ERR 'no responders requires headers support'\r\n)"),
@@ -143,6 +151,12 @@ def test_a_fault_closes_with_the_protocols_error(either: Start, fault: bytes, an
     assert re.fullmatch(rb"(INFO [^\r]*\r\n)?" + answer, rest), rest
     good.send(b"SUB x 1\r\nPUB x 1\r\ny\r\n")
     good.expect(rb"(INFO [^\r]*\r\n)?MSG x 1 1\r\ny\r\n")
+
+
+def test_what_the_server_overlooks(wire: Any) -> None:
+    wire.login()
+    wire.send(b"SUB a 1\r\nUNSUB 1 x\r\nPUB a 1\r\nx\r\nPINGX\r\n")
+    wire.expect(rb"PONG\r\n")
 
 
 @pytest.mark.parametrize("subject", ["foo..bar", "foo.>.bar", ".a", "a."])
@@ -204,7 +218,6 @@ def test_split_anywhere(either: Start) -> None:
         for at in range(0, len(CONVERSATION), step):
             wire.send(CONVERSATION[at : at + step])
         wire.expect(re.escape(ANSWER))
-        wire.close()
 
 
 def test_a_long_payload_arrives_whole(wire: Any) -> None:
