@@ -1,0 +1,64 @@
+"""``uplink``, a block of ours: which subjects are stored here and forwarded to which stream of the hub.
+
+    uplink { TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY, max_bytes: 2GB } }
+"""
+
+from edge.config.fields import Fields, fail, fields
+from edge.config.options import Uplink
+from edge.config.parser import Entry
+from edge.subjects import overlap
+
+MAX_WINDOW = 65536
+DISCARDS = ("old", "new")
+NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
+DEFAULT = Uplink("", (), "")
+
+
+def read_uplinks(block: Fields) -> tuple[Uplink, ...]:
+    uplinks: list[Uplink] = []
+    for entry in block.block.entries.values():
+        if entry.key == "budget":
+            fail(entry.place, "budget: budgets for metered links are not supported yet")
+        uplink = _uplink(entry, block.warnings)
+        for other in uplinks:
+            _refuse_overlap(entry, uplink, other)
+        uplinks.append(uplink)
+    return tuple(uplinks)
+
+
+def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
+    block = fields(entry.value, f"uplink {entry.key}", warnings)
+    uplink = Uplink(
+        name=_name(entry.key, entry),
+        subjects=block.subjects("subjects", "subject"),
+        hub_stream=block.string("hub_stream", default=entry.key),
+        hub_domain=block.string("hub_domain", default=DEFAULT.hub_domain),
+        max_bytes=block.size_bytes("max_bytes", default=DEFAULT.max_bytes),
+        max_age_ns=block.duration_ns("max_age", default=None),
+        discard=block.string("discard", default=DEFAULT.discard),
+        window=block.integer("window", lowest=1, highest=MAX_WINDOW, default=DEFAULT.window),
+        lane=block.string("lane", default=DEFAULT.lane),
+    )
+    block.finish()
+    _name(uplink.hub_stream, entry)
+    if not uplink.subjects:
+        fail(entry.place, f"uplink {entry.key}: expected subjects, such as subjects: [\"telemetry.>\"]")
+    if uplink.discard not in DISCARDS:
+        fail(block.place("discard"), f"discard: expected one of {', '.join(DISCARDS)}, found {uplink.discard!r}")
+    if uplink.max_bytes <= 0:
+        fail(block.place("max_bytes"), "max_bytes: a backlog needs a bound; expected a size above 0")
+    return uplink
+
+
+def _name(name: str, entry: Entry) -> str:
+    if not name or not NOT_IN_NAMES.isdisjoint(name):
+        fail(entry.place, f"{name!r} cannot name a stream: no white space, '.', '*', '>' or slashes")
+    return name
+
+
+def _refuse_overlap(entry: Entry, uplink: Uplink, other: Uplink) -> None:
+    """A message in two uplinks would reach the hub twice."""
+    for subject in uplink.subjects:
+        for taken in other.subjects:
+            if overlap(subject, taken):
+                fail(entry.place, f"uplink {uplink.name}: {subject!r} overlaps {taken!r} of uplink {other.name}")
