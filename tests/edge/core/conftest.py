@@ -1,0 +1,59 @@
+"""Clients without sockets: what they would have written is kept in ``sent``."""
+
+from collections.abc import Callable
+
+import pytest
+
+from edge.core.auth import Authenticator, User
+from edge.core.client import Client
+from edge.core.router import Router
+from edge.net.listener import ClientLimits
+
+PLAIN = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'
+
+
+class Bench:
+    """A router and clients on it."""
+
+    def __init__(self) -> None:
+        self.router = Router()
+        self.sent: dict[Client, bytearray] = {}
+
+    def client(self, connect: bytes = PLAIN, auth: Authenticator | None = None, **limits: int) -> Client:
+        sent = bytearray()
+        client = Client(
+            self.router, auth or Authenticator(), ClientLimits(**limits), len(self.sent) + 1, "test",
+            sent.extend, lambda client: None,
+        )  # fmt: skip
+        self.sent[client] = sent
+        if connect:
+            self.feed(client, connect)
+        return client
+
+    def feed(self, client: Client, data: bytes) -> bytes:
+        """One read chunk and the end of its batch; what was written to this client since the last look."""
+        try:
+            client.receive(data)
+        finally:
+            self.router.flush()
+        return self.take(client)
+
+    def take(self, client: Client) -> bytes:
+        sent = bytes(self.sent[client])
+        self.sent[client].clear()
+        return sent
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def make_bench() -> Callable[[], Bench]:
+    return Bench
+
+
+@pytest.fixture
+def user() -> Callable[..., User]:
+    return User

@@ -1,0 +1,131 @@
+"""The memo must never be seen from outside: every conversation gives the same with it and without."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.core import hotpath
+from edge.errors import ProtocolError
+
+Make = Callable[[], Any]
+
+
+def test_a_run_is_delivered_whole_and_in_order(bench: Any) -> None:
+    pub, sub = bench.client(), bench.client()
+    bench.feed(sub, b"SUB a 1\r\n")
+    frames = [b"%05d" % i for i in range(3000)]
+    data = b"".join(b"PUB a 5\r\n%b\r\n" % frame for frame in frames)
+    for at in range(0, len(data), 4099):
+        bench.feed(pub, data[at : at + 4099])
+    assert bench.take(sub) == b"".join(b"MSG a 1 5\r\n%b\r\n" % frame for frame in frames)
+    assert pub.in_msgs == 3000 and sub.out_msgs == 3000 and pub.in_bytes == sub.out_bytes == 15000
+    assert pub.intake.memo is not None and len(pub.intake.memo.routes) == 1
+
+
+def test_a_payload_that_looks_like_the_line_is_a_payload(bench: Any) -> None:
+    pub, sub = bench.client(), bench.client()
+    bench.feed(sub, b"SUB a 1\r\n")
+    line = b"PUB a 18\r\n"
+    nasty = [line + b"12345678", b"x" * 18, b"1234" + line + b"5678", b"\r\n" * 9, line[2:] + line]
+    for _ in range(4):
+        bench.feed(pub, b"".join(line + body + b"\r\n" for body in nasty * 3))
+        assert bench.take(sub) == b"".join(b"MSG a 1 18\r\n" + body + b"\r\n" for body in nasty * 3)
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_a_fault_within_a_run_is_found_after_what_came_before(bench: Any, at: int) -> None:
+    pub, sub = bench.client(), bench.client()
+    bench.feed(sub, b"SUB a 1\r\n")
+    bench.feed(pub, b"PUB a 2\r\nok\r\n" * 3)
+    bench.take(sub)
+    frames = [b"PUB a 2\r\nok\r\n"] * 8
+    frames[at] = b"PUB a 2\r\nok--"
+    with pytest.raises(ProtocolError, match="Unknown Protocol Operation"):
+        bench.feed(pub, b"".join(frames))
+    assert bench.take(sub) == b"MSG a 1 2\r\nok\r\n" * at
+
+
+def test_interest_that_changes_is_seen_by_the_next_message(bench: Any) -> None:
+    pub, sub = bench.client(), bench.client()
+    bench.feed(sub, b"SUB a 1\r\n")
+    bench.feed(pub, b"PUB a 1\r\nx\r\n" * 4)
+    bench.feed(sub, b"SUB a 2\r\n")
+    bench.take(sub)
+    bench.feed(pub, b"PUB a 1\r\ny\r\n")
+    assert bench.take(sub) == b"MSG a 1 1\r\ny\r\nMSG a 2 1\r\ny\r\n"
+    bench.feed(sub, b"UNSUB 1\r\nUNSUB 2 2\r\n")
+    bench.feed(pub, b"PUB a 1\r\nz\r\n" * 3)
+    assert bench.take(sub) == b"MSG a 2 1\r\nz\r\n"
+
+
+def test_a_queue_group_gets_each_message_of_a_run_once(bench: Any) -> None:
+    pub = bench.client()
+    members = [bench.client() for _ in range(3)]
+    for member in members:
+        bench.feed(member, b"SUB a q 1\r\n")
+    bench.feed(pub, b"PUB a 1\r\nx\r\n" * 300)
+    counts = [bench.take(member).count(b"MSG a 1 1\r\nx\r\n") for member in members]
+    assert sum(counts) == 300 and min(counts) > 50
+
+
+def test_services_see_headers_and_payload_apart(bench: Any) -> None:
+    pub = bench.client()
+    seen: list[tuple[str, str, bytes, bytes]] = []
+    bench.router.account("$G").subscribe("s.>", lambda *message: seen.append(message))
+    for _ in range(4):
+        bench.feed(pub, b"HPUB s.x r.1 18 20\r\nNATS/1.0\r\nK: V\r\n\r\nhi\r\nPUB s.x 2\r\nyo\r\n")
+    assert seen == [("s.x", "r.1", b"NATS/1.0\r\nK: V\r\n\r\n", b"hi"), ("s.x", "", b"", b"yo")] * 4
+
+
+def test_the_memo_is_bounded(bench: Any) -> None:
+    pub, sub = bench.client(), bench.client()
+    bench.feed(sub, b"SUB > 1\r\n")
+    for i in range(2 * hotpath.MAX_ROUTES + 10):
+        bench.feed(pub, b"PUB s%d 0\r\n\r\nPUB s%d 0\r\n\r\n" % (i, i))
+    assert len(pub.intake.memo.routes) <= hotpath.MAX_ROUTES and len(pub.intake.memo.seen) <= hotpath.MAX_SEEN
+
+
+def test_an_endless_line_is_cut_off(bench: Any) -> None:
+    pub = bench.client()
+    with pytest.raises(ProtocolError, match="maximum control line exceeded"):
+        for _ in range(100):
+            bench.feed(pub, b"x" * 100)
+
+
+OPERATIONS = st.sampled_from(
+    [
+        b"SUB a.b 1\r\n", b"SUB a.* q 2\r\n", b"SUB > 3\r\n", b"UNSUB 1\r\n", b"UNSUB 3 4\r\n", b"SUB a.b q 4\r\n",
+        b"PUB a.b 3\r\nabc\r\n", b"PUB a.b 3\r\nabc\r\n", b"PUB a.b 3\r\n\r\n\r\r\n", b"PUB a.c r 0\r\n\r\n", b"PING\r\n",
+        b"HPUB a.b 18 20\r\nNATS/1.0\r\nK: V\r\n\r\nhi\r\n", b"PUB none inbox 1\r\nx\r\n", b"SUB inbox 9\r\n", b"pub x 1\nz\r\n",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(OPERATIONS, max_size=40), st.lists(st.integers(1, 40), min_size=1, max_size=20))
+def test_memo_and_no_memo_say_the_same_however_it_is_cut(
+    make_bench: Make, operations: list[bytes], cuts: list[int]
+) -> None:
+    data = b"".join(operations)
+    outputs = []
+    for with_memo in (True, False):
+        bench = make_bench()
+        client = bench.client()
+        if not with_memo:
+            client.intake.memo = None
+        state = random.getstate()
+        random.seed(1)
+        at, turn, out = 0, 0, b""
+        while at < len(data):
+            size = cuts[turn % len(cuts)] if with_memo else len(data)
+            out += bench.feed(client, data[at : at + size])
+            at, turn = at + size, turn + 1
+        random.setstate(state)
+        outputs.append(out)
+    assert outputs[0].count(b"MSG") == outputs[1].count(b"MSG") and outputs[0].count(b"PONG") == outputs[1].count(b"PONG")
+    if b" q " not in data:
+        assert outputs[0] == outputs[1]
