@@ -42,7 +42,7 @@ class Daemon:
         log.info("  ID:   %s", self.server_id)
         for warning in config.warnings:
             log.warning("%s", warning)
-        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info())
+        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.trace)
         port = await clients.start(config.listen.host, config.listen.port)
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
         if config.pid_file:
@@ -99,7 +99,7 @@ async def serve(config: Config) -> None:
 def run(config: Config) -> int:
     """The exit status: 0 after a clean shutdown, 1 when the server could not start."""
     try:
-        set_up_log(config.log_file, config.debug, config.logtime)
+        set_up_log(config.log_file, config.debug, config.trace, config.logtime)
     except OSError as exc:
         print(f"petiole-edge: cannot write the log {config.log_file}: {exc.strerror}", file=sys.stderr)
         return 1

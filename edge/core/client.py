@@ -26,7 +26,8 @@ class Limits(Protocol):
 
 
 class Client(Peer):
-    """``write`` takes bytes for the socket; ``on_admitted`` is called once the client may speak."""
+    """``write`` takes bytes for the socket; ``on_connect`` is called with the first PONG after CONNECT;
+    ``trace`` is shown every control line with its direction, where tracing is on."""
 
     __slots__ = (
         "account",
@@ -51,6 +52,7 @@ class Client(Peer):
         "ready",
         "router",
         "subs",
+        "trace",
         "user",
         "verbose",
         "write",
@@ -65,13 +67,15 @@ class Client(Peer):
         name: str,
         write: Callable[[bytes], None],
         on_connect: Callable[["Client"], None],
+        trace: Callable[[str, bytes], None] | None = None,
     ) -> None:
         super().__init__(PeerKind.CLIENT, name)
         self.router = router
         self.auth = auth
         self.cid = cid
         self.write = write
-        self.on_connect = on_connect  # first PONG after CONNECT: the shell answers with the second INFO
+        self.on_connect = on_connect
+        self.trace = trace
         self.account: Account = router.account(auth.account)
         self.connect = Connect()
         self.connected = False
@@ -110,6 +114,8 @@ class Client(Peer):
             headers = b""
         size = len(headers) + len(payload)
         head = nats.msg_head(subject, sub.sid, reply, len(headers), size)
+        if self.trace:
+            self.trace("->>", head)
         self.put(b"%b%b%b\r\n" % (head, headers, payload), 1, size)
         if sub.max and sub.delivered >= sub.max:
             self._drop(sub)
@@ -206,7 +212,7 @@ class Client(Peer):
         self.no_responders = connect.no_responders
         if connect.no_responders and not connect.headers:
             raise ProtocolError(nats.NO_RESPONDERS_REQUIRES_HEADERS)
-        plain = connect.echo and not connect.verbose and not connect.pedantic
+        plain = connect.echo and not (connect.verbose or connect.pedantic or self.trace)
         self.intake.memo = self.account.memo(self.permissions, connect.headers) if plain else None
         self.acknowledge()
 

@@ -9,7 +9,8 @@ How it is fast (reference: performance.md):
 * A line is admitted at its second sight, so one-time subjects and replies do not drive out the others.
 * Messages with the same line that follow each other are a run: one split of the chunk, one join for each target.
 
-Correctness never depends on the memo: verbose, pedantic and no-echo clients go without, message by message.
+Correctness never depends on the memo: verbose, pedantic, no-echo and traced clients go without, message by
+message.
 """
 
 import random
@@ -207,6 +208,8 @@ class Intake:
         line = data[pos:eol]
         if len(line) > self.max_control_line:
             raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+        if self.client.trace:
+            self.client.trace("<<-", line)
         args = line.split()
         head = parse_pub(args) if args else None
         if head is None:

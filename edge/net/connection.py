@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edge")
 
+TRACE = 5  # the level of protocol lines, below DEBUG
 FIRST_PING_NS = 2_000_000_000
 STALL_SECONDS = 0.1  # a publisher waits no longer than this for a receiver that does not keep up
 WRITE_HIGH = 1 << 20
@@ -41,7 +42,7 @@ class Connection(asyncio.BufferedProtocol):
         listener = self.listener
         self.client = Client(
             listener.router, listener.auth, listener.limits, self.cid, f"{peer[0]}:{peer[1]} - cid:{self.cid}",
-            self.write, self.on_connect,
+            self.write, self.on_connect, self.trace if listener.trace else None,
         )  # fmt: skip
         now = listener.now()
         self.last_seen = now
@@ -105,6 +106,11 @@ class Connection(asyncio.BufferedProtocol):
             fields["connect_info"] = True
             fields["remote_account"] = client.account.name
             client.send(nats.info_line(fields))
+
+    def trace(self, direction: str, line: bytes) -> None:
+        if line[:7].upper() == b"CONNECT":
+            line = b"CONNECT ..."  # it may hold a password
+        log.log(TRACE, "%s - %s [%s]", self.client.name, direction, nats.text(line.strip()))
 
     def close_with(self, text: str, reason: str) -> None:
         """-ERR (where there is a text for it) and the end, once what was written has gone out."""

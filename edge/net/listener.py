@@ -32,11 +32,14 @@ class ClientLimits:
 
 
 class ClientListener:
-    def __init__(self, router: Router, auth: Authenticator, limits: ClientLimits, info: ServerInfo) -> None:
+    def __init__(
+        self, router: Router, auth: Authenticator, limits: ClientLimits, info: ServerInfo, trace: bool = False
+    ) -> None:
         self.router = router
         self.auth = auth
         self.limits = limits
         self.info = info
+        self.trace = trace
         self.loop = asyncio.get_running_loop()
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)

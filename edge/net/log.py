@@ -6,7 +6,10 @@ import os
 import sys
 import time
 
+from edge.net.connection import TRACE
+
 LEVELS = {
+    TRACE: "TRC",
     logging.DEBUG: "DBG",
     logging.INFO: "INF",
     logging.WARNING: "WRN",
@@ -32,11 +35,12 @@ class NatsFormatter(logging.Formatter):
         return line
 
 
-def set_up_log(path: str, debug: bool, with_time: bool) -> None:
+def set_up_log(path: str, debug: bool, trace: bool, with_time: bool) -> None:
     """To ``path``, or to standard error when that is empty.  OSError when the file cannot be opened."""
     handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
     handler.setFormatter(NatsFormatter(with_time))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    handler.addFilter(lambda record: (record.levelno != logging.DEBUG or debug) and (record.levelno != TRACE or trace))
+    root.setLevel(TRACE if trace else logging.DEBUG if debug else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

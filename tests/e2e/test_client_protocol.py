@@ -225,3 +225,14 @@ def test_a_long_payload_arrives_whole(wire: Any) -> None:
     body = bytes(range(256)) * 4096
     wire.send(b"SUB big 1\r\nPUB big %d\r\n%b\r\nPING\r\n" % (len(body), body))
     wire.expect(rb"MSG big 1 1048576\r\n" + re.escape(body) + rb"\r\nPONG\r\n")
+
+
+def test_trace_shows_the_protocol_but_no_password(start_edge: Start) -> None:
+    server = start_edge(PLAIN + "\ntrace: true\ndebug: true")
+    wire = server.wire()
+    wire.login('{"verbose":false,"user":"u","pass":"secret"}')
+    wire.send(b"SUB a 1\r\nPUB a 2\r\nhi\r\n")
+    wire.expect(rb"MSG a 1 2\r\nhi\r\n")
+    server.wait_for_log("<<- [PUB a 2]")
+    server.wait_for_log("->> [MSG a 1 2]")
+    assert "secret" not in server.log.read_text()
