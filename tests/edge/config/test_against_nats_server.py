@@ -1,0 +1,474 @@
+"""The same texts to us and to the real nats-server: what it accepts we accept, what it refuses we refuse.
+
+Where we differ on purpose the table says so, with the reason.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.errors import ConfigError
+
+SNIPPETS = [
+    # separators and terminators
+    "port 4222",
+    "port: 4222",
+    "port = 4222",
+    "port=4222",
+    "port:4222",
+    "port :4222",
+    "\tport\t:\t4222\t",
+    "port\n4222",
+    "port:\n4222",
+    "port: 4222; debug: true",
+    "port: 4222, debug: true",
+    "port: 4222 debug: true",
+    "port: 4222,\ndebug: true\n",
+    "port: 4222\r\ndebug: true\r\n",
+    "port: 4222;;",
+    "port",
+    "port:",
+    ": 4222",
+    "= 4222",
+    "",
+    "\n\n # nothing\n",
+    "debug true // comment",
+    "debug true # comment",
+    "debug true #",
+    "// comment\nport 4222",
+    "/ comment\nport 4222",
+    # JSON
+    '{"port": 4222}',
+    '{"port": 4222, "debug": true}\n',
+    '{\n  "port": 4222,\n  "jetstream": {"store_dir": "/x", "domain": "d"}\n}\n',
+    "{ port: 4222 } # end",
+    '{"port": 4222',
+    "{}",
+    # maps and lists
+    "jetstream { store_dir: x }",
+    "jetstream: { store_dir: x }",
+    "jetstream = { store_dir = x }",
+    "jetstream {store_dir: x}",
+    "jetstream\n{\n store_dir: x\n}\n",
+    "jetstream { store_dir: x, domain:\n a }",
+    "jetstream { store_dir: x; domain: a; }",
+    "jetstream { store_dir: x,, domain: a }",
+    "jetstream { store_dir: x domain: a }",
+    "jetstream { store_dir: x",
+    "jetstream { , store_dir: x }",
+    "jetstream { ] }",
+    "jetstream { # comment\n store_dir: x // more\n }",
+    "jetstream{ store_dir: x }",
+    "accounts { A {}, B {} }",
+    "accounts { A {} B {} }",
+    "accounts { A {}\n B {} }",
+    "accounts: [A, B]",
+    "accounts: [A B]",
+    "accounts: [\n A\n B\n]",
+    "accounts: [\n A,\n B,\n]",
+    "accounts: [\n A\n , B\n]",
+    "accounts: [A,,B]",
+    "accounts: [,A]",
+    "accounts: []",
+    "accounts: [A; B]",
+    "accounts: [A",
+    "accounts: [A # one\n, B]",
+    "accounts: [A // one\n B # two\n]",
+    # strings
+    "server_name: edge-1",
+    "server_name: 'edge-1'",
+    'server_name: "edge-1"',
+    'server_name: "a b"',
+    r'log_file: "a\tb"',
+    r'server_name: "a\x41b"',
+    r'server_name: "a\x4"',
+    r'server_name: "a\q"',
+    r"server_name: a\q",
+    r"server_name: a\\q",
+    r"server_name: 'a\q'",
+    'server_name: "open',
+    "server_name: 'open",
+    'log_file: "two\nlines"',
+    "log_file: 'it is'",
+    "log_file: /var/log/x#1.log",
+    "log_file: //x",
+    "log_file: #x",
+    "log_file: .x",
+    "log_file: ./x",
+    "log_file: x.y",
+    "log_file: (\nblock\n)\n",
+    "log_file: (\n a ) b\n)",
+    "log_file: ( block )",
+    "log_file: (\nopen",
+    '"port": 4222',
+    "'port': 4222",
+    '"port: 4222',
+    # numbers, and what begins like one
+    "max_payload: 64k",
+    "max_payload: 64K",
+    "max_payload: 64kb",
+    "max_payload: 64KiB",
+    "max_payload: 64Ki",
+    "max_payload: 1m",
+    "max_payload: 1MB",
+    "max_payload: 64kx",
+    "max_payload: 64x",
+    "log_file: 1k1x",
+    'max_payload: "64KB"',
+    "max_payload: 1.5",
+    "max_payload: 1.",
+    "max_payload: -",
+    "max_payload: -x",
+    "max_payload: 99999999999999999999",
+    "max_pending: 64MB",
+    "max_pending: 1g",
+    "port: -1",
+    "port: 1-2",
+    "log_file: 2026-11-23T04:05:06Z",
+    "log_file: 2026-13-23T04:05:06Z",
+    "log_file: 2026-11-23",
+    "host: 127.0.0.1",
+    "host: 10.0.0.1/8",
+    "listen: 127.0.0.1:4222",
+    "listen: 4222abc",
+    # booleans
+    "debug: true",
+    "debug: TRUE",
+    "debug: yes",
+    "debug: On",
+    "debug: off",
+    "debug: maybe",
+    'debug: "true"',
+    "debug: 1",
+    # variables
+    "a: 4223\nport: $a",
+    "a: 4223\nport: $b",
+    "port: $a\na: 4223",
+    "port: $PORT_FROM_ENV",
+    "server_name: $WORD",
+    "server_name: $LOOP",
+    "server_name: $TWO",
+    "server_name: $EMPTY",
+    "accounts: $MANY",
+    'server_name: "$NOT_A_VARIABLE"',
+    "jetstream { dir: x, store_dir: $dir }",
+    "dir: x\njetstream { store_dir: $dir }",
+    "jetstream { dir: x }\nlog_file: $dir",
+    "t { user: a, password: b }\nauthorization: $t",
+    # includes
+    "include part.conf",
+    "include ./part.conf",
+    'include "./part.conf"',
+    "include './part.conf'",
+    "INCLUDE part.conf",
+    "include part.conf; debug: true",
+    "include nothing.conf",
+    "include open.conf",
+    "include x.conf {",
+    "include 5",
+    "include { }",
+    "include\n",
+    "include: 5",
+    "jetstream { include missing.conf }",
+    "include part.conf\nport: $max_payload",
+    # keys
+    "Port: 4222",
+    "PORT: 4222",
+    "prot: 4222",
+    "jetstream { stor_dir: x }",
+    "unknown { a: b }",
+    "used: 1\nport: $used",
+    # types
+    'port: "4222"',
+    "port: true",
+    "server_name: 5",
+    "server_name: { a: b }",
+    "jetstream: on",
+    "jetstream: enabled",
+    "jetstream: maybe",
+    "jetstream: [a]",
+    "jetstream { enabled: enabled }",
+    "jetstream { max_file: 1GB, max_mem: \"1G\" }",
+    "jetstream { max_file: \"x\" }",
+    "jetstream { sync_interval: always }",
+    'jetstream { sync_interval: "2m" }',
+    "jetstream { sync_interval: 10 }",
+    "jetstream { store_dir: a }\nstore_dir: b",
+    "jetstream { limits { max_ack_pending: 5 } }",
+    "jetstream { strict: true }",
+    "mqtt: on",
+    "mqtt { port: 1883 }",
+    "mqtt { listen: 127.0.0.1:1883, ack_wait: \"1m\", max_ack_pending: 100 }",
+    "mqtt { max_ack_pending: 70000 }",
+    "mqtt { prot: 1883 }",
+    "mqtt { authorization { user: a, password: b, timeout: 3 } }",
+    "http: 8222",
+    "http: localhost:8222",
+    "http: localhost",
+    "http_port: 8222",
+    "monitor_port: 8222",
+    "listen: 4222",
+    "listen: nohost",
+    "listen: 0.0.0.0",
+    'listen: "[::1]:4222"',
+    "listen: [::1]:4222",
+    'listen: ":4222"',
+    "listen: *:4222",
+    "listen: a:b",
+    # durations
+    'ping_interval: "2m"',
+    "ping_interval: 90s",
+    "ping_interval: 20",
+    "ping_interval: 2m",
+    'ping_interval: "2"',
+    'ping_interval: "1h2m3.5s"',
+    'ping_interval: "x"',
+    "ping_interval: true",
+    'write_deadline: "250ms"',
+    # authorization
+    "authorization { user: a, password: b }",
+    "authorization { user: a, pass: b, timeout: 1.5 }",
+    "authorization { token: t }",
+    "authorization { user: a, password: b, token: t }",
+    "authorization { token: t, users: [] }",
+    "authorization { user: a, users: [{user: b}] }",
+    "authorization { users: [{user: a, password: b}] }",
+    "authorization { users: [{password: b}] }",
+    "authorization { users: [a] }",
+    "authorization { users: {user: a} }",
+    "authorization { users: [{user: a, password: 5}] }",
+    "authorization { users: [{user: a}], default_permissions: {publish: x} }",
+    "authorization: on",
+    "authorization { bogus: 1 }",
+    "authorization { users: [{user: a, permissions: {publish: x, subscribe: [y, 'z.>']}}] }",
+    "authorization { users: [{user: a, permissions: {publish: {allow: x, deny: [y]}}}] }",
+    "authorization { users: [{user: a, permissions: {publish: {alow: x}}}] }",
+    "authorization { users: [{user: a, permissions: {pub: a..b}}] }",
+    "authorization { users: [{user: a, permissions: {pub: 'a b'}}] }",
+    "authorization { users: [{user: a, permissions: on}] }",
+    "authorization { user: a, password: b, timeout: \"2s\" }",
+    # accounts
+    "accounts { A { users: [{user: a, password: b}], jetstream: enabled } }",
+    "accounts { A { jetstream: {max_mem: 1G, max_file: 10GB, max_streams: 5, max_consumers: 5} } }",
+    "accounts { A { jetstream: {bogus: 1} } }",
+    "accounts { A { bogus: 1 } }",
+    "accounts { A: [x] }",
+    'accounts { "$G": {} }',
+    "accounts { $SYS: { users: [{user: a}] } }",
+    "accounts { A: {users: [{user: a}]}, B: {users: [{user: a}]} }",
+    "authorization { token: t }\naccounts { A: {users: [{user: a}]} }",
+    "accounts: [A, A]",
+    "authorization { users: [{user: a}, {user: a}] }",
+    "jetstream { store_dir: }",
+    "log_file: it's",
+    "accounts { A: {} }\nsystem_account: A",
+    # leafnodes
+    'leafnodes { remotes: [ {url: "nats-leaf://a:b@h:7422"} ] }',
+    "leafnodes { remotes = [ {url: nats-leaf://h} ] }",
+    "leafnodes { remotes [ {urls: [\"nats-leaf://h:1\", \"nats://x\"], deny_imports: [\"a.>\"], deny_exports: b} ] }",
+    "leafnodes { remotes [ {url: nats-leaf://h, deny_imports: a..b} ] }",
+    "leafnodes { remotes [ {url: 5} ] }",
+    "leafnodes { remotes [ {ulr: nats-leaf://h} ] }",
+    "leafnodes { remotes {url: nats-leaf://h} }",
+    "leafnodes { remotes [ h ] }",
+    "leafnodes: on",
+    'leafnodes { reconnect: "2s", remotes: [{url: "nats-leaf://h", no_randomize: true, hub: false}] }',
+    # harmless keys that have no effect here
+    "prof_port: 6060",
+    "max_traced_msg_len: 100",
+    "logtime_utc: true",
+    'lame_duck_duration: "60s"',
+    "server_tags: [a, b]",
+    "system_account: $SYS",
+]
+
+# Text, and why we say no where nats-server says yes.
+STRICTER = {
+    "port: 4222 }": "a brace that nothing opened",
+    "port: 4222\n}\n": "a brace that nothing opened",
+    "port: 70000": "not a port",
+    "server_name:": "no value",
+    "server_name: ;": "no value",
+    "log_file: it'": "a quote within a bare word: nats-server drops it",
+    r'server_name: "a\tb"': "white space in a name; nats-server thinks of blanks alone",
+    "max_payload: 1kbb": "not a unit: nats-server loses the value",
+    "no_auth_user: nobody": "nats-server finds out when it starts",
+    "system_account: NOPE": "nats-server finds out when it starts",
+    "max_payload: 2MB\nmax_pending: 1MB": "nats-server finds out when it starts",
+    "leafnodes { remotes [ {url: nats-leaf://h, account: B} ] }": "nats-server finds out when it starts",
+    "leafnodes { remotes [ {url: h} ] }": "nats-server finds out when it connects",
+    "leafnodes { remotes [ {} ] }": "a remote without a place to go",
+    "listen: 127.0.0.1:4222\nport: 4223": "nats-server takes either, by chance",
+    "host: a\nnet: b": "nats-server takes either, by chance",
+    "authorization { password: b }": "a password of nobody",
+    "authorization { users: [{user: a, permissions: {sub: 'a q'}}] }": "queue groups would not be checked",
+    "authorization { users: [{user: a, permissions: {allow_responses: true}}] }": "would not be granted",
+    "authorization { users: [{user: a, password: $2a$11$abc}] }": "the hash would be the password",
+    "authorization { users: [{user: a, allowed_connection_types: [MQTT]}] }": "would not be enforced",
+    "leafnodes { listen: 127.0.0.1:7422 }": "would not listen",
+    "leafnodes { remotes [ {url: \"tls://h\"} ] }": "would not be encrypted",
+    "leafnodes { remotes [ {url: nats-leaf://h, credentials: x.creds} ] }": "would be refused by the hub",
+    "leafnodes { remotes [ {url: nats-leaf://h, hub: true} ] }": "the edge is never the hub",
+    "cluster { name: c, port: 6222 }": "the hub's",
+    "gateway { name: c }": "the hub's",
+    "websocket { port: 8080, no_tls: true }": "would not listen",
+    "mappings { a: b }": "would not map",
+    "accounts { A { exports: [{stream: a}] } }": "would not export",
+    "accounts { A { limits { max_payload: 5 } } }": "would not be enforced",
+    "jetstream { key: secret }": "would not be encrypted",
+    "https_port: 8443": "would not be encrypted",
+    "allow_non_tls: true": "there is no TLS to leave out",
+}
+
+# Text, and why we say yes where nats-server says no.
+LENIENT = {
+    "server_tags: [1, 2]": "JSON lists of numbers; nats-server reads the bracket into the number",
+    "server_name: $2b$x": "bcrypt's other prefixes are not variables either",
+    "\ufeffport: 4222": "a byte order mark",
+    "jetstream { commit_window: \"10ms\" }": "ours",
+    "jetstream { store_dir: x }\nuplink { A: { subjects: [a] } }": "ours",
+}
+
+
+@pytest.mark.parametrize("text", SNIPPETS)
+def test_same_answer_as_nats_server(
+    text: str, nats_check: Callable[[bytes], str], load: Callable[..., object]
+) -> None:
+    theirs = nats_check(text.encode())
+    ours = _problem(text, load)
+    assert bool(ours) == bool(theirs), f"nats-server: {theirs or 'valid'}; here: {ours or 'valid'}"
+
+
+@pytest.mark.parametrize("text", STRICTER)
+def test_stricter_on_purpose(
+    text: str, nats_check: Callable[[bytes], str], load: Callable[..., object]
+) -> None:
+    assert not nats_check(text.encode())
+    assert _problem(text, load)
+
+
+@pytest.mark.parametrize("text", LENIENT)
+def test_more_lenient_on_purpose(
+    text: str, nats_check: Callable[[bytes], str], load: Callable[..., object]
+) -> None:
+    assert nats_check(text.encode())
+    assert not _problem(text, load)
+
+
+def _problem(text: str, load: Callable[..., object]) -> str:
+    try:
+        load(text)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+# ---- what a text means: nats-server -t prints a digest of what it read
+
+# An unknown key is accepted once it has served as a variable, and the last of two equal keys counts.
+FRAME = "x: {}\nport: $x\nport: 4222\n"
+
+VALUES = [
+    *("5", "-5", "0", "007", "64k", "64KB", "1Mi", "2gib", "3t", "1e", "-2kb", "1.5", "-1.25", "10.0", "1.2.3.4:5"),
+    *("true", "YES", "off", "word", "a#b", "a//b", "#a", "90s", "1_000", "2026-01-02T03:04:05Z", "nats://h:1/x?y=z"),
+    *("'raw \\n'", '"a\\tb\\x41\\"\\\\"', '"two\nlines"', "'two\nlines'", "a\\tb", "(\n text ) more\n)", "$WORD", "$MANY"),
+    *("[]", "[a, b]", "[a\nb\n]", "[ [1 ], [2 ] ]", "{}", "{a: b}", "{a b}", "{ a = 1; b = 2\nc: 3, d: {e: f} }"),
+    *("{ 'k' : v }", '{"a": [1, {"b": null }]}', "{a: 1, a: 2}", "{A: 1, a: 2}", "$2a$11$abc", "{ v: 7, w: $v }"),
+    *('"\\xc3\\xa9"', "é", "'日本'", "{include part.conf}", "{ a: 1\n include part.conf\n b: 2 }", "k1", "{a:b}"),
+]
+
+
+def digest(parsed: object) -> str:
+    """nats-server's: SHA-256 of the JSON that Go's encoder writes."""
+    text = json.dumps(_as_go(parsed), sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_go(data: object) -> object:
+    match data:
+        case dict():
+            return {key: _as_go(value) for key, value in data.items()}
+        case list():
+            return [_as_go(item) for item in data]
+        case float() if data.is_integer():
+            return int(data)
+        case datetime():
+            return data.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return data
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_same_value_as_nats_server(
+    value: str, nats_digest: Callable[[bytes], str], parse: Callable[..., object]
+) -> None:
+    text = FRAME.format(value)
+    assert digest(parse(text)) == nats_digest(text.encode())
+
+
+# Texts built from values, in any of the ways to write them.
+SEPARATOR = st.sampled_from([": ", " ", " = ", "=", ":", " :\t"])
+BETWEEN = st.sampled_from(["\n", ", ", ";", " ,\n", " # c\n", "\n// c\n\n", "\r\n"])
+BETWEEN_ITEMS = st.sampled_from(["\n", ", ", " ,\n", " # c\n", "\n// c\n\n"])
+NAME = st.from_regex(r"[a-z][a-z0-9_.$*>-]{0,6}", fullmatch=True).filter(lambda key: key != "include")
+KEY = st.one_of(NAME, NAME.map("'{}'".format), NAME.map('"{}"'.format))
+RAW = st.text(st.characters(codec="utf-8", exclude_characters="'\0\u2028\u2029", exclude_categories=["Cc", "Cs"]))
+SCALAR = st.one_of(
+    st.integers(-(2**63), 2**63 - 1).map(str),
+    st.tuples(st.integers(-999, 999), st.sampled_from(["k", "KB", "mi", "MiB", "g", "Gb", "t"])).map("{0[0]}{0[1]}".format),
+    st.tuples(st.integers(-99, 99), st.integers(0, 99)).map("{0[0]}.{0[1]}".format),
+    st.sampled_from(["true", "False", "on", "no", "$WORD", "90s", "1.2.3.4"]),
+    st.from_regex(r"[a-zA-Z/][a-zA-Z0-9/:?&=_.-]{0,9}", fullmatch=True),
+    RAW.map("'{}'".format),
+    RAW.map(lambda raw: '"' + raw.replace("\\", "\\\\").replace('"', '\\"') + '"'),
+)
+
+
+@st.composite
+def written(draw: st.DrawFn, depth: int = 3) -> str:
+    kind = draw(st.sampled_from(["scalar", "list", "block"])) if depth else "scalar"
+    if kind == "scalar":
+        return draw(SCALAR)
+    if kind == "list":
+        items = draw(st.lists(written(depth - 1), max_size=4))
+        return "[ " + "".join(item + " " + draw(BETWEEN_ITEMS) for item in items) + " ]"
+    keys = draw(st.lists(KEY, max_size=4))
+    entries = [key + draw(SEPARATOR) + draw(written(depth - 1)) + " " + draw(BETWEEN) for key in keys]
+    return "{ " + "".join(entries) + " }"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=written())
+def test_any_text_means_the_same_to_nats_server(
+    value: str, nats_digest: Callable[[bytes], str], parse: Callable[..., object]
+) -> None:
+    text = FRAME.format(value)
+    assert digest(parse(text)) == nats_digest(text.encode())
+
+
+# ---- nearly right texts: fragments in any order
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("port", "a", "b", "jetstream", "include", "'q'", '"d"', ": ", " = ", " ", "\n", "\r\n", ", ", "; ", "\t"),
+        *("{", "}", "{ ", " }", "[", "]", "[ ", " ]", "# c\n", "// c\n", "4222", "64k", "1.5", "1.2.3.4:5", "-1", "-"),
+        *("true", "off", "$a", "$nope", "$WORD", "word", "\\n", "\\x41", "(\nblock\n)\n", "2026-01-02T03:04:05Z"),
+        *("90s", "nats://h:1", "part.conf", "a: 1\n", "m { k: v }\n", "l: [x, y]\n"),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.lists(FRAGMENTS, max_size=12).map("".join))
+def test_what_nats_server_cannot_parse_we_refuse(
+    text: str, nats_grammar: Callable[[bytes], str], load: Callable[..., object]
+) -> None:
+    theirs = nats_grammar(text.encode())
+    if theirs:
+        assert _problem(text, load), theirs
