@@ -20,7 +20,6 @@ NEWLINE = "\n\r"
 BLANK = " \t\n\r\v\f\x85\xa0"
 SEPARATORS = "=:"
 BARE_END = frozenset(" \t\n\r;,]}")
-NUMBER_END = frozenset(" \t\n\r;,]}0123456789")
 TRUE = frozenset(("true", "yes", "on"))
 FALSE = frozenset(("false", "no", "off"))
 ESCAPES = {"t": "\t", "n": "\n", "r": "\r", '"': '"', "\\": "\\"}
@@ -289,7 +288,7 @@ class Lexer:
         return self._span(offset, "0123456789".__contains__)
 
     def _ends_number(self, offset: int) -> bool:
-        return offset == len(self.text) or self.text[offset] in NUMBER_END
+        return offset == len(self.text) or self.text[offset] in BARE_END
 
     def _integer(self, start: int, digits_end: int, end: int) -> Token:
         unit = self.text[digits_end:end].lower()

@@ -93,17 +93,22 @@ def plain(value: Value | Block) -> object:
 
 
 @pytest.fixture
-def parse() -> Callable[..., object]:
-    """The parsed text as dicts and lists."""
-    return lambda text, environ=ENVIRONMENT: plain(parse_text(text, environ, "x.conf"))
+def folder(tmp_path: Path) -> Path:
+    """Where configurations are, with two files to include."""
+    (tmp_path / "part.conf").write_text(PART)
+    (tmp_path / "open.conf").write_text(OPEN)
+    return tmp_path
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Config]:
-    """``load(text, *flags)`` as the edge does it."""
+def parse(folder: Path) -> Callable[..., object]:
+    """The parsed text as dicts and lists."""
+    return lambda text, environ=ENVIRONMENT: plain(parse_text(text, environ, str(folder / "x.conf")))
 
-    (tmp_path / "part.conf").write_text(PART)
-    (tmp_path / "open.conf").write_text(OPEN)
+
+@pytest.fixture
+def load(folder: Path) -> Callable[..., Config]:
+    """``load(text, *flags)`` as the edge does it."""
 
     def load(text: str, *flags: str) -> Config:
         path = folder / "x.conf"

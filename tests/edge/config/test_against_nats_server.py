@@ -379,7 +379,7 @@ VALUES = [
     *("'raw \\n'", '"a\\tb\\x41\\"\\\\"', '"two\nlines"', "'two\nlines'", "a\\tb", "(\n text ) more\n)", "$WORD", "$MANY"),
     *("[]", "[a, b]", "[a\nb\n]", "[ [1 ], [2 ] ]", "{}", "{a: b}", "{a b}", "{ a = 1; b = 2\nc: 3, d: {e: f} }"),
     *("{ 'k' : v }", '{"a": [1, {"b": null }]}', "{a: 1, a: 2}", "{A: 1, a: 2}", "$2a$11$abc", "{ v: 7, w: $v }"),
-    *('"\\xc3\\xa9"', "é", "'日本'", "{include part.conf}", "{ a: 1\n include part.conf\n b: 2 }", "k1", "{a:b}"),
+    *('"\\xc3\\xa9"', "é", "'日本'", "{include part.conf}", "{ a: 1\n include part.conf\n b: 2 }", "k1", "1k5", "1e5", "1k1x", "1kb5", "{a:b}"),
 ]
 
 
