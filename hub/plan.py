@@ -1,6 +1,7 @@
 """The plan of this machine's hub (ports, secrets, edges): made once and kept, so URLs stay the same."""
 
 import dataclasses
+import errno
 import json
 import re
 import secrets
@@ -13,6 +14,7 @@ from hub.nats_conf import HubNode, HubPlan, Passwords
 from hub.state_files import replace_file
 
 NODES = 3
+LOWEST_PORT = 10000
 PORTS_PER_NODE = 3  # client, cluster, leaf
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # one subject token that is also safe as user name in a URL
 
@@ -57,17 +59,31 @@ def save_plan(plan: HubPlan, directory: Path) -> None:
 
 
 def free_ports(host: str, count: int) -> list[int]:
-    """Ports nobody listens on now, all different because all are held until the last is found."""
+    """Ports nobody listens on now, all different because all are held until the last is found.
+
+    They lie below those the system gives to outgoing connections: a server that is started again on its port
+    must not find a client of somebody's sitting there.
+    """
+    ports: list[int] = []
     with ExitStack() as stack:
-        ports: list[int] = []
-        for _ in range(count):
+        for port in _random_ports():
             sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             try:
-                sock.bind((host, 0))
+                sock.bind((host, port))
             except OSError as exc:
+                if exc.errno == errno.EADDRINUSE:
+                    continue
                 raise HubError(f"cannot listen on {host}: {exc.strerror or exc}") from exc
-            ports.append(sock.getsockname()[1])
-        return ports
+            ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise HubError(f"{host}: no {count} free ports; name some with --base-port")
+
+
+def _random_ports() -> list[int]:
+    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    low = LOWEST_PORT if outgoing > LOWEST_PORT + 1000 else 1024
+    return secrets.SystemRandom().sample(range(low, outgoing), min(1000, outgoing - low))
 
 
 def _secret() -> str:
