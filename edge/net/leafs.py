@@ -1,0 +1,201 @@
+"""The connections of a leaf link: dial, read, write, and after every end dial again, for ever."""
+
+import array
+import asyncio
+import fcntl
+import logging
+import random
+import socket
+import termios
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge.core.leaf_link import LeafLink
+from edge.core.router import Router
+from edge.net.ticker import Ticker
+
+log = logging.getLogger("edge")
+
+READ_SIZE = 64 * 1024
+# What may wait here before plain messages are dropped: a PONG behind it must still reach the hub within its two
+# minutes over a slow line.
+WRITE_HIGH = 1 << 20
+WRITE_LOW = 1 << 18
+
+
+class LeafUrl(Protocol):
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+
+
+class LeafRemote(Protocol):
+    """One ``remotes`` entry of the configuration."""
+
+    @property
+    def urls(self) -> Sequence[LeafUrl]: ...
+    @property
+    def no_randomize(self) -> bool: ...
+    @property
+    def ignore_discovered_servers(self) -> bool: ...
+    @property
+    def dial_timeout_ns(self) -> int: ...
+
+
+class LeafConnection(asyncio.BufferedProtocol):
+    """One TCP connection; the ``Wire`` of its link.  ``ended`` is done when it is closed."""
+
+    def __init__(self, link: LeafLink, router: Router, ticker: Ticker, buffer: bytearray, url: LeafUrl) -> None:
+        self.link = link
+        self.router = router
+        self.ticker = ticker
+        self.buffer = buffer
+        self.view = memoryview(buffer)
+        self.url = url
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # ---- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.socket: socket.socket = transport.get_extra_info("socket")
+        url = self.url
+        self.link.opened(self, f"{url.host}:{url.port}", url.user, url.password, time.monotonic_ns())
+        self.ticker.wake()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.link.receive(bytes(self.view[:size]), time.monotonic_ns())
+        self.router.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.link.closed(str(exc) if exc else "closed by the hub")
+        self.router.flush()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def pause_writing(self) -> None:
+        self.link.congested = True
+
+    def resume_writing(self) -> None:
+        self.link.congested = False
+
+    # ---- Wire
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """A peer that reads nothing any more would hold the last bytes, and the connection, for ever: cut it then."""
+        self.transport.close()
+        asyncio.get_running_loop().call_later(1.0, self.transport.abort)
+
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size() + unacknowledged(self.socket)
+
+
+class LeafConnector:
+    """Keeps one link connected; ``run`` never returns.
+
+    ``rng`` spreads a fleet whose hub has restarted; ``reconnect_ns`` is waited after every end, and up to as much
+    again at random.
+    """
+
+    def __init__(
+        self, link: LeafLink, remote: LeafRemote, reconnect_ns: int, router: Router, rng: random.Random
+    ) -> None:
+        self.link = link
+        self.remote = remote
+        self.reconnect_ns = reconnect_ns
+        self.router = router
+        self.rng = rng
+        self.buffer = bytearray(READ_SIZE)
+        self.urls = list(remote.urls)
+        if not remote.no_randomize:
+            rng.shuffle(self.urls)
+        self.turn = 0
+        self.last_failure = ""
+
+    async def run(self) -> None:
+        ticker = Ticker(asyncio.get_running_loop(), self.router)
+        ticker.start(self.link)
+        try:
+            while True:
+                await self._connect(ticker, self._next_url())
+                await asyncio.sleep(self._delay())
+        finally:
+            ticker.stop()
+
+    async def _connect(self, ticker: Ticker, url: LeafUrl) -> None:
+        """One connection, from its beginning to its end."""
+        loop = asyncio.get_running_loop()
+        connection = LeafConnection(self.link, self.router, ticker, self.buffer, url)
+        try:
+            async with asyncio.timeout(self.remote.dial_timeout_ns / 1e9):
+                await loop.create_connection(lambda: connection, url.host, url.port)
+        except (OSError, TimeoutError) as exc:
+            self._failed(url, exc)
+            return
+        self.last_failure = ""
+        log.debug("leaf %s:%d: TCP connected", url.host, url.port)
+        try:
+            await connection.ended
+        finally:
+            connection.transport.abort()
+
+    def _failed(self, url: LeafUrl, exc: Exception) -> None:
+        """A hub that is away for a night is one line in the log, not thirty thousand."""
+        reason = "no answer" if isinstance(exc, TimeoutError) else str(exc)
+        self.link.last_error = f"cannot connect to {url.host}:{url.port}: {reason}"
+        level = logging.DEBUG if self.link.last_error == self.last_failure else logging.WARNING
+        log.log(level, "leaf: %s", self.link.last_error)
+        self.last_failure = self.link.last_error
+
+    def _delay(self) -> float:
+        wait = self.reconnect_ns + self.rng.randrange(self.reconnect_ns + 1)
+        return max(wait, self.link.retry_delay_ns) / 1e9
+
+    def _next_url(self) -> LeafUrl:
+        """Round robin through what is configured and, with the same user, what the hub has told of."""
+        urls = [*self.urls, *self._discovered()]
+        url = urls[self.turn % len(urls)]
+        self.turn += 1
+        return url
+
+    def _discovered(self) -> list[LeafUrl]:
+        if self.remote.ignore_discovered_servers:
+            return []
+        known = {f"{url.host}:{url.port}" for url in self.urls}
+        own = self.urls[0]
+        found = [DiscoveredUrl(address, own) for address in self.link.discovered if address not in known]
+        return [url for url in found if url.host and url.port]
+
+
+class DiscoveredUrl:
+    """``host:port`` from a hub's INFO; user and password are those of a configured one."""
+
+    def __init__(self, address: str, like: LeafUrl) -> None:
+        host, _, port = address.rpartition(":")
+        self.host = host.strip("[]")
+        self.port = int(port) if port.isdigit() else 0
+        self.user = like.user
+        self.password = like.password
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes in the kernel that the peer's TCP has not acknowledged; 0 where the system does not say (not Linux)."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except (OSError, ValueError):
+        return 0
+    return count[0]
