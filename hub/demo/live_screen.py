@@ -51,7 +51,7 @@ def _parts(picture: Picture) -> Table:
 
 def _backlog(picture: Picture) -> Text:
     amount = f"{picture.backlog_messages:6d} messages, {size(picture.backlog_bytes):9}"
-    return Text.assemble((amount, "bold"), "  ", (curve(list(picture.backlog_history)), "yellow"))
+    return Text.assemble((amount, "bold"), "\n", (curve(list(picture.backlog_history)), "yellow"))
 
 
 def _readings(picture: Picture) -> Table:

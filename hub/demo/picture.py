@@ -4,7 +4,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-HISTORY = 60  # backlog samples in the curve
+HISTORY = 72  # backlog samples in the curve: it fits on a terminal of 80 columns
 
 
 @dataclass(slots=True)
