@@ -111,7 +111,7 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         flag = BY_NAME.get(name)
         if flag is None:
-            raise _error(_unknown(name))
+            raise _error(_unknown(name, argument.partition("=")[0]))
         said[flag.field] = _value(flag, argument, value if equals else None, arguments)
     return Flags()._replace(**said)
 
@@ -140,16 +140,16 @@ def _port(argument: str, value: str) -> int:
     raise _error(f"flag {argument}: expected a port from -1 to {MAX_PORT}, found {value!r}")
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, written: str) -> str:
     if name in ELSEWHERE:
-        return f"flag {_dashed(name)} is known to nats-server, but not supported here: {ELSEWHERE[name]}"
+        return f"flag {written} is known to nats-server, but not supported here: {ELSEWHERE[name]}"
     from edge.config.fields import nearest  # needed only on the way out
 
-    return f"unknown flag {_dashed(name)}{nearest(name, BY_NAME)}; see --help"
+    return f"unknown flag {written}{nearest(_dashed(name), map(_dashed, BY_NAME))}; see --help"
 
 
 def _dashed(name: str) -> str:
-    return f"-{name}" if len(name) < 4 and name not in ("log", "pid", "net") else f"--{name}"
+    return f"-{name}" if len(name) < 3 or name.isupper() else f"--{name}"
 
 
 def _error(problem: str) -> ConfigError:

@@ -161,8 +161,8 @@ class Fields:
             if name in ignored:
                 self.warn(entry, "known to nats-server, has no effect here")
             elif not entry.referenced:
-                candidates = [*self._known, *self._asked, *refused, *ignored]
-                fail(entry.place, f"unknown key {entry.key!r} in {self.noun}{nearest(name, candidates)}")
+                hint = nearest(name, [*self._known, *self._asked]) or nearest(name, [*refused, *ignored])
+                fail(entry.place, f"unknown key {entry.key!r} in {self.noun}{hint}")
 
 
 def fields(value: Value, noun: str, warnings: list[str]) -> Fields:

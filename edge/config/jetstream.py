@@ -15,10 +15,7 @@ DEFAULT = JetStream()
 BAD_IN_DOMAIN = frozenset(" \t\r\n.*>")
 
 REFUSED = dict.fromkeys(
-    (
-        *("key", "ek", "encryption_key", "prev_key", "prev_ek", "prev_encryption_key", "cipher", "tpm"),
-        "jetstream_key",
-    ),
+    ("key", "ek", "encryption_key", "prev_key", "prev_ek", "prev_encryption_key", "cipher", "tpm"),
     "the store is not encrypted",
 )
 IGNORED = (

@@ -1,0 +1,110 @@
+"""Users, accounts, permissions."""
+
+from collections.abc import Callable
+
+import pytest
+
+from edge.config.options import Account, AccountLimits, Config
+from edge.core.auth import User
+from edge.core.permissions import Permissions, SubjectRule
+
+Load = Callable[..., Config]
+
+
+def permissions_of(load: Load, text: str) -> Permissions | None:
+    return load(f"authorization {{ users: [{{ user: a, permissions: {text} }}] }}").authorization.users[0].permissions
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", Permissions()),
+        ("{ publish: a }", Permissions(publish=SubjectRule(("a",)))),
+        ("{ pub: [a, 'b.>'] }", Permissions(publish=SubjectRule(("a", "b.>")))),
+        ("{ publish: [] }", Permissions(publish=SubjectRule(()))),
+        ("{ publish: {} }", Permissions()),
+        ("{ subscribe: { allow: a.*, deny: [a.b, a.c] } }", Permissions(subscribe=SubjectRule(("a.*",), ("a.b", "a.c")))),
+        ("{ sub: { deny: '>' } }", Permissions(subscribe=SubjectRule(None, (">",)))),
+        ("{ import: a, export: b }", Permissions(SubjectRule(("a",)), SubjectRule(("b",)))),
+    ],
+)
+def test_permissions(text: str, expected: Permissions, load: Load) -> None:
+    assert permissions_of(load, text) == expected
+
+
+@pytest.mark.parametrize("where", ["default_permissions", "default_permission", "permissions"])
+def test_default_permissions_are_for_those_who_have_none(where: str, load: Load) -> None:
+    text = f"authorization {{ {where}: {{ publish: x }}, users: [{{ user: a }}, {{ user: b, permissions: {{ publish: y }} }}] }}"
+    users = load(text).authorization.users
+    assert [user.permissions and user.permissions.publish.allow for user in users] == [("x",), ("y",)]
+
+
+def test_default_permissions_hold_for_a_single_user(load: Load) -> None:
+    (user,) = load("authorization { user: a, default_permissions: { publish: x } }").authorization.users
+    assert user.permissions == Permissions(publish=SubjectRule(("x",)))
+
+
+def test_an_account_has_its_own_defaults(load: Load) -> None:
+    text = "accounts { A { default_permissions: { publish: x }, users: [{user: a}] }, B { users: [{user: b}] } }"
+    users = load(text).authorization.users
+    assert users == (User("a", "", "A", Permissions(publish=SubjectRule(("x",)))), User("b", "", "B", None))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("accounts: [A, B]", (Account("A"), Account("B"))),
+        ("accounts { A {} }", (Account("A"),)),
+        ("accounts { A { jetstream: enabled } }", (Account("A", AccountLimits()),)),
+        ("accounts { A { jetstream: true } }", (Account("A", AccountLimits()),)),
+        ("accounts { A { jetstream: disabled } }", (Account("A"),)),
+        ("accounts { A { jetstream: {} } }", (Account("A", AccountLimits()),)),
+        (
+            "accounts { A { jetstream: { max_mem: 1MB, max_file: 2G, max_streams: 3, consumers: 4 } } }",
+            (Account("A", AccountLimits(1 << 20, 2 * 10**9, 3, 4)),),
+        ),
+        ("accounts { A { jetstream: { max_mem: -1, max_streams: -1 } } }", (Account("A", AccountLimits()),)),
+        ("accounts { p: secret, A { users: [{user: a, password: $p}] } }", (Account("A"),)),
+    ],
+)
+def test_accounts(text: str, expected: tuple[Account, ...], load: Load) -> None:
+    assert load(text).accounts == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("authorization { user: a, token: t }", "1:26: a token and users exclude each other"),
+        ("authorization { token: t, users: [] }", "1:17: a token and users exclude each other"),
+        ("authorization { user: a, users: [] }", "1:17: a single user and a list of users exclude each other"),
+        ("authorization { password: b }", "1:17: a password needs a user beside it"),
+        ("authorization { users: [{password: b}] }", "1:25: an entry of users needs a user"),
+        ("authorization { users: [{user: a}, {user: a}] }", "1:36: user 'a' is listed twice"),
+        ("authorization { users: {} }", "1:24: users: expected a list [ ... ], found a block"),
+        ("authorization { users: [a] }", "1:25: user: expected a block { ... }, found the string 'a'"),
+        ("authorization { users: [{user: a, passwd: b}] }", "1:35: unknown key 'passwd' in user (did you mean 'password'?)"),
+        ("authorization { users: [{nkey: U}] }", "1:26: 'nkey' is known to nats-server, but not supported here"),
+        ("authorization { users: [{user: a, password: $2a$11$x}] }", "1:35: bcrypt hashes are known to nats-server"),
+        ("authorization { token: $2a$11$x }", "1:17: bcrypt hashes are known to nats-server"),
+        ("authorization { auth_callout {} }", "1:17: 'auth_callout' is known to nats-server"),
+        ("authorization { user: a, timeout: x }", "1:26: timeout: a duration is a number with a unit"),
+        ("authorization { user: a, timeout: -1 }", "1:35: timeout: expected seconds, or a duration"),
+        ("authorization { default_permissions: { publish: 'a b' } }", "1:40: publish: 'a b' is not a valid subject"),
+        ("authorization { default_permissions: { sub: 'a q' } }", "1:40: sub: 'a q' is not a valid subject (limits for queue"),
+        ("authorization { default_permissions: { publish: { alow: x } } }", "1:51: unknown key 'alow' in publish (did you mean 'allow'?)"),
+        ("authorization { default_permissions: { publish: [1, 2] } }", "1:50: publish: expected a string, found a bare number"),
+        ("authorization { default_permissions: { publish: on } }", "1:49: publish: expected a string or a list of strings, found true"),
+        ("authorization { default_permissions: { allow_responses: true } }", "1:40: 'allow_responses' is known to nats-server"),
+        ("accounts { '$G': {} }", "1:12: $G is the global account"),
+        ("accounts: [A, A]", "1:12: account 'A' is listed twice"),
+        ("accounts: on", "1:11: accounts: expected a block { ... } or a list of names, found true"),
+        ("accounts { A: 5 }", "1:15: account A: expected a block { ... }, found the number 5"),
+        ("accounts { A { exports: [] } }", "1:16: 'exports' is known to nats-server"),
+        ("accounts { A { jetstream: { mx_mem: 1 } } }", "1:29: unknown key 'mx_mem' in jetstream"),
+        ("accounts { A { users: [{user: a}] }, B { users: [{user: a}] } }", "1:1: user 'a' is in account A and in account B"),
+        ("authorization { users: [{user: a}] }\naccounts { A { users: [{user: a}] } }", "2:1: user 'a' is in account $G and"),
+        ("authorization { token: t }\naccounts { A { users: [{user: a}] } }", "1:1: a token and the users of accounts"),
+    ],
+)
+def test_mistakes(text: str, problem: str, mistake: Callable[..., str]) -> None:
+    assert mistake(text).startswith(problem)

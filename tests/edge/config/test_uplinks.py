@@ -1,0 +1,44 @@
+from collections.abc import Callable
+
+import pytest
+
+from edge.config.options import Config, Uplink
+from edge.config.units import SECOND
+
+HUB = "jetstream: on\nleafnodes { remotes [{url: nats://h}] }\n"
+
+
+def test_uplinks(load: Callable[..., Config]) -> None:
+    text = """uplink {
+      TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: ALL, max_bytes: 2GB, max_age: "24h",
+                   discard: new, window: 512 }
+      ALARMS: { subjects: ["alarm.>"], lane: urgent }
+    }"""
+    config = load(HUB + text)
+    assert config.warnings == ()
+    assert config.uplinks == (
+        Uplink("TELEMETRY", ("telemetry.>",), "ALL", "hub", 2 << 30, 24 * 3600 * SECOND, "new", 512),
+        Uplink("ALARMS", ("alarm.>",), "ALARMS", lane="urgent"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("A {}", "3:10: uplink A: expected subjects, such as"),
+        ("A { subjects: [] }", "3:10: uplink A: expected subjects, such as"),
+        ("A { subjects: 'a b' }", "3:24: subjects: 'a b' is not a valid subject"),
+        ("A { subjects: a, discard: thin }", "3:27: discard: expected one of old, new, found 'thin'"),
+        ("A { subjects: a, window: 0 }", "3:35: window: expected an integer from 1 to 65536"),
+        ("A { subjects: a, max_bytes: 0 }", "3:27: max_bytes: a backlog needs a bound"),
+        ("A { subjects: a, max_bytes: -1 }", "3:27: max_bytes: a backlog needs a bound"),
+        ("A { subjects: a, max_age: soon }", "3:27: max_age: a duration is a number with a unit"),
+        ("'A.B' { subjects: a }", "3:10: 'A.B' cannot name a stream"),
+        ("A { subjects: a, hub_stream: 'x y' }", "3:10: 'x y' cannot name a stream"),
+        ("A { subjects: a.> }, B { subjects: [x, a.*] }", "3:31: uplink B: 'a.*' overlaps 'a.>' of uplink A"),
+        ("A: on", "3:13: uplink A: expected a block { ... }, found true"),
+        ("budget { rate: x }", "3:10: budget: budgets for metered links are not supported yet"),
+    ],
+)
+def test_mistakes(text: str, problem: str, mistake: Callable[..., str]) -> None:
+    assert mistake(f"{HUB}uplink {{ {text} }}").startswith(problem)
