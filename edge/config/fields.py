@@ -40,9 +40,6 @@ class Fields:
             fail(found[1].place, f"{found[1].key!r} says the same as {found[0].key!r} in line {found[0].place.line}")
         return found[0] if found else None
 
-    def given(self, *names: str) -> bool:
-        return self.entry(*names) is not None
-
     def place(self, *names: str) -> Place:
         """Where the entry stands, else the block."""
         entry = self.entry(*names)
