@@ -60,6 +60,7 @@ class MqttSensor:
                 self._more.set()
         finally:
             sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         while True:
