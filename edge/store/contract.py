@@ -1,0 +1,107 @@
+"""What a store promises to whoever keeps messages in it.
+
+Writes are queued in order and become durable together: ``commit`` closes a unit, and its ``done`` is called on the
+owner's thread once everything in the unit is on disk.  Reads are synchronous and see only what is committed.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from edge.errors import StoreError
+
+Done = Callable[[StoreError | None], None]
+NewRow = tuple[int, str, int, bytes, bytes]  # seq, subject, time_ns, headers, payload
+
+SEQ_BITS = 40
+MAX_SEQ = (1 << SEQ_BITS) - 1
+
+
+class Row(NamedTuple):
+    seq: int
+    subject: str
+    time_ns: int  # wall clock, since 1970
+    headers: bytes
+    payload: bytes
+
+
+class StreamRecord(NamedTuple):
+    """``first_seq`` and ``last_seq`` are those of the rows found, 0 when there is none; ``state`` is the owner's."""
+
+    id: int
+    account: str
+    name: str
+    config: bytes
+    state: bytes
+    first_seq: int
+    last_seq: int
+
+
+class ConsumerRecord(NamedTuple):
+    stream: int
+    name: str
+    config: bytes
+    state: bytes
+
+
+class SubjectRecord(NamedTuple):
+    subject: str
+    messages: int
+    first_seq: int
+    last_seq: int
+
+
+class Recovered(NamedTuple):
+    """What was found at the start; ``engine`` names the SQLite in use."""
+
+    streams: list[StreamRecord]
+    consumers: list[ConsumerRecord]
+    values: dict[str, bytes]
+    engine: str
+
+
+class Store(Protocol):
+    # ---- writes, durable with the commit that follows them
+
+    def append(self, stream: int, rows: list[NewRow]) -> None: ...
+    def delete(self, stream: int, seqs: list[int]) -> None: ...
+    def delete_range(self, stream: int, first: int, last: int) -> None:
+        """Both ends included."""
+
+    def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None: ...
+    def put_stream_state(self, stream: int, state: bytes) -> None: ...
+    def drop_stream(self, stream: int) -> None:
+        """With its messages and consumers."""
+
+    def put_consumer(self, stream: int, name: str, config: bytes, state: bytes) -> None: ...
+    def put_consumer_state(self, stream: int, name: str, state: bytes) -> None: ...
+    def drop_consumer(self, stream: int, name: str) -> None: ...
+    def put_value(self, key: str, value: bytes) -> None:
+        """A small durable fact under a name: an epoch, an uplink's position."""
+
+    def drop_value(self, key: str) -> None: ...
+
+    def commit(self, done: Done, urgent: bool = True) -> None:
+        """Close the unit.  ``urgent`` False: nobody waits, so it may gather with others for the commit window.
+
+        Units complete in order.  ``done(StoreError)``: nothing of the unit is on disk, and every unit that was queued
+        by then fails with it, so the owner can go back to what is committed and go on from there at once.
+        """
+
+    # ---- reads
+
+    def load(self) -> Recovered: ...
+    def read(self, stream: int, seq: int) -> Row | None: ...
+    def scan(self, stream: int, first: int, last: int, limit: int) -> list[Row]:
+        """Ascending, both ends included."""
+
+    def scan_back(self, stream: int, last: int, limit: int) -> list[Row]:
+        """Descending from ``last``."""
+
+    def subjects(self, stream: int) -> list[SubjectRecord]:
+        """Every subject of the stream; one pass over its messages."""
+
+    def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
+        """Messages, and bytes of subject, headers and payload."""
+
+    def close(self) -> None:
+        """Everything that was committed is on disk afterwards."""
