@@ -127,9 +127,17 @@ class SqliteStore:
     def scan(self, stream: int, first: int, last: int, limit: int) -> list[Row]:
         base = stream << SEQ_BITS
         try:
-            return self._rows(stream, schema.SCAN, (base | first, base | last, limit))
+            rows = self._rows(stream, schema.SCAN, (base | first, base | last, limit))
         except apsw.CorruptError:
-            return self._pick(stream, range(first, min(last, self._edge(stream, last)) + 1), limit)
+            rows = []
+        if len(rows) == limit:
+            return rows
+        following = rows[-1].seq + 1 if rows else first
+        end = self._edge(stream, last)
+        if end < following:
+            return rows
+        # Rows are left though the walk has ended: a damaged page misled it.
+        return rows + self._pick(stream, range(following, end + 1), limit - len(rows))
 
     def scan_back(self, stream: int, last: int, limit: int) -> list[Row]:
         base = stream << SEQ_BITS
