@@ -1,0 +1,107 @@
+"""What the hub's JetStream answers, as typed values."""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from edge.message import header_get
+
+NO_MESSAGE_FOUND = 10037
+STREAM_NOT_FOUND = 10059
+# Errors about this one message, whatever their code: it would be refused for ever.
+PERMANENT = frozenset({10053, 10054, 10097, 10111})  # header size, message size, headers, rollup
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A negative answer.  ``permanent``: the same message would never be taken."""
+
+    reason: str
+    err_code: int
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PubAck:
+    stream: str
+    seq: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """``created`` as the hub writes it: it is compared, never read."""
+
+    created: str
+    first_seq: int
+    last_seq: int
+    subjects: tuple[str, ...]
+    transformed: bool  # it stores messages under other subjects than they were published to
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    seq: int
+    msg_id: str
+
+
+def parse_puback(headers: bytes, payload: bytes) -> PubAck | Refused:
+    fields = _fields(headers, payload)
+    if isinstance(fields, Refused):
+        return fields
+    match fields:
+        case {"stream": str(stream), "seq": int(seq)}:
+            return PubAck(stream, seq, fields.get("duplicate") is True)
+    return _unknown(payload)
+
+
+def parse_stream_info(headers: bytes, payload: bytes) -> StreamState | Refused:
+    fields = _fields(headers, payload)
+    if isinstance(fields, Refused):
+        return fields
+    match fields:
+        case {"created": str(created), "state": {"first_seq": int(first), "last_seq": int(last)}}:
+            config = fields.get("config")
+            config = config if isinstance(config, dict) else {}
+            subjects = config.get("subjects")
+            names = tuple(str(subject) for subject in subjects) if isinstance(subjects, list) else ()
+            return StreamState(created, first, last, names, "subject_transform" in config)
+    return _unknown(payload)
+
+
+def parse_stored(headers: bytes, payload: bytes) -> StoredMessage | Refused:
+    """The answer to a message get, where only the id is of interest."""
+    fields = _fields(headers, payload)
+    if isinstance(fields, Refused):
+        return fields
+    match fields:
+        case {"message": {"seq": int(seq), **message}}:
+            try:
+                block = base64.b64decode(str(message.get("hdrs", "")))
+            except ValueError:
+                return _unknown(payload)
+            return StoredMessage(seq, header_get(block, "Nats-Msg-Id") or "")
+    return _unknown(payload)
+
+
+def _fields(headers: bytes, payload: bytes) -> dict[str, Any] | Refused:
+    """The JSON object of an answer that is not an error."""
+    if headers.startswith(b"NATS/1.0 503"):
+        return Refused("no responders", 0, permanent=False)
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError):
+        return _unknown(payload)
+    if not isinstance(fields, dict):
+        return _unknown(payload)
+    error = fields.get("error")
+    if isinstance(error, dict):
+        code, err_code = error.get("code"), error.get("err_code")
+        number = err_code if isinstance(err_code, int) else 0
+        return Refused(str(error.get("description") or error), number, code == 400 or number in PERMANENT)
+    return fields
+
+
+def _unknown(payload: bytes) -> Refused:
+    return Refused(f"an answer that is not JetStream's: {payload[:80]!r}", 0, permanent=False)

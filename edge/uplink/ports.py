@@ -1,0 +1,66 @@
+"""What an uplink needs of the rest: its local stream, the link to the hub, a note on disk, a place for dead letters."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge.uplink.reading import Reading
+
+
+class UplinkOptions(Protocol):
+    """One entry of the configuration's ``uplink`` block."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def subjects(self) -> Sequence[str]: ...
+    @property
+    def hub_stream(self) -> str: ...
+    @property
+    def hub_domain(self) -> str: ...
+    @property
+    def window(self) -> int: ...
+
+
+class Backlog(Protocol):
+    """The local stream.  Only what is committed is seen; its limits may take rows away."""
+
+    @property
+    def created_ns(self) -> int: ...
+    @property
+    def first_seq(self) -> int:
+        """Of the oldest row; one more than the last sequence when there is none."""
+
+    @property
+    def messages(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+    def scan(self, first: int, limit: int) -> list[Reading]:
+        """Up to ``limit`` rows from sequence ``first`` on."""
+
+
+class Ledger(Protocol):
+    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+        """In one commit: keep ``progress`` and delete the rows up to ``settled``; ``Uplink.on_saved`` follows.
+
+        Not urgent: nobody waits for it, it may gather with others.
+        """
+
+
+class DeadLetters(Protocol):
+    def put(self, reading: Reading, msg_id: str, reason: str) -> None:
+        """Keep ``reading`` with its reason; ``Uplink.on_buried`` follows.  The same id twice is one letter."""
+
+
+class HubLink(Protocol):
+    @property
+    def up(self) -> bool: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def rtt(self) -> int: ...
+    @property
+    def pending_bytes(self) -> int: ...
+
+    def refusal(self, subject: str, size: int) -> str: ...
+    def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> bool: ...

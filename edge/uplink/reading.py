@@ -1,0 +1,47 @@
+"""A stored message as it goes to the hub.
+
+Headers added to those it has:
+
+``Nats-Msg-Id``           ``<edge>:<epoch>:<seq>``, by which the hub's stream tells repeats and a resume finds it
+``Petiole-Time``          when it was stored here, RFC 3339 with nanoseconds: what arrives late must not look fresh
+``Petiole-Time-Quality``  ``clock``, or ``unset`` when this machine's clock had obviously not been set by then
+``Petiole-Msg-Id``        the ``Nats-Msg-Id`` that its publisher gave it, if it did
+
+Headers that only meant the local stream (expectations, batches, rollups) are left out.
+"""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from edge.message import header_block, header_items
+
+MSG_ID = "Nats-Msg-Id"
+LOCAL_PREFIXES = ("Nats-Expected-", "Nats-Batch-", "Nats-Stream-Source", "Nats-Rollup")
+UNSET_BEFORE_NS = 1_767_225_600 * 1_000_000_000  # 2026-01-01: a clock that says less was never set
+
+
+class Reading(NamedTuple):
+    """A row of the local stream."""
+
+    seq: int
+    subject: str
+    time_ns: int
+    headers: bytes
+    payload: bytes
+
+
+def hub_headers(reading: Reading, msg_id: str) -> bytes:
+    items = [(MSG_ID, msg_id)]
+    for name, value in header_items(reading.headers):
+        if name == MSG_ID:
+            items.append(("Petiole-Msg-Id", value))
+        elif not name.startswith(LOCAL_PREFIXES):
+            items.append((name, value))
+    items.append(("Petiole-Time", rfc3339(reading.time_ns)))
+    items.append(("Petiole-Time-Quality", "clock" if reading.time_ns >= UNSET_BEFORE_NS else "unset"))
+    return header_block(items)
+
+
+def rfc3339(time_ns: int) -> str:
+    seconds, nanos = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"

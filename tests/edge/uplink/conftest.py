@@ -1,0 +1,273 @@
+"""A hub, a link, a store and a clock that do what a test tells them: everything that can go wrong on the way."""
+
+import base64
+import heapq
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge.errors import StoreError
+from edge.message import header_get
+from edge.uplink.progress import Progress
+from edge.uplink.reading import Reading
+from edge.uplink.uplink import SECOND, Uplink
+
+MS = 1_000_000
+Event = Callable[[], None]
+
+
+@dataclass
+class Options:
+    name: str = "TELEMETRY"
+    subjects: tuple[str, ...] = ("telemetry.>",)
+    hub_stream: str = "TELEMETRY"
+    hub_domain: str = "hub"
+    window: int = 8
+
+
+@dataclass
+class Stored:
+    subject: str
+    msg_id: str
+    payload: bytes
+
+
+@dataclass
+class HubStream:
+    """What nats-server does with a stream, seen from outside."""
+
+    created: str = "2026-11-23T00:00:00Z"
+    duplicate_window: int = 2 * SECOND
+    subjects: tuple[str, ...] = ("telemetry.>",)
+    messages: dict[int, Stored] = field(default_factory=dict)
+    last_seq: int = 0
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> (sequence, time)
+
+    def publish(self, subject: str, msg_id: str, payload: bytes, now: int) -> dict[str, object]:
+        known = self.seen.get(msg_id)
+        if known is not None and now - known[1] < self.duplicate_window:
+            return {"stream": "TELEMETRY", "domain": "hub", "seq": known[0], "duplicate": True}
+        self.last_seq += 1
+        self.messages[self.last_seq] = Stored(subject, msg_id, payload)
+        self.seen[msg_id] = (self.last_seq, now)
+        return {"stream": "TELEMETRY", "domain": "hub", "seq": self.last_seq}
+
+    def info(self) -> dict[str, object]:
+        first = min(self.messages, default=self.last_seq + 1)
+        state = {"first_seq": first, "last_seq": self.last_seq}
+        return {"created": self.created, "config": {"subjects": list(self.subjects)}, "state": state}
+
+    def get(self, seq: int, subject: str) -> dict[str, object]:
+        for number in sorted(self.messages):
+            found = self.messages[number]
+            if number >= seq and subject in (found.subject, ">"):
+                block = f"NATS/1.0\r\nNats-Msg-Id: {found.msg_id}\r\n\r\n".encode()
+                return {"message": {"seq": number, "hdrs": base64.b64encode(block).decode()}}
+        return {"error": {"code": 404, "err_code": 10037, "description": "no message found"}}
+
+
+class World:
+    """Time, a hub, a link that can be cut, and a disk; the edge process on top of it can be killed and started anew.
+
+    ``*_loss`` are probabilities; with all at 0 and no cut everything arrives in order.
+    """
+
+    def __init__(self, seed: int = 0, options: Options | None = None) -> None:
+        self.random = random.Random(seed)
+        self.options = options or Options()
+        self.now = 1_000 * SECOND
+        self.events: list[tuple[int, int, Event]] = []
+        self.count = 0
+        self.hub = HubStream()
+        self.publish_loss = self.ack_loss = self.repeat = 0.0
+        self.jitter_ns = 0
+        self.leaderless = False
+        self.refusals: dict[bytes, dict[str, object]] = {}  # payload -> error
+        self.forbidden = ""  # a subject that the hub's permissions deny
+        # the disk
+        self.rows: dict[int, Reading] = {}
+        self.last_seq = 0
+        self.saved = Progress("EPOCH", 1).encode()
+        self.dead: dict[str, tuple[Reading, str]] = {}
+        self.disk_fails = False
+        # the process
+        self.connection = 0
+        self.up = False
+        self.life = 0
+        self.domain = "hub"
+        self.rtt = 20 * MS
+        self.pending_bytes = 0
+        self.start()
+
+    # ---- Backlog
+
+    @property
+    def created_ns(self) -> int:
+        return 1
+
+    @property
+    def first_seq(self) -> int:
+        return min(self.rows, default=self.last_seq + 1)
+
+    @property
+    def messages(self) -> int:
+        return len(self.rows)
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(row.payload) for row in self.rows.values())
+
+    def scan(self, first: int, limit: int) -> list[Reading]:
+        return [self.rows[seq] for seq in sorted(self.rows) if seq >= first][:limit]
+
+    # ---- Ledger, DeadLetters
+
+    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+        def commit() -> None:
+            if self.disk_fails:
+                self.uplink.on_saved(StoreError("disk full", full=True), self.now)
+                return
+            self.saved = progress
+            for seq in [seq for seq in self.rows if seq <= settled]:
+                del self.rows[seq]
+            self.uplink.on_saved(None, self.now)
+
+        self.in_process(5 * MS, commit)
+
+    def put(self, reading: Reading, msg_id: str, reason: str) -> None:
+        def commit() -> None:
+            self.dead[msg_id] = (reading, reason)
+            self.uplink.on_buried(reading.seq, None, self.now)
+
+        self.in_process(5 * MS, commit)
+
+    # ---- HubLink
+
+    def refusal(self, subject: str, size: int) -> str:
+        return "not permitted" if subject == self.forbidden else ""
+
+    def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> bool:
+        assert subject != self.forbidden
+        if not self.up:
+            return False
+        self.on_link(10 * MS, lambda: self.arrive(subject, payload, reply, headers))
+        return True
+
+    def arrive(self, subject: str, payload: bytes, reply: str, headers: bytes) -> None:
+        """At the hub."""
+        if self.leaderless:
+            return
+        if subject.startswith("$JS.hub.API.STREAM.INFO."):
+            self.answer(reply, self.hub.info())
+        elif subject.startswith("$JS.hub.API.STREAM.MSG.GET."):
+            body = json.loads(payload)
+            self.answer(reply, self.hub.get(body["seq"], body["next_by_subj"]))
+        elif self.random.random() >= self.publish_loss:
+            if payload in self.refusals:
+                self.answer(reply, {"error": self.refusals[payload]})
+                return
+            msg_id = header_get(headers, "Nats-Msg-Id")
+            assert msg_id
+            answer = self.hub.publish(subject, msg_id, payload, self.now)
+            if self.random.random() >= self.ack_loss:
+                self.answer(reply, answer)
+            if self.random.random() < self.repeat:
+                self.answer(reply, answer)
+
+    def answer(self, reply: str, fields: dict[str, object]) -> None:
+        token = reply.rpartition(".")[2]
+        body = json.dumps(fields).encode()
+        delay = 10 * MS + self.random.randrange(self.jitter_ns + 1)
+        self.on_link(delay, lambda: self.uplink.on_reply(token, b"", body, self.now))
+
+    # ---- events
+
+    def at(self, delay: int, event: Event) -> None:
+        self.count += 1
+        heapq.heappush(self.events, (self.now + delay, self.count, event))
+
+    def in_process(self, delay: int, event: Event) -> None:
+        """Lost when the process is killed before."""
+        life = self.life
+        self.at(delay, lambda: event() if life == self.life else None)
+
+    def on_link(self, delay: int, event: Event) -> None:
+        """Lost when the link is cut before, or the process killed."""
+        connection = self.connection
+        self.in_process(delay, lambda: event() if connection == self.connection and self.up else None)
+
+    def run(self, duration: int) -> None:
+        end = self.now + duration
+        while True:
+            due = self.uplink.deadline()
+            at = min(end, self.events[0][0] if self.events else end, end if due is None else max(due, self.now))
+            self.now = at
+            if self.events and self.events[0][0] <= at:
+                heapq.heappop(self.events)[2]()
+            elif due is not None and due <= at:
+                self.uplink.tick(self.now)
+            else:
+                return
+
+    # ---- what a test does
+
+    def start(self) -> None:
+        progress = Progress.decode(self.options.name, self.saved)
+        self.uplink = Uplink(self.options, "e1", progress, self, self, self, self, "_INBOX.u", lambda: None)
+        if self.up:
+            self.uplink.on_link(True, self.now)
+
+    def kill(self) -> None:
+        """SIGKILL, and a new process on the same disk."""
+        self.cut()
+        self.life += 1
+        self.start()
+
+    def connect(self) -> None:
+        if not self.up:
+            self.up = True
+            self.connection += 1
+            self.uplink.on_link(True, self.now)
+
+    def cut(self) -> None:
+        if self.up:
+            self.up = False
+            self.uplink.on_link(False, self.now)
+
+    def store(self, count: int, subject: str = "telemetry.e1.d1.t") -> None:
+        """Readings that were committed here."""
+        for _ in range(count):
+            self.last_seq += 1
+            seq = self.last_seq
+            name = f"{subject}{self.random.randrange(3)}"
+            self.rows[seq] = Reading(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq).encode())
+        self.uplink.on_stored(self.now)
+
+    def arrived(self) -> list[int]:
+        """What the hub's stream holds, in its order, by our sequences."""
+        return [int(self.hub.messages[seq].payload) for seq in sorted(self.hub.messages)]
+
+    def settle(self) -> None:
+        """Everything works from here on, and there is time."""
+        self.publish_loss = self.ack_loss = self.repeat = 0.0
+        self.leaderless = self.disk_fails = False
+        self.connect()
+        self.run(300 * SECOND)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def make_world() -> Callable[..., World]:
+    return World
+
+
+@pytest.fixture
+def make_options() -> Callable[..., Options]:
+    return Options
