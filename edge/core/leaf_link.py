@@ -251,6 +251,11 @@ class LeafLink(Link):
             for listener in list(self.listeners):
                 listener(False)
 
+    def leave(self) -> None:
+        """We are going down: say nothing more."""
+        self.closing = True
+        self.next_event = None
+
     # ---- clocks
 
     def deadline(self) -> int | None:

@@ -149,8 +149,10 @@ class LeafConnector:
         log.debug("leaf %s:%d: TCP connected", url.host, url.port)
         try:
             await connection.ended
-        finally:
+        except asyncio.CancelledError:
+            self.link.leave()
             connection.transport.abort()
+            raise
 
     def _failed(self, url: LeafUrl, exc: Exception) -> None:
         """A hub that is away for a night is one line in the log, not thirty thousand."""
