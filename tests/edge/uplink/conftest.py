@@ -82,7 +82,7 @@ class World:
         self.events: list[tuple[int, int, Event]] = []
         self.count = 0
         self.hub = HubStream()
-        self.publish_loss = self.ack_loss = self.repeat = 0.0
+        self.publish_loss = self.ack_loss = self.repeat = self.limbo = 0.0
         self.jitter_ns = 0
         self.leaderless = False
         self.refusals: dict[bytes, dict[str, object]] = {}  # payload -> error
@@ -153,7 +153,11 @@ class World:
         assert subject != self.forbidden
         if not self.up:
             return False
-        self.on_link(10 * MS, lambda: self.arrive(subject, payload, reply, headers))
+        if self.random.random() < self.limbo:  # held up between the hub's nodes: arrives whatever happens to the link
+            delay = 10 * MS + self.random.randrange(SECOND)
+            self.at(delay, lambda: self.arrive(subject, payload, reply, headers))
+        else:
+            self.on_link(10 * MS, lambda: self.arrive(subject, payload, reply, headers))
         return True
 
     def arrive(self, subject: str, payload: bytes, reply: str, headers: bytes) -> None:
@@ -252,7 +256,7 @@ class World:
 
     def settle(self) -> None:
         """Everything works from here on, and there is time."""
-        self.publish_loss = self.ack_loss = self.repeat = 0.0
+        self.publish_loss = self.ack_loss = self.repeat = self.limbo = 0.0
         self.leaderless = self.disk_fails = False
         self.connect()
         self.run(300 * SECOND)

@@ -275,8 +275,10 @@ def test_answers_nobody_asked_for(world: Any) -> None:
     assert world.arrived() == list(range(1, 122))
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_exactly_once_whatever_happens(make_world: Callable[..., Any], make_options: Callable[..., Any], seed: int) -> None:
+@pytest.mark.parametrize("seed", range(200))
+def test_exactly_once_whatever_happens(
+    make_world: Callable[..., Any], make_options: Callable[..., Any], seed: int
+) -> None:
     """Cuts, kills, lost, repeated and reordered answers, elections and full disks, at random."""
     world = make_world(seed, make_options(window=1 + seed % 12))
     chance = world.random
@@ -284,6 +286,7 @@ def test_exactly_once_whatever_happens(make_world: Callable[..., Any], make_opti
         world.publish_loss = chance.choice([0, 0, 0.1, 1.0])
         world.ack_loss = chance.choice([0, 0, 0.1, 0.5, 1.0])
         world.repeat = chance.choice([0, 0.3])
+        world.limbo = chance.choice([0, 0, 0.3])
         world.jitter_ns = chance.choice([0, 50 * MS])
         world.leaderless = chance.random() < 0.1
         world.disk_fails = chance.random() < 0.1
