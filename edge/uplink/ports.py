@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.uplink.reading import Reading
+from edge.store.contract import Row
 
 
 class UplinkOptions(Protocol):
@@ -35,7 +35,7 @@ class Backlog(Protocol):
     @property
     def bytes(self) -> int: ...
 
-    def scan(self, first: int, limit: int) -> list[Reading]:
+    def scan(self, first: int, limit: int) -> list[Row]:
         """Up to ``limit`` rows from sequence ``first`` on."""
 
 
@@ -48,8 +48,8 @@ class Ledger(Protocol):
 
 
 class DeadLetters(Protocol):
-    def put(self, reading: Reading, msg_id: str, reason: str) -> None:
-        """Keep ``reading`` with its reason; ``Uplink.on_buried`` follows.  The same id twice is one letter."""
+    def put(self, row: Row, msg_id: str, reason: str) -> None:
+        """Keep ``row`` with its reason; ``Uplink.on_buried`` follows.  The same id twice is one letter."""
 
 
 class HubLink(Protocol):

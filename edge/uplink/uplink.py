@@ -18,11 +18,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge.errors import StoreError
+from edge.store.contract import Row
 from edge.subjects import overlap
 from edge.uplink.answers import Refused, parse_puback
+from edge.uplink.headers import hub_headers
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
-from edge.uplink.reading import Reading, hub_headers
 from edge.uplink.resume import Resume
 from edge.uplink.window import Window
 
@@ -282,7 +283,7 @@ class Uplink:
         window = self.window
         return len(window.order) < self.options.window and window.bytes < WINDOW_BYTES
 
-    def _send(self, row: Reading, now: int) -> bool:
+    def _send(self, row: Row, now: int) -> bool:
         """False when no more can be sent now."""
         if self.window.pass_over(row.seq):
             self.next_seq = row.seq + 1
@@ -345,7 +346,7 @@ class Uplink:
         else:
             self._settle(seq, 0, now)  # the limits of the backlog took it meanwhile
 
-    def _bury(self, row: Reading, reason: str) -> None:
+    def _bury(self, row: Row, reason: str) -> None:
         """Out of the way of all that wait behind it; settled once the dead letter is on disk."""
         if row.seq in self.dying:
             return

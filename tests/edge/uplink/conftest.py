@@ -11,8 +11,8 @@ import pytest
 
 from edge.errors import StoreError
 from edge.message import header_get
+from edge.store.contract import Row
 from edge.uplink.progress import Progress
-from edge.uplink.reading import Reading
 from edge.uplink.uplink import SECOND, Uplink
 
 MS = 1_000_000
@@ -88,10 +88,10 @@ class World:
         self.refusals: dict[bytes, dict[str, object]] = {}  # payload -> error
         self.forbidden = ""  # a subject that the hub's permissions deny
         # the disk
-        self.rows: dict[int, Reading] = {}
+        self.rows: dict[int, Row] = {}
         self.last_seq = 0
         self.saved = Progress("EPOCH", 1).encode()
-        self.dead: dict[str, tuple[Reading, str]] = {}
+        self.dead: dict[str, tuple[Row, str]] = {}
         self.disk_fails = False
         # the process
         self.connection = 0
@@ -120,7 +120,7 @@ class World:
     def bytes(self) -> int:
         return sum(len(row.payload) for row in self.rows.values())
 
-    def scan(self, first: int, limit: int) -> list[Reading]:
+    def scan(self, first: int, limit: int) -> list[Row]:
         return [self.rows[seq] for seq in sorted(self.rows) if seq >= first][:limit]
 
     # ---- Ledger, DeadLetters
@@ -137,10 +137,10 @@ class World:
 
         self.in_process(5 * MS, commit)
 
-    def put(self, reading: Reading, msg_id: str, reason: str) -> None:
+    def put(self, row: Row, msg_id: str, reason: str) -> None:
         def commit() -> None:
-            self.dead[msg_id] = (reading, reason)
-            self.uplink.on_buried(reading.seq, None, self.now)
+            self.dead[msg_id] = (row, reason)
+            self.uplink.on_buried(row.seq, None, self.now)
 
         self.in_process(5 * MS, commit)
 
@@ -247,7 +247,7 @@ class World:
             self.last_seq += 1
             seq = self.last_seq
             name = f"{subject}{self.random.randrange(3)}"
-            self.rows[seq] = Reading(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq).encode())
+            self.rows[seq] = Row(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq).encode())
         self.uplink.on_stored(self.now)
 
     def arrived(self) -> list[int]:

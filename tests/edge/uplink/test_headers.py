@@ -1,9 +1,10 @@
 from edge.message import header_items
-from edge.uplink.reading import Reading, hub_headers, rfc3339
+from edge.store.contract import Row
+from edge.uplink.headers import hub_headers, rfc3339
 
 
 def test_a_plain_reading() -> None:
-    reading = Reading(5, "t.a", 1_795_395_102_528_582_985, b"", b"x")
+    reading = Row(5, "t.a", 1_795_395_102_528_582_985, b"", b"x")
     assert header_items(hub_headers(reading, "e1:E:5")) == [
         ("Nats-Msg-Id", "e1:E:5"),
         ("Petiole-Time", "2026-11-23T00:51:42.528582985Z"),
@@ -16,7 +17,7 @@ def test_its_own_headers_go_along_and_what_meant_the_local_stream_does_not() -> 
         b"NATS/1.0\r\nUnit: C\r\nNats-Msg-Id: mine\r\nNats-Expected-Last-Sequence: 4\r\n"
         b"Nats-Rollup: sub\r\nUnit: K\r\nNats-TTL: 1h\r\n\r\n"
     )
-    items = header_items(hub_headers(Reading(5, "t.a", 0, block, b""), "e1:E:5"))
+    items = header_items(hub_headers(Row(5, "t.a", 0, block, b""), "e1:E:5"))
     assert items == [
         ("Nats-Msg-Id", "e1:E:5"),
         ("Unit", "C"),

@@ -11,34 +11,24 @@ Headers that only meant the local stream (expectations, batches, rollups) are le
 """
 
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from edge.message import header_block, header_items
+from edge.store.contract import Row
 
 MSG_ID = "Nats-Msg-Id"
 LOCAL_PREFIXES = ("Nats-Expected-", "Nats-Batch-", "Nats-Stream-Source", "Nats-Rollup")
 UNSET_BEFORE_NS = 1_767_225_600 * 1_000_000_000  # 2026-01-01: a clock that says less was never set
 
 
-class Reading(NamedTuple):
-    """A row of the local stream."""
-
-    seq: int
-    subject: str
-    time_ns: int
-    headers: bytes
-    payload: bytes
-
-
-def hub_headers(reading: Reading, msg_id: str) -> bytes:
+def hub_headers(row: Row, msg_id: str) -> bytes:
     items = [(MSG_ID, msg_id)]
-    for name, value in header_items(reading.headers):
+    for name, value in header_items(row.headers):
         if name == MSG_ID:
             items.append(("Petiole-Msg-Id", value))
         elif not name.startswith(LOCAL_PREFIXES):
             items.append((name, value))
-    items.append(("Petiole-Time", rfc3339(reading.time_ns)))
-    items.append(("Petiole-Time-Quality", "clock" if reading.time_ns >= UNSET_BEFORE_NS else "unset"))
+    items.append(("Petiole-Time", rfc3339(row.time_ns)))
+    items.append(("Petiole-Time-Quality", "clock" if row.time_ns >= UNSET_BEFORE_NS else "unset"))
     return header_block(items)
 
 
