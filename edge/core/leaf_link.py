@@ -313,7 +313,7 @@ class LeafLink(Link):
             self._on_error(leaf.parse_error(line))
         elif self.state is State.AWAITS_INFO:
             raise ProtocolError(UNKNOWN_OPERATION)
-        elif verb in (b"LS+ ", b"LS- "):
+        elif verb[:3] in (b"LS+", b"LS-"):
             self._on_hub_interest(leaf.parse_interest(line))
         elif verb == b"PING":
             self._send(PONG)
