@@ -6,19 +6,28 @@ import os
 import secrets
 import signal
 import sys
+import time
 from base64 import b32encode
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import Config
+from edge.config.options import GLOBAL_ACCOUNT, Config
+from edge.config.options import JetStream as JetStreamOptions
 from edge.core.auth import Authenticator
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
 from edge.net.info import ServerInfo
 from edge.net.listener import ClientLimits, ClientListener
 from edge.net.log import set_up_log
+from edge.net.ticker import Ticker
 from edge.version import VERSION
+
+if TYPE_CHECKING:  # loaded when there is a store
+    from edge.jetstream.account import Limits
+    from edge.store.sqlite import SqliteStore
 
 log = logging.getLogger("edge")
 
@@ -30,18 +39,20 @@ class Daemon:
         self.server_name = config.server_name or self.server_id
         self.stopping = asyncio.Event()
         self.router = Router()
+        self.loop = asyncio.get_running_loop()
+        self.store: SqliteStore | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
         config = self.config
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stopping.set)
+            self.loop.add_signal_handler(number, self.stopping.set)
         log.info("Starting petiole-edge %s", VERSION)
         log.info("  Name: %s", self.server_name)
         log.info("  ID:   %s", self.server_id)
         for warning in config.warnings:
             log.warning("%s", warning)
+        self._recover()
         clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.trace)
         port = await clients.start(config.listen.host, config.listen.port)
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
@@ -51,7 +62,66 @@ class Daemon:
         await self.stopping.wait()
         log.info("Initiating Shutdown...")
         await clients.stop()
+        self._close_store()
         log.info("Server Exiting..")
+
+    # ---- what is on disk
+
+    def _recover(self) -> None:
+        """Open the store and bring back what it holds.  StoreError when there can be none."""
+        options = self.config.jetstream
+        if options is None:
+            return
+        from edge.jetstream.account import Clock, Stores
+        from edge.jetstream.jetstream import JetStream
+        from edge.store.memory import MemoryStore
+        from edge.store.sqlite import SqliteStore
+
+        self.store = SqliteStore(options.store_dir, self._from_writer, options.commit_window_ns)
+        memory = MemoryStore(self._soon)
+        self.ticker = Ticker(self.loop, self.router)
+        clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
+        self.jetstream = JetStream(Stores(self.store, memory), clock, options.domain, self.server_name)
+        for name, limits in self._jetstream_accounts(options):
+            self.jetstream.add_account(self.router.account(name), limits)
+        found = self.store.load()
+        log.info("Starting JetStream")
+        log.info("  Store Directory: \"%s\" (%s)", options.store_dir, found.engine)
+        self.jetstream.recover(found)
+        self.jetstream.start()
+        self.ticker.start(self.jetstream)
+
+    def _jetstream_accounts(self, options: JetStreamOptions) -> "list[tuple[str, Limits]]":
+        """The global account has what the server has; the others what their block says."""
+        from edge.jetstream.account import Limits
+
+        server = Limits(options.max_file_bytes, options.max_memory_bytes)
+        accounts = [(GLOBAL_ACCOUNT, server)]
+        for account in self.config.accounts:
+            if account.jetstream is not None:
+                own = account.jetstream
+                file = own.max_file_bytes if own.max_file_bytes is not None else server.max_file_bytes
+                memory = own.max_memory_bytes if own.max_memory_bytes is not None else server.max_memory_bytes
+                accounts.append((account.name, Limits(file, memory, own.max_streams, own.max_consumers)))
+        return accounts
+
+    def _close_store(self) -> None:
+        if self.store is not None:
+            self.ticker.stop()
+            self.store.close()
+
+    def _from_writer(self, call: Callable[[], None]) -> None:
+        """The writer's thread says that a commit has returned."""
+        self.loop.call_soon_threadsafe(self._batch, call)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self.loop.call_soon(self._batch, call)
+
+    def _batch(self, call: Callable[[], None]) -> None:
+        call()
+        self.router.flush()
+
+    # ---- parts
 
     def _authenticator(self) -> Authenticator:
         access = self.config.authorization

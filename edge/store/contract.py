@@ -97,8 +97,8 @@ class Store(Protocol):
     def scan_back(self, stream: int, last: int, limit: int) -> list[Row]:
         """Descending from ``last``."""
 
-    def subjects(self, stream: int) -> list[SubjectRecord]:
-        """Every subject of the stream; one pass over its messages."""
+    def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
+        """Every subject of this part of the stream; one pass over its messages."""
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         """Messages, and bytes of subject, headers and payload."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from edge.store.contract import (
+    MAX_SEQ,
     ConsumerRecord,
     Done,
     NewRow,
@@ -95,9 +96,10 @@ class MemoryStore:
         end = bisect_right(order, last)
         return [self.rows[stream][seq] for seq in reversed(order[max(end - limit, 0) : end])]
 
-    def subjects(self, stream: int) -> list[SubjectRecord]:
+    def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         found: dict[str, SubjectRecord] = {}
-        for seq in self.order.get(stream, []):
+        order = self.order.get(stream, [])
+        for seq in order[bisect_left(order, first) : bisect_right(order, last)]:
             subject = self.rows[stream][seq].subject
             known = found.get(subject, SubjectRecord(subject, 0, seq, seq))
             found[subject] = SubjectRecord(subject, known.messages + 1, known.first_seq, seq)

@@ -146,11 +146,11 @@ class SqliteStore:
         except apsw.CorruptError:
             return self._pick(stream, range(min(last, self._edge(stream, last)), 0, -1), limit)
 
-    def subjects(self, stream: int) -> list[SubjectRecord]:
+    def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         base = stream << SEQ_BITS
         return [
-            SubjectRecord(subject, messages, first & MAX_SEQ, last & MAX_SEQ)
-            for subject, messages, first, last in self.reader.execute(schema.SUBJECTS, (base, base | MAX_SEQ))
+            SubjectRecord(subject, messages, low & MAX_SEQ, high & MAX_SEQ)
+            for subject, messages, low, high in self.reader.execute(schema.SUBJECTS, (base | first, base | last))
         ]
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:

@@ -1,0 +1,210 @@
+"""The configuration of a consumer: nats-server's JSON, its defaults, its rules (reference: jetstream.md section 4)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from edge.jetstream import errors
+from edge.jetstream.fields import check_object
+from edge.jetstream.stream_config import is_name
+from edge.jetstream.times import SECOND, parse_rfc3339
+from edge.subjects import is_valid, overlap
+
+ACK_WAIT_NS = 30 * SECOND
+INACTIVE_NS = 5 * SECOND
+MAX_WAITING = 512
+MAX_ACK_PENDING = 1000
+
+KINDS = {
+    "name": "string", "durable_name": "string", "description": "string", "deliver_policy": "string",
+    "opt_start_seq": "int", "opt_start_time": "string", "ack_policy": "string", "ack_wait": "duration",
+    "max_deliver": "int", "backoff": "ints", "filter_subject": "string", "filter_subjects": "strings",
+    "replay_policy": "string", "rate_limit_bps": "int", "sample_freq": "string", "max_waiting": "int",
+    "max_ack_pending": "int", "flow_control": "bool", "idle_heartbeat": "duration", "headers_only": "bool",
+    "max_batch": "int", "max_expires": "duration", "max_bytes": "int", "deliver_subject": "string",
+    "deliver_group": "string", "inactive_threshold": "duration", "num_replicas": "int", "mem_storage": "bool",
+    "metadata": "object", "pause_until": "string", "priority_groups": "strings", "priority_policy": "string",
+    "priority_timeout": "duration", "direct": "bool", "sourcing": "bool",
+}  # fmt: skip
+NOT_YET = (
+    "deliver_subject", "deliver_group", "flow_control", "idle_heartbeat", "rate_limit_bps", "pause_until",
+    "priority_groups", "direct", "sourcing",
+)  # fmt: skip
+FIXED = (
+    ("deliver_policy", "deliver policy"), ("opt_start_seq", "start sequence"), ("opt_start_time", "start time"),
+    ("ack_policy", "ack policy"), ("replay_policy", "replay policy"), ("max_waiting", "max waiting"),
+)  # fmt: skip
+
+
+class ConsumerConfig(NamedTuple):
+    """A pull consumer.  Empty strings and zeros are what the JSON leaves out."""
+
+    name: str
+    durable: bool = False
+    description: str = ""
+    deliver_policy: str = "all"
+    opt_start_seq: int = 0
+    opt_start_time: str = ""
+    ack_policy: str = "none"
+    ack_wait_ns: int = 0
+    max_deliver: int = -1
+    backoff_ns: tuple[int, ...] = ()
+    filter_subject: str = ""
+    filter_subjects: tuple[str, ...] = ()
+    replay_policy: str = "instant"
+    sample_freq: str = ""
+    max_waiting: int = MAX_WAITING
+    max_ack_pending: int = 0
+    headers_only: bool = False
+    max_batch: int = 0
+    max_expires_ns: int = 0
+    max_bytes: int = 0
+    inactive_ns: int = 0
+    num_replicas: int = 0
+    mem_storage: bool = False
+    metadata: Mapping[str, str] = {}
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        return (self.filter_subject,) if self.filter_subject else self.filter_subjects
+
+    def fields(self) -> dict[str, object]:
+        """The JSON object in nats-server's order: four fields always, the others where they say something."""
+        optional: list[tuple[str, object]] = [
+            ("durable_name", self.name if self.durable else ""),
+            ("name", self.name),
+            ("description", self.description),
+            ("deliver_policy", self.deliver_policy),
+            ("opt_start_seq", self.opt_start_seq),
+            ("opt_start_time", self.opt_start_time),
+            ("ack_policy", self.ack_policy),
+            ("ack_wait", self.ack_wait_ns),
+            ("max_deliver", self.max_deliver),
+            ("backoff", list(self.backoff_ns)),
+            ("filter_subject", self.filter_subject),
+            ("filter_subjects", list(self.filter_subjects)),
+            ("replay_policy", self.replay_policy),
+            ("sample_freq", self.sample_freq),
+            ("max_waiting", self.max_waiting),
+            ("max_ack_pending", self.max_ack_pending),
+            ("headers_only", self.headers_only),
+            ("max_batch", self.max_batch),
+            ("max_expires", self.max_expires_ns),
+            ("max_bytes", self.max_bytes),
+            ("inactive_threshold", self.inactive_ns),
+            ("num_replicas", self.num_replicas),
+            ("mem_storage", self.mem_storage),
+            ("metadata", dict(self.metadata)),
+        ]
+        return {name: value for name, value in optional if value or name == "num_replicas"}
+
+
+def consumer_config(request: Mapping[str, Any], name: str, durable: bool) -> ConsumerConfig:
+    """From a request's ``config``; ``name`` is what the subject (or the request, or chance) settled on."""
+    fields = check_object(request, KINDS)
+    for feature in NOT_YET:
+        if fields.get(feature):
+            raise errors.not_yet(f"consumer {feature}")
+    if not is_name(name):
+        raise errors.invalid_consumer(10103, "consumer name can not contain spaces or any of . * > \\ /")
+    explicit = _choice(fields, "ack_policy", "none", ("none", "all", "explicit")) != "none"
+    _choice(fields, "replay_policy", "instant", ("instant",))
+    backoff = tuple(fields.get("backoff", ()))
+    max_deliver = fields.get("max_deliver", 0) or -1
+    if backoff and 0 < max_deliver < len(backoff):
+        raise errors.invalid_consumer(10116, "max deliver is required to be > length of backoff values")
+    filter_subject, filter_subjects = _filters(fields)
+    policy = _choice(fields, "deliver_policy", "all", DELIVER)
+    _check_start(policy, fields, bool(filter_subject or filter_subjects))
+    ack_wait = backoff[0] if backoff else fields.get("ack_wait", 0) or ACK_WAIT_NS
+    return ConsumerConfig(
+        name=name,
+        durable=durable,
+        description=fields.get("description", ""),
+        deliver_policy=policy,
+        opt_start_seq=fields.get("opt_start_seq", 0),
+        opt_start_time=fields.get("opt_start_time", ""),
+        ack_policy=fields.get("ack_policy") or "none",
+        ack_wait_ns=ack_wait if explicit else 0,
+        max_deliver=max_deliver if max_deliver > 0 else -1,
+        backoff_ns=backoff,
+        filter_subject=filter_subject,
+        filter_subjects=filter_subjects,
+        sample_freq=fields.get("sample_freq", ""),
+        max_waiting=fields.get("max_waiting", 0) or MAX_WAITING,
+        max_ack_pending=(fields.get("max_ack_pending", 0) or MAX_ACK_PENDING) if explicit else 0,
+        headers_only=fields.get("headers_only", False),
+        max_batch=fields.get("max_batch", 0),
+        max_expires_ns=fields.get("max_expires", 0),
+        max_bytes=fields.get("max_bytes", 0),
+        inactive_ns=fields.get("inactive_threshold", 0) or (0 if durable else INACTIVE_NS),
+        num_replicas=fields.get("num_replicas", 0),
+        mem_storage=fields.get("mem_storage", False),
+        metadata={
+            key: value
+            for key, value in fields.get("metadata", {}).items()
+            if isinstance(value, str) and not key.startswith("_nats.")
+        },
+    )
+
+
+ELSEWHERE = ("original", "flow_control")
+DELIVER = ("all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject")
+
+
+def check_consumer_update(old: ConsumerConfig, new: ConsumerConfig) -> None:
+    for field, text in FIXED:
+        if getattr(old, field) != getattr(new, field):
+            raise errors.consumer_update(text)
+
+
+def _filters(fields: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    single: str = fields.get("filter_subject", "")
+    several: list[str] = fields.get("filter_subjects", [])
+    if single and several:
+        raise errors.DUPLICATE_FILTERS
+    for i, subject in enumerate(several):
+        if not subject:
+            raise errors.EMPTY_FILTER
+        if any(overlap(subject, other) for other in several[:i]):
+            raise errors.OVERLAPPING_FILTERS
+    for subject in (single, *several):
+        if subject and not is_valid(subject):
+            text = "consumer filter subject is not a valid subset of the interest subjects"
+            raise errors.invalid_consumer(10093, text)
+    return single, tuple(several)
+
+
+def _check_start(policy: str, fields: Mapping[str, Any], filtered: bool) -> None:
+    if policy == "last_per_subject":
+        if not filtered:
+            raise errors.invalid_consumer(
+                10094, "consumer delivery policy is deliver last per subject, but FilterSubject is not set"
+            )
+        raise errors.not_yet("consumer deliver_policy last_per_subject")
+    for needed, field, what in (
+        ("by_start_sequence", "opt_start_seq", "start sequence"),
+        ("by_start_time", "opt_start_time", "start time"),
+    ):
+        if policy == needed and not fields.get(field):
+            raise errors.invalid_consumer(
+                10094, f"consumer delivery policy is deliver {needed.replace('_', ' ')}, but optional {what} is not set"
+            )
+        if policy != needed and fields.get(field):
+            policy_text = policy.replace("_", " ")
+            raise errors.invalid_consumer(
+                10094, f"consumer delivery policy is deliver {policy_text}, but optional {what} is also set"
+            )
+    if fields.get("opt_start_time"):
+        try:
+            parse_rfc3339(fields["opt_start_time"])
+        except ValueError as exc:
+            raise errors.invalid_json(f'opt_start_time: "{fields["opt_start_time"]}" is not a time') from exc
+
+
+def _choice(fields: Mapping[str, Any], name: str, default: str, here: tuple[str, ...]) -> str:
+    value: str = fields.get(name) or default
+    if value in ELSEWHERE:
+        raise errors.not_yet(f"consumer {name} {value}")
+    if value not in here:
+        raise errors.invalid_json(f'can not unmarshal "{value}"')
+    return value

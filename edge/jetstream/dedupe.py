@@ -1,0 +1,41 @@
+"""Message ids seen within a stream's duplicate window."""
+
+from collections import deque
+from collections.abc import Iterable
+
+
+class Dedupe:
+    def __init__(self, window_ns: int) -> None:
+        self.window_ns = window_ns
+        self.seqs: dict[str, int] = {}
+        self.order: deque[tuple[int, str, int]] = deque()  # time_ns, id, seq
+
+    def find(self, msg_id: str, now: int) -> int:
+        """The sequence that this id has, or 0."""
+        if not self.seqs:
+            return 0
+        self._expire(now)
+        return self.seqs.get(msg_id, 0)
+
+    def add(self, msg_id: str, seq: int, now: int) -> None:
+        self.seqs[msg_id] = seq
+        self.order.append((now, msg_id, seq))
+
+    def forget(self, above: int) -> None:
+        """Messages above this sequence never came to be."""
+        while self.order and self.order[-1][2] > above:
+            _, msg_id, seq = self.order.pop()
+            if self.seqs.get(msg_id) == seq:
+                del self.seqs[msg_id]
+
+    def restore(self, found: Iterable[tuple[int, str, int]]) -> None:
+        """Oldest first."""
+        for now, msg_id, seq in found:
+            self.add(msg_id, seq, now)
+
+    def _expire(self, now: int) -> None:
+        order, horizon = self.order, now - self.window_ns
+        while order and order[0][0] < horizon:
+            _, msg_id, seq = order.popleft()
+            if self.seqs.get(msg_id) == seq:
+                del self.seqs[msg_id]

@@ -1,0 +1,67 @@
+"""JetStream's errors with nats-server's codes and texts (reference: jetstream.md section 8)."""
+
+from edge.errors import ApiError
+
+BAD_REQUEST = ApiError(400, 10003, "bad request")
+CONSUMER_NOT_FOUND = ApiError(404, 10014, "consumer not found")
+CONSUMER_NAME_IN_USE = ApiError(400, 10013, "consumer name already in use")
+CONSUMER_EXISTS = ApiError(400, 10148, "consumer already exists")
+CONSUMER_DOES_NOT_EXIST = ApiError(400, 10149, "consumer does not exist")
+CONSUMER_CONFIG_REQUIRED = ApiError(400, 10078, "consumer config required")
+DURABLE_NAME_NOT_IN_SUBJECT = ApiError(400, 10016, "consumer expected to be durable but no durable name set in subject")
+DURABLE_NAME_NOT_SET = ApiError(400, 10018, "consumer expected to be durable but a durable name was not set")
+DURABLE_NAME_MISMATCH = ApiError(400, 10017, "consumer name in subject does not match durable name in request")
+FILTER_MISMATCH = ApiError(400, 10131, "consumer create request did not match filtered subject from create subject")
+DUPLICATE_FILTERS = ApiError(400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified")
+OVERLAPPING_FILTERS = ApiError(400, 10138, "consumer subject filters cannot overlap")
+EMPTY_FILTER = ApiError(400, 10139, "consumer filter in FilterSubjects cannot be empty")
+MAX_CONSUMERS = ApiError(400, 10026, "maximum consumers limit reached")
+MESSAGE_NOT_FOUND = ApiError(404, 10037, "no message found")
+STREAM_NOT_FOUND = ApiError(404, 10059, "stream not found")
+STREAM_NAME_EXISTS = ApiError(400, 10058, "stream name already in use with a different configuration")
+STREAM_MISMATCH = ApiError(400, 10056, "stream name in subject does not match request")
+STREAM_REPLICAS = ApiError(500, 10074, "replicas > 1 not supported in non-clustered mode")
+SUBJECTS_OVERLAP = ApiError(400, 10065, "subjects overlap with an existing stream")
+EXPECTED_STREAM = ApiError(400, 10060, "expected stream does not match")
+MESSAGE_TOO_LARGE = ApiError(400, 10054, "message size exceeds maximum allowed")
+HEADERS_TOO_LARGE = ApiError(400, 10097, "header size exceeds maximum allowed of 64k")
+DELETE_NOT_PERMITTED = ApiError(500, 10057, "message delete not permitted")
+PURGE_NOT_PERMITTED = ApiError(500, 10110, "stream purge not permitted")
+INSUFFICIENT_STORAGE = ApiError(500, 10047, "insufficient storage resources available")
+
+
+def invalid_json(what: str) -> ApiError:
+    return ApiError(400, 10025, f"invalid JSON: {what}")
+
+
+def invalid_stream(what: str) -> ApiError:
+    return ApiError(500, 10052, what)
+
+
+def invalid_consumer(err_code: int, what: str) -> ApiError:
+    return ApiError(400, err_code, what)
+
+
+def not_yet(what: str) -> ApiError:
+    """A feature of nats-server that this server does not have."""
+    return ApiError(500, 10052, f"{what} is not supported by this server")
+
+
+def consumer_update(what: str) -> ApiError:
+    return ApiError(500, 10012, f"{what} can not be updated")
+
+
+def store_failed(what: str) -> ApiError:
+    return ApiError(503, 10077, what)
+
+
+def wrong_last_sequence(last: int) -> ApiError:
+    return ApiError(400, 10071, f"wrong last sequence: {last}")
+
+
+def wrong_last_msg_id(last: str) -> ApiError:
+    return ApiError(400, 10070, f"wrong last msg ID: {last}")
+
+
+def error_fields(error: ApiError) -> dict[str, object]:
+    return {"code": error.code, "err_code": error.err_code, "description": error.description}

@@ -1,0 +1,71 @@
+"""Reading a request's JSON: every field has a kind, what is unknown or of another kind is refused as Go refuses it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from edge.errors import ApiError
+from edge.jetstream.errors import invalid_json
+
+MAX_INT64 = (1 << 63) - 1
+
+KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "int": (int,),
+    "duration": (int,),
+    "bool": (bool,),
+    "strings": (list,),
+    "ints": (list,),
+    "object": (dict,),
+    "objects": (list,),
+}
+
+
+def parse_object(body: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a JSON object, each of its kind; null means absent.  ApiError 10025 otherwise."""
+    if not body.strip():
+        return {}
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise invalid_json(str(exc).split("\n")[0]) from exc
+    if not isinstance(value, dict):
+        raise invalid_json("expected an object")
+    return check_object(value, kinds)
+
+
+def check_object(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    fields = {}
+    for name, item in value.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise invalid_json(f'json: unknown field "{name}"')
+        if item is not None:
+            fields[name] = _checked(name, kind, item)
+    return fields
+
+
+def _checked(name: str, kind: str, item: Any) -> Any:
+    if not _is_a(kind, item):
+        raise _wrong(name, kind)
+    if kind == "strings" and not all(isinstance(part, str) for part in item):
+        raise _wrong(name, kind)
+    if kind == "ints" and not all(type(part) is int for part in item):
+        raise _wrong(name, kind)
+    if kind == "objects" and not all(isinstance(part, dict) for part in item):
+        raise _wrong(name, kind)
+    if kind == "duration":
+        # nats-server refuses what does not fit 64 bits.  A client that took seconds for nanoseconds means "for
+        # ever", and gets it: 292 years.
+        return max(-MAX_INT64, min(item, MAX_INT64))
+    if kind == "int" and not -(1 << 63) <= item < 1 << 64:
+        raise _wrong(name, kind)
+    return item
+
+
+def _is_a(kind: str, item: object) -> bool:
+    return isinstance(item, KINDS[kind]) and (kind == "bool" or not isinstance(item, bool))
+
+
+def _wrong(name: str, kind: str) -> ApiError:
+    return invalid_json(f"json: cannot unmarshal field {name}: expected {kind}")

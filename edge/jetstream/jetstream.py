@@ -1,0 +1,58 @@
+"""JetStream of this server: what is on disk brought back, and one clock for all accounts."""
+
+import logging
+
+from edge.core.account import Account
+from edge.jetstream.account import Clock, JetStreamAccount, Limits, Stores
+from edge.jetstream.api import Api
+from edge.store.contract import Recovered
+
+log = logging.getLogger("edge.jetstream")
+
+
+class JetStream:
+    def __init__(self, stores: Stores, clock: Clock, domain: str, server_name: str) -> None:
+        self.stores = stores
+        self.clock = clock
+        self.domain = domain
+        self.server_name = server_name
+        self.accounts: dict[str, JetStreamAccount] = {}
+        self.last_id = 0
+
+    def add_account(self, account: Account, limits: Limits) -> JetStreamAccount:
+        """Streams, consumers and the API for this account."""
+        jetstream = JetStreamAccount(account, self.stores, self.clock, limits, self.domain, self._next_id)
+        self.accounts[account.name] = jetstream
+        return jetstream
+
+    def recover(self, found: Recovered) -> None:
+        """After the accounts are there: everything as it was committed."""
+        self.last_id = max((record.id for record in found.streams), default=0)
+        streams = {}
+        for record in found.streams:
+            account = self.accounts.get(record.account)
+            if account is None:
+                log.warning("stream %s stays on disk: its account %s has no JetStream", record.name, record.account)
+            elif (stream := account.recover_stream(record, self.stores.file)) is not None:
+                streams[record.id] = account, stream
+        for consumer in found.consumers:
+            if consumer.stream in streams:
+                account, stream = streams[consumer.stream]
+                account.recover_consumer(stream, consumer)
+
+    def start(self) -> None:
+        """Answer requests."""
+        for account in self.accounts.values():
+            Api(account, self.server_name).start()
+
+    def deadline(self) -> int | None:
+        found = [deadline for account in self.accounts.values() if (deadline := account.deadline()) is not None]
+        return min(found, default=None)
+
+    def tick(self, now: int) -> None:
+        for account in self.accounts.values():
+            account.tick(now)
+
+    def _next_id(self) -> int:
+        self.last_id += 1
+        return self.last_id
