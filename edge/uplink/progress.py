@@ -8,13 +8,15 @@ from edge.errors import StoreError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``epoch`` names this incarnation of the local stream, ``stream_created`` (ns) tells it from another one.
+    """``edge`` and ``epoch`` name this incarnation of the local stream in message ids; ``stream_created`` (ns) tells
+    it from another one of the same name.
 
     Every row up to ``acked`` is settled: the hub has it, or it is a dead letter.  Rows beyond ``limit`` were never
     sent.  A row in between that the hub has stored lies there after sequence ``hub_seq`` of the stream that was
     created at ``hub_created`` (as the hub writes it; empty: never spoken to it).
     """
 
+    edge: str
     epoch: str
     stream_created: int
     acked: int = 0

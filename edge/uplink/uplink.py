@@ -52,7 +52,6 @@ class Uplink:
     def __init__(
         self,
         options: UplinkOptions,
-        edge: str,
         progress: Progress,
         backlog: Backlog,
         link: HubLink,
@@ -70,7 +69,7 @@ class Uplink:
         self.dead_letters = dead_letters
         self.inbox = inbox
         self.wake = wake
-        self.id_prefix = f"{edge}:{progress.epoch}:"
+        self.id_prefix = f"{progress.edge}:{progress.epoch}:"
         self.state = State.DOWN
         self.reason = ""
         self.window = Window(progress.acked, progress.hub_seq)
@@ -88,7 +87,7 @@ class Uplink:
         self.saving = False
         self.saved = progress  # what is on its way there
         self.dying: set[int] = set()  # on their way to the dead letters
-        self.acks = 0
+        self.last_ack = 0  # monotonic ns; 0: none since the start
 
     # ---- for monitoring
 
@@ -331,7 +330,7 @@ class Uplink:
         if seq > self.sent_until:
             return  # nothing that was sent, or sent so long ago that it was looked for since
         self.backoff = BACKOFF_NS
-        self.acks += 1
+        self.last_ack = now
         self._settle(seq, answer.seq, now)
 
     def _on_refused(self, seq: int, answer: Refused, now: int) -> None:

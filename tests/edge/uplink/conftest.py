@@ -90,7 +90,7 @@ class World:
         # the disk
         self.rows: dict[int, Row] = {}
         self.last_seq = 0
-        self.saved = Progress("EPOCH", 1).encode()
+        self.saved = Progress("e1", "EPOCH", 1).encode()
         self.dead: dict[str, tuple[Row, str]] = {}
         self.disk_fails = False
         # the process
@@ -220,7 +220,7 @@ class World:
 
     def start(self) -> None:
         progress = Progress.decode(self.options.name, self.saved)
-        self.uplink = Uplink(self.options, "e1", progress, self, self, self, self, "_INBOX.u", lambda: None)
+        self.uplink = Uplink(self.options, progress, self, self, self, self, "_INBOX.u", lambda: None)
         if self.up:
             self.uplink.on_link(True, self.now)
 

@@ -1,0 +1,159 @@
+"""All uplinks of an edge: their local streams, what is on disk about them, and who tells them what happens."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from edge.core.account import Account
+from edge.core.leaf_link import LeafLink
+from edge.errors import ApiError, StartError, StoreError
+from edge.jetstream.account import Clock, JetStreamAccount
+from edge.jetstream.stream import Stream
+from edge.jetstream.stream_config import StreamConfig
+from edge.store.contract import Store
+from edge.uplink.dead_letters import DeadLetterStream
+from edge.uplink.ports import UplinkOptions
+from edge.uplink.progress import Progress
+from edge.uplink.uplink import Uplink
+
+log = logging.getLogger("edge")
+
+OWNER = "petiole.uplink"  # metadata of a stream that belongs to an uplink: its rows go when the hub has them
+
+
+class UplinkConfig(UplinkOptions, Protocol):
+    """One entry of the configuration's ``uplink`` block, with the bounds of its backlog."""
+
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def max_age_ns(self) -> int | None: ...
+    @property
+    def discard(self) -> str: ...
+
+
+class StreamLedger:
+    """An uplink's progress and the rows of its stream, in one commit."""
+
+    def __init__(self, key: str, store: Store, stream: Stream, saved: Callable[[StoreError | None], None]) -> None:
+        self.key = key
+        self.store = store
+        self.stream = stream
+        self.saved = saved
+
+    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+        self.store.put_value(self.key, progress)
+        self.stream.drop_before(settled + 1)
+        self.store.commit(self.saved, urgent)
+
+
+class Uplinks:
+    """``values`` are those of the store as it was loaded; ``new_id`` makes random names for inboxes and epochs.
+
+    Needs the streams of ``jetstream`` recovered.  StartError when a stream that is not an uplink's stands in the way.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[UplinkConfig],
+        edge: str,
+        account: Account,
+        jetstream: JetStreamAccount,
+        link: LeafLink,
+        values: Mapping[str, bytes],
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.edge = edge
+        self.account = account
+        self.jetstream = jetstream
+        self.link = link
+        self.clock = clock
+        self.new_id = new_id
+        self.uplinks = [self._make(config, values) for config in configs]
+        self.streams = {uplink.name: jetstream.streams[uplink.name] for uplink in self.uplinks}
+        link.listeners.append(self._on_link)
+
+    def deadline(self) -> int | None:
+        found = [deadline for uplink in self.uplinks if (deadline := uplink.deadline()) is not None]
+        return min(found, default=None)
+
+    def tick(self, now: int) -> None:
+        for uplink in self.uplinks:
+            uplink.tick(now)
+
+    # ---- making one
+
+    def _make(self, config: UplinkConfig, values: Mapping[str, bytes]) -> Uplink:
+        stream = self._stream(config)
+        key = f"uplink.{self.account.name}.{config.name}"
+        uplink: Uplink
+        inbox = f"_INBOX.{self.new_id()}"
+        now = self.clock.monotonic
+        ledger = StreamLedger(key, stream.store, stream, lambda error: uplink.on_saved(error, now()))
+        dead_letters = DeadLetterStream(
+            config.name, self.account, self.jetstream, config.max_bytes, f"_INBOX.{self.new_id()}",
+            lambda seq, error: uplink.on_buried(seq, error, now()),
+        )  # fmt: skip
+        progress = self._progress(config, stream, values.get(key))
+        uplink = Uplink(config, progress, stream, self.link, ledger, dead_letters, inbox, self.clock.wake)
+        stream.listeners.append(lambda: uplink.on_stored(now()))
+        self.account.subscribe(f"{inbox}.*", partial(self._on_reply, uplink))
+        log.info("  Uplink %s: %d messages wait for the hub's stream %s", *_facts(config, stream))
+        return uplink
+
+    def _stream(self, config: UplinkConfig) -> Stream:
+        """The local stream, made or brought to its configuration."""
+        wanted = StreamConfig(
+            name=config.name,
+            subjects=tuple(config.subjects),
+            description=f"waits for the hub's stream {config.hub_stream}",
+            max_bytes=config.max_bytes,
+            max_age_ns=config.max_age_ns or 0,
+            discard=config.discard,
+            allow_direct=True,
+            metadata={OWNER: config.hub_stream},
+        )
+        known = self.jetstream.streams.get(config.name)
+        if known is not None and OWNER not in known.config.metadata:
+            raise StartError(
+                f"uplink {config.name}: there is a stream of this name that is not an uplink's: "
+                "give the uplink another name"
+            )
+        try:
+            if known is None:
+                return self.jetstream.create_stream(wanted, partial(_say, config.name), announce=False)
+            if known.config != wanted:
+                self.jetstream.update_stream(wanted, partial(_say, config.name))
+            return known
+        except ApiError as exc:
+            raise StartError(f"uplink {config.name}: its stream cannot be kept: {exc}") from exc
+
+    def _progress(self, config: UplinkConfig, stream: Stream, value: bytes | None) -> Progress:
+        """As it was saved, or the beginning of a new epoch."""
+        if value is not None:
+            saved = Progress.decode(config.name, value)
+            if saved.stream_created == stream.created_ns:
+                return saved
+            log.warning("uplink %s: its stream is not the one that was known: a new epoch begins", config.name)
+        return Progress(self.edge, self.new_id(), stream.created_ns, acked=stream.first_seq - 1)
+
+    # ---- events
+
+    def _on_link(self, up: bool) -> None:
+        for uplink in self.uplinks:
+            uplink.on_link(up, self.clock.monotonic())
+        self.clock.wake()
+
+    def _on_reply(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        uplink.on_reply(subject.rpartition(".")[2], headers, payload, self.clock.monotonic())
+
+
+def _facts(config: UplinkConfig, stream: Stream) -> tuple[str, int, str]:
+    return config.name, stream.messages, config.hub_stream
+
+
+def _say(name: str, error: StoreError | None) -> None:
+    if error is not None:
+        log.error("uplink %s: its stream is not on disk: %s", name, error)
