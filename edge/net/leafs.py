@@ -6,12 +6,14 @@ import fcntl
 import logging
 import random
 import socket
+import string
 import termios
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.core.leaf_link import LeafLink
+from edge.core.leaf_link import LeafIdentity, LeafLink
+from edge.core.leaf_rules import LinkRules
 from edge.core.router import Router
 from edge.net.ticker import Ticker
 
@@ -22,6 +24,7 @@ READ_SIZE = 64 * 1024
 # minutes over a slow line.
 WRITE_HIGH = 1 << 20
 WRITE_LOW = 1 << 18
+LOOP_ID_ALPHABET = string.ascii_letters + string.digits
 
 
 class LeafUrl(Protocol):
@@ -41,11 +44,19 @@ class LeafRemote(Protocol):
     @property
     def urls(self) -> Sequence[LeafUrl]: ...
     @property
+    def account(self) -> str: ...
+    @property
+    def deny_imports(self) -> Sequence[str]: ...
+    @property
+    def deny_exports(self) -> Sequence[str]: ...
+    @property
     def no_randomize(self) -> bool: ...
     @property
     def ignore_discovered_servers(self) -> bool: ...
     @property
     def dial_timeout_ns(self) -> int: ...
+    @property
+    def first_info_timeout_ns(self) -> int: ...
 
 
 class LeafConnection(asyncio.BufferedProtocol):
@@ -154,9 +165,9 @@ class LeafConnector:
             connection.transport.abort()
             raise
 
-    def _failed(self, url: LeafUrl, exc: Exception) -> None:
+    def _failed(self, url: LeafUrl, exc: OSError) -> None:
         """A hub that is away for a night is one line in the log, not thirty thousand."""
-        reason = "no answer" if isinstance(exc, TimeoutError) else str(exc)
+        reason = "no answer" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
         self.link.last_error = f"cannot connect to {url.host}:{url.port}: {reason}"
         level = logging.DEBUG if self.link.last_error == self.last_failure else logging.WARNING
         log.log(level, "leaf: %s", self.link.last_error)
@@ -180,6 +191,20 @@ class LeafConnector:
         own = self.urls[0]
         found = [DiscoveredUrl(address, own) for address in self.link.discovered if address not in known]
         return [url for url in found if url.host and url.port]
+
+
+def make_connector(
+    remote: LeafRemote, identity: LeafIdentity, up_only: Sequence[str], reconnect_ns: int, router: Router
+) -> LeafConnector:
+    """The link of one remote (``.link``) and what keeps it connected (``.run()``).
+
+    ``up_only``: subjects of the uplinks that use this link.
+    """
+    rng = random.Random()
+    rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
+    loop_id = "".join(rng.choices(LOOP_ID_ALPHABET, k=22))
+    link = LeafLink(router, router.account(remote.account), identity, rules, loop_id, remote.first_info_timeout_ns)
+    return LeafConnector(link, remote, reconnect_ns, router, rng)
 
 
 class DiscoveredUrl:
