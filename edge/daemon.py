@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
@@ -35,7 +34,7 @@ log = logging.getLogger("edge")
 class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.server_id = "N" + b32encode(secrets.token_bytes(35)).decode()[:55]
+        self.server_id = "N" + b32encode(os.urandom(35)).decode()[:55]
         self.server_name = config.server_name or self.server_id
         self.stopping = asyncio.Event()
         self.router = Router()

@@ -1,6 +1,5 @@
 """``petiole-edge run``: flags and file to a configuration, and the configuration to a running server."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from edge.config.load import load_config
 from edge.errors import ConfigError
 from edge.flags import parse_flags, usage
+from edge.lean import import_loop_without_tls
 from edge.version import VERSION
 
 PROGRAM = "petiole-edge"
@@ -30,6 +30,7 @@ def serve(argv: Sequence[str]) -> int:
         return 1
     if flags.check:
         return _say_valid(config.path, config.warnings)
+    import_loop_without_tls()
     from edge.daemon import run  # what serves is loaded once there is something to serve
 
     return run(config)
@@ -46,6 +47,8 @@ def _say_valid(path: str, warnings: Sequence[str]) -> int:
     if not path:
         print(f"{PROGRAM}: no configuration file given: add -c FILE", file=sys.stderr)
         return 1
+    import hashlib  # OpenSSL: not for the daemon
+
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     print(f"{PROGRAM}: configuration file {path} is valid (sha256:{digest})")
     return 0

@@ -1,6 +1,5 @@
 """Who may come in, and into which account."""
 
-import hmac
 from dataclasses import dataclass
 
 from edge.core.permissions import Permissions
@@ -58,4 +57,6 @@ class Authenticator:
 
 
 def _same(given: str, expected: str) -> bool:
+    import hmac  # brings OpenSSL: only where passwords are checked
+
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import secrets
+import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -307,7 +307,7 @@ class JetStreamAccount:
 
 
 def random_name(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    return "".join(random.choices(ALPHABET, k=length))
 
 
 def _nobody_waits(error: StoreError | None) -> None:

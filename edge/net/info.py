@@ -1,6 +1,6 @@
 """What this server says of itself in INFO (reference: core.md section 1)."""
 
-import platform
+import sys
 from dataclasses import dataclass
 
 NATS_LEVEL = "2.12.0"  # clients gate features on it: the nats-server whose client protocol is spoken here
@@ -25,7 +25,7 @@ class ServerInfo:
             "server_name": self.server_name,
             "version": NATS_LEVEL,
             "proto": 1,
-            "go": f"python{platform.python_version()}",
+            "go": "python{}.{}.{}".format(*sys.version_info),
             "host": self.host,
             "port": self.port,
             "headers": True,
