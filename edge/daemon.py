@@ -18,14 +18,16 @@ from edge.config.options import JetStream as JetStreamOptions
 from edge.core.auth import Authenticator
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
-from edge.net.info import ServerInfo
+from edge.net.info import NATS_LEVEL, ServerInfo
 from edge.net.listener import ClientLimits, ClientListener
 from edge.net.log import set_up_log
 from edge.net.ticker import Ticker
 from edge.version import VERSION
 
 if TYPE_CHECKING:  # loaded when there is a store
+    from edge.core.leaf_link import LeafLink
     from edge.jetstream.account import Limits
+    from edge.net.leafs import LeafConnector
     from edge.store.sqlite import SqliteStore
 
 log = logging.getLogger("edge")
@@ -52,17 +54,76 @@ class Daemon:
         for warning in config.warnings:
             log.warning("%s", warning)
         self._recover()
+        leafs = self._leafs()
         clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.trace)
         port = await clients.start(config.listen.host, config.listen.port)
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
         if config.pid_file:
             write_pid_file(config.pid_file)
+        tasks = [asyncio.create_task(leaf.run()) for leaf in leafs]
         log.info("Server is ready")
-        await self.stopping.wait()
+        await self._serve(tasks)
         log.info("Initiating Shutdown...")
         await clients.stop()
         self._close_store()
         log.info("Server Exiting..")
+
+    async def _serve(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Until it is told to stop.  A task that ends before has met a bug: it takes the server with it."""
+        stopping = asyncio.create_task(self._wait_for_stop())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in [stopping, *tasks]:
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _wait_for_stop(self) -> None:
+        await self.stopping.wait()
+
+    # ---- leafs and uplinks
+
+    def _leafs(self) -> "list[LeafConnector]":
+        """A connector for each remote; the uplinks go over the first."""
+        config = self.config
+        remotes = config.leafnodes.remotes
+        if not remotes:
+            if config.uplinks:
+                raise StartError("uplink needs a hub: add leafnodes { remotes [ { url: ... } ] }")
+            return []
+        from edge.core.leaf_link import LeafIdentity
+        from edge.net.leafs import make_connector
+
+        domain = config.jetstream.domain if config.jetstream else ""
+        identity = LeafIdentity(
+            self.server_id, self.server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
+        )
+        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        leafs = [
+            make_connector(remote, identity, () if i else carried, config.leafnodes.reconnect_ns, self.router)
+            for i, remote in enumerate(remotes)
+        ]
+        self._start_uplinks(leafs[0].link)
+        return leafs
+
+    def _start_uplinks(self, link: "LeafLink") -> None:
+        from edge.jetstream.account import Clock, random_name
+        from edge.uplink.status import Status
+        from edge.uplink.uplinks import Uplinks
+
+        ticker = Ticker(self.loop, self.router)
+        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+        uplinks = None
+        if self.config.uplinks:
+            jetstream = self.jetstream.accounts.get(link.account.name)
+            if jetstream is None:
+                raise StartError(f"uplink needs JetStream in account {link.account.name}, that of the first remote")
+            uplinks = Uplinks(
+                self.config.uplinks, self.server_name, link.account, jetstream, link, self.values, clock,
+                lambda: random_name(22),
+            )  # fmt: skip
+            ticker.start(uplinks)
+        Status(self.server_name, link.account, link, uplinks, clock)
 
     # ---- what is on disk
 
@@ -84,6 +145,7 @@ class Daemon:
         for name, limits in self._jetstream_accounts(options):
             self.jetstream.add_account(self.router.account(name), limits)
         found = self.store.load()
+        self.values = found.values
         log.info("Starting JetStream")
         log.info("  Store Directory: \"%s\" (%s)", options.store_dir, found.engine)
         self.jetstream.recover(found)
