@@ -85,6 +85,32 @@ def parse_stored(headers: bytes, payload: bytes) -> StoredMessage | Refused:
     return _unknown(payload)
 
 
+def parse_pending(headers: bytes, payload: bytes) -> int | Refused:
+    """How many messages a new consumer has before it."""
+    fields = _fields(headers, payload)
+    if isinstance(fields, Refused):
+        return fields
+    match fields:
+        case {"num_pending": int(pending)}:
+            return pending
+    return _unknown(payload)
+
+
+def delivery_sequences(reply: str) -> tuple[int, int]:
+    """Stream and consumer sequence of a delivery, from its ack subject; zeros when that is none.
+
+    ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>``, or with domain and account
+    hash before the stream.
+    """
+    tokens = reply.split(".")
+    if tokens[:2] != ["$JS", "ACK"]:
+        return 0, 0
+    match tokens[5:7] if len(tokens) == 9 else tokens[7:9]:
+        case [stream, consumer] if (stream + consumer).isdecimal() and max(len(stream), len(consumer)) < 20:
+            return int(stream), int(consumer)
+    return 0, 0
+
+
 def _fields(headers: bytes, payload: bytes) -> dict[str, Any] | Refused:
     """The JSON object of an answer that is not an error."""
     if headers.startswith(b"NATS/1.0 503"):

@@ -4,22 +4,33 @@ A hub's dedupe window covers minutes, a partition lasts as long as it likes.  Me
 were not acknowledged are looked for, subject by subject, behind the last hub sequence that is certain to lie before
 them, by message gets: those are answered by the stream's leader, whose view is complete, and need nothing to be kept
 at the hub, so a change of leader in between costs a repeated question and no more.
+
+A message get finds one message in one round trip.  Where many are in doubt, an ephemeral consumer (headers only) is
+read first.  It may live beside a replica that lags behind, so what it shows is only a shortcut: the message gets go
+on from there until the leader says that there is no more.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edge.message import header_get
 from edge.uplink.answers import (
     NO_MESSAGE_FOUND,
     Refused,
     StoredMessage,
     StreamState,
+    delivery_sequences,
+    parse_pending,
     parse_stored,
     parse_stream_info,
 )
 
 MAX_QUESTIONS = 64  # asked at a time
+SCAN_FROM = 16  # messages in doubt on one subject: below, asking one by one is as quick
+SCAN_SUBJECTS = 64
+SCAN_BATCH = 4096
+SCAN_LIFE_NS = 10_000_000_000  # the hub forgets an unused consumer after this
 
 
 @dataclass(slots=True)
@@ -32,61 +43,145 @@ class Search:
 
 
 class Resume:
-    """``ask`` sends the next question; its answers come to ``on_answer`` in any order, under the number it had.
+    """``ask`` sends a question and tells its number, under which the answer comes to ``on_answer``, in any order;
+    the messages that ``pull`` asks for come to ``on_scanned``.
 
     ``found`` maps sequences here to sequences there and is good at any time; ``done`` when nothing is left to ask.
     """
 
-    def __init__(self, stream: str, id_prefix: str, ask: Callable[[str, dict[str, object]], int]) -> None:
+    def __init__(
+        self,
+        stream: str,
+        id_prefix: str,
+        consumer: str,
+        ask: Callable[[str, dict[str, object]], int],
+        pull: Callable[[str, dict[str, object]], None],
+    ) -> None:
         self.stream = stream
         self.id_prefix = id_prefix
+        self.consumer = consumer  # a name that nobody else uses
         self.ask = ask
+        self.pull = pull
         self.state: StreamState | None = None
         self.done = False
         self.failure = ""
         self.found: dict[int, int] = {}
-        self.asked: dict[int, Search | None] = {}  # None: the question about the stream itself
+        self.searches: dict[str, Search] = {}
+        self.info_number = self.scan_number = 0
+        self.scanning = False
+        self.scanned = 0  # messages that the consumer has shown, without a gap
+        self.to_scan = 0
+        self.asked: dict[int, Search] = {}
         self.waiting: deque[Search] = deque()
 
     def start(self) -> None:
-        self.asked[self.ask(f"STREAM.INFO.{self.stream}", {})] = None
+        self.info_number = self.ask(f"STREAM.INFO.{self.stream}", {})
 
     def search(self, doubts: Iterable[tuple[int, str]], after: int) -> None:
         """Look for these (sequence, subject) behind hub sequence ``after``."""
-        missing: dict[str, set[int]] = {}
+        transformed = self.state is not None and self.state.transformed
         for seq, subject in doubts:
-            # under whatever subjects such a stream stores, all of it is looked through
-            missing.setdefault(">" if self.state and self.state.transformed else subject, set()).add(seq)
-        self.waiting.extend(Search(subject, seqs, after) for subject, seqs in missing.items())
-        self._go_on()
+            if transformed:
+                subject = ">"  # under whatever subjects such a stream stores, all of it is looked through
+            self.searches.setdefault(subject, Search(subject, set(), after)).missing.add(seq)
+        most = max((len(search.missing) for search in self.searches.values()), default=0)
+        if most >= SCAN_FROM and len(self.searches) <= SCAN_SUBJECTS:
+            self._scan(after)
+        else:
+            self._ask_leader()
 
     def on_answer(self, number: int, headers: bytes, payload: bytes) -> None:
-        if number not in self.asked:
+        if number == self.info_number:
+            self._on_info(headers, payload)
+        elif number == self.scan_number:
+            self._on_consumer(headers, payload)
+        elif number in self.asked:
+            self._on_search(self.asked.pop(number), headers, payload)
+
+    def on_scanned(self, reply: str, headers: bytes) -> None:
+        """A message of the consumer; ``reply`` is its ack subject."""
+        if not self.scanning or (reply and self.consumer not in reply):
             return
-        search = self.asked.pop(number)
-        if search is None:
-            answer = parse_stream_info(headers, payload)
-            if isinstance(answer, Refused):
-                self.failure = f"stream {self.stream}: {answer.reason}"
-            else:
-                self.state = answer
+        hub_seq, number = delivery_sequences(reply)
+        if number != self.scanned + 1:  # a status, or one was lost on the way: what lies behind it proves nothing
+            self.end_scan()
             return
+        self.scanned = number
+        seq = self._sequence(header_get(headers, "Nats-Msg-Id") or "")
+        for search in self.searches.values():
+            if seq in search.missing:
+                self._note(search, seq, hub_seq)
+        if self.scanned >= self.to_scan:
+            self.end_scan()
+
+    def end_scan(self) -> None:
+        """Go on with what the scan has brought, be it nothing."""
+        self.scanning = False
+        self.scan_number = 0
+        self._ask_leader()
+
+    # ---- the stream
+
+    def _on_info(self, headers: bytes, payload: bytes) -> None:
+        self.info_number = 0
+        answer = parse_stream_info(headers, payload)
+        if isinstance(answer, Refused):
+            self.failure = f"stream {self.stream}: {answer.reason}"
+        else:
+            self.state = answer
+
+    # ---- the shortcut
+
+    def _scan(self, after: int) -> None:
+        self.scanning = True
+        config: dict[str, object] = {
+            "name": self.consumer,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": after + 1,
+            "ack_policy": "none",
+            "filter_subjects": list(self.searches),
+            "headers_only": True,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": SCAN_LIFE_NS,
+        }
+        request = f"CONSUMER.CREATE.{self.stream}.{self.consumer}"
+        self.scan_number = self.ask(request, {"stream_name": self.stream, "config": config})
+
+    def _on_consumer(self, headers: bytes, payload: bytes) -> None:
+        self.scan_number = 0
+        pending = parse_pending(headers, payload)
+        if isinstance(pending, Refused) or not pending:
+            self.end_scan()
+            return
+        self.to_scan = min(pending, SCAN_BATCH)
+        body: dict[str, object] = {"batch": self.to_scan, "no_wait": True}
+        self.pull(f"CONSUMER.MSG.NEXT.{self.stream}.{self.consumer}", body)
+
+    # ---- the leader
+
+    def _ask_leader(self) -> None:
+        self.waiting.extend(search for search in self.searches.values() if search.missing)
+        self._go_on()
+
+    def _on_search(self, search: Search, headers: bytes, payload: bytes) -> None:
         stored = parse_stored(headers, payload)
         if isinstance(stored, StoredMessage):
-            self._on_stored(search, stored)
+            seq = self._sequence(stored.msg_id)
+            if seq in search.missing:
+                self._note(search, seq, stored.seq)
+            search.after = max(search.after, stored.seq)
+            if search.missing:
+                self.waiting.appendleft(search)
         elif stored.err_code != NO_MESSAGE_FOUND:
             self.failure = f"stream {self.stream}: {stored.reason}"
             return
         self._go_on()
 
-    def _on_stored(self, search: Search, stored: StoredMessage) -> None:
-        seq = self._sequence(stored.msg_id)
-        if seq in search.missing:
-            search.missing.discard(seq)
-            self.found[seq] = stored.seq
-        search.after = stored.seq
-        if search.missing:
-            self.waiting.appendleft(search)
+    def _note(self, search: Search, seq: int, hub_seq: int) -> None:
+        search.missing.discard(seq)
+        search.after = max(search.after, hub_seq)
+        self.found[seq] = hub_seq
 
     def _sequence(self, msg_id: str) -> int:
         """Of our own message; 0 for another's."""
@@ -96,6 +191,6 @@ class Resume:
     def _go_on(self) -> None:
         while self.waiting and len(self.asked) < MAX_QUESTIONS:
             search = self.waiting.popleft()
-            question = {"seq": search.after + 1, "next_by_subj": search.subject}
+            question: dict[str, object] = {"seq": search.after + 1, "next_by_subj": search.subject}
             self.asked[self.ask(f"STREAM.MSG.GET.{self.stream}", question)] = search
         self.done = not self.asked and not self.waiting

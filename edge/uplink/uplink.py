@@ -47,7 +47,8 @@ class State(enum.Enum):
 
 
 class Uplink:
-    """``inbox``: replies to ``<inbox>.<token>`` come to ``on_reply``; ``wake``: the deadline has become earlier."""
+    """``inbox``: replies to ``<inbox>.<token>`` come to ``on_reply``, messages to ``scan_inbox`` to ``on_scanned``;
+    ``wake``: the deadline has become earlier."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Uplink:
         self.ledger = ledger
         self.dead_letters = dead_letters
         self.inbox = inbox
+        self.scan_inbox = f"{inbox}_scan"
         self.wake = wake
         self.id_prefix = f"{progress.edge}:{progress.epoch}:"
         self.state = State.DOWN
@@ -123,6 +125,13 @@ class Uplink:
             self._on_answer(self.resume, int(number), headers, payload, now)
         self.wake()
 
+    def on_scanned(self, reply: str, headers: bytes, now: int) -> None:
+        """A message to ``scan_inbox``: what a consumer at the hub shows to a resume."""
+        if self.resume is not None:
+            self.resume.on_scanned(reply, headers)
+            self._go_on_resuming(self.resume, True, now)
+            self.wake()
+
     def on_saved(self, error: StoreError | None, now: int) -> None:
         """What ``Ledger.save`` was given is on disk, or is not."""
         self.saving = False
@@ -173,7 +182,8 @@ class Uplink:
             if refusal := self.link.refusal(f"{self._api()}.{request}.{self.options.hub_stream}", 0):
                 self._block(refusal, now)
                 return
-        self.resume = Resume(self.options.hub_stream, self.id_prefix, self._ask)
+        consumer = f"petiole_{self.inbox.rpartition('.')[2]}_{self.questions}"
+        self.resume = Resume(self.options.hub_stream, self.id_prefix, consumer, self._ask, self._pull)
         self._expect_answer(now)
         self.resume.start()
         self.wake()
@@ -187,9 +197,15 @@ class Uplink:
         self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), f"{self.inbox}.q{self.questions}")
         return self.questions
 
+    def _pull(self, request: str, body: dict[str, object]) -> None:
+        self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), self.scan_inbox)
+
     def _on_answer(self, resume: Resume, number: int, headers: bytes, payload: bytes, now: int) -> None:
         knew_state = resume.state is not None
         resume.on_answer(number, headers, payload)
+        self._go_on_resuming(resume, knew_state, now)
+
+    def _go_on_resuming(self, resume: Resume, knew_state: bool, now: int) -> None:
         self._expect_answer(now)
         if resume.failure:
             self._block(resume.failure, now)
@@ -374,6 +390,9 @@ class Uplink:
     def _on_silence(self, now: int) -> None:
         """A slow line that still carries our bytes away is not silent."""
         if self.link.up and self.link.pending_bytes:
+            self._expect_answer(now)
+        elif self.resume is not None and self.resume.scanning:
+            self.resume.end_scan()  # the shortcut leads nowhere
             self._expect_answer(now)
         elif set(self.window.flights) <= self.dying and self.state is State.LIVE:
             self.answer_due = None  # none of what is in flight has gone to the hub

@@ -100,6 +100,7 @@ class Uplinks:
         uplink = Uplink(config, progress, stream, self.link, ledger, dead_letters, inbox, self.clock.wake)
         stream.listeners.append(lambda: uplink.on_stored(now()))
         self.account.subscribe(f"{inbox}.*", partial(self._on_reply, uplink))
+        self.account.subscribe(uplink.scan_inbox, partial(self._on_scanned, uplink))
         log.info("  Uplink %s: %d messages wait for the hub's stream %s", *_facts(config, stream))
         return uplink
 
@@ -148,6 +149,9 @@ class Uplinks:
 
     def _on_reply(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         uplink.on_reply(subject.rpartition(".")[2], headers, payload, self.clock.monotonic())
+
+    def _on_scanned(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        uplink.on_scanned(reply, headers, self.clock.monotonic())
 
 
 def _facts(config: UplinkConfig, stream: Stream) -> tuple[str, int, str]:

@@ -85,6 +85,8 @@ class World:
         self.publish_loss = self.ack_loss = self.repeat = self.limbo = 0.0
         self.jitter_ns = 0
         self.leaderless = False
+        self.lag = 0  # messages that a follower may not have yet
+        self.consumers: dict[str, list[tuple[int, str]]] = {}
         self.refusals: dict[bytes, dict[str, object]] = {}  # payload -> error
         self.forbidden = ""  # a subject that the hub's permissions deny
         # the disk
@@ -169,6 +171,24 @@ class World:
         elif subject.startswith("$JS.hub.API.STREAM.MSG.GET."):
             body = json.loads(payload)
             self.answer(reply, self.hub.get(body["seq"], body["next_by_subj"]))
+        elif subject.startswith("$JS.hub.API.CONSUMER.CREATE."):
+            config = json.loads(payload)["config"]
+            # beside a replica that may lag behind its leader
+            last = self.hub.last_seq - self.random.randrange(self.lag + 1)
+            wanted = config["filter_subjects"]
+            self.consumers[config["name"]] = [
+                (seq, stored.msg_id)
+                for seq, stored in sorted(self.hub.messages.items())
+                if config["opt_start_seq"] <= seq <= last and (stored.subject in wanted or wanted == [">"])
+            ]
+            self.answer(reply, {"num_pending": len(self.consumers[config["name"]])})
+        elif subject.startswith("$JS.hub.API.CONSUMER.MSG.NEXT."):
+            name = subject.rpartition(".")[2]
+            for number, (seq, msg_id) in enumerate(self.consumers[name], 1):
+                if self.random.random() >= self.ack_loss:
+                    self.show(
+                        f"$JS.ACK.TELEMETRY.{name}.1.{seq}.{number}.1.0", f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\n\r\n"
+                    )
         elif self.random.random() >= self.publish_loss:
             if payload in self.refusals:
                 self.answer(reply, {"error": self.refusals[payload]})
@@ -180,6 +200,10 @@ class World:
                 self.answer(reply, answer)
             if self.random.random() < self.repeat:
                 self.answer(reply, answer)
+
+    def show(self, reply: str, headers: str) -> None:
+        delay = 10 * MS + self.random.randrange(self.jitter_ns + 1)
+        self.on_link(delay, lambda: self.uplink.on_scanned(reply, headers.encode(), self.now))
 
     def answer(self, reply: str, fields: dict[str, object]) -> None:
         token = reply.rpartition(".")[2]

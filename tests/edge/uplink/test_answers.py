@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from edge.uplink.answers import PubAck, Refused, StoredMessage, parse_puback, parse_stored, parse_stream_info
+from edge.uplink.answers import (
+    PubAck,
+    Refused,
+    StoredMessage,
+    delivery_sequences,
+    parse_pending,
+    parse_puback,
+    parse_stored,
+    parse_stream_info,
+)
 
 
 def test_puback() -> None:
@@ -35,10 +44,17 @@ def test_no_responders() -> None:
     "body", [b"", b"{", b"[]", b"7", b"{}", b'{"stream":1,"seq":2}', b'{"message":{}}', b"\xff", b"[" * 9999]
 )
 def test_what_is_no_answer_is_not_taken_for_one(body: bytes) -> None:
-    for parse in (parse_puback, parse_stored, parse_stream_info):
+    for parse in (parse_puback, parse_stored, parse_stream_info, parse_pending):
         answer = parse(b"", body)
         assert isinstance(answer, Refused) and not answer.permanent
 
 
 def test_a_stored_message_without_headers_is_nobodys() -> None:
     assert parse_stored(b"", b'{"message":{"seq":3,"data":"eA=="}}') == StoredMessage(3, "")
+
+
+def test_the_sequences_of_a_delivery() -> None:
+    assert delivery_sequences("$JS.ACK.S.C.1.17.3.1795395663327371774.0") == (17, 3)
+    assert delivery_sequences("$JS.ACK.hub.szMpdrwD.S.C.1.17.3.1795395663327371774.0.abc") == (17, 3)
+    for reply in ("", "$JS.ACK", "$JS.ACK.S.C.1.x.3.1.0", "a.b.c.d.e.5.g.h.i", "$JS.FC.S.C.1.17.3.1.0"):
+        assert delivery_sequences(reply) == (0, 0)

@@ -10,7 +10,8 @@ NOT_FOUND = {"error": {"code": 404, "err_code": 10037, "description": "no messag
 class Asked:
     def __init__(self) -> None:
         self.questions: list[tuple[str, dict[str, object]]] = []
-        self.resume = Resume("T", "e1:E:", self.ask)
+        self.pulled: list[tuple[str, dict[str, object]]] = []
+        self.resume = Resume("T", "e1:E:", "C", self.ask, lambda *pull: self.pulled.append(pull))
 
     def ask(self, request: str, body: dict[str, object]) -> int:
         self.questions.append((request, body))
@@ -95,3 +96,64 @@ def test_a_stream_that_stores_under_other_subjects_is_looked_through_whole() -> 
     asked.answer(1, {"created": "x", "config": config, "state": {"first_seq": 1, "last_seq": 9}})
     asked.resume.search([(1, "a.x"), (2, "a.y")], after=3)
     assert asked.questions[1:] == [("STREAM.MSG.GET.T", {"seq": 4, "next_by_subj": ">"})]
+
+
+def scan() -> Asked:
+    asked = begin()
+    asked.resume.search([(seq, "a.x") for seq in range(1, 21)] + [(21, "a.y")], after=50)
+    request, body = asked.questions[-1]
+    assert request == "CONSUMER.CREATE.T.C" and body["stream_name"] == "T"
+    config = body["config"]
+    assert isinstance(config, dict)
+    assert config["opt_start_seq"] == 51 and config["filter_subjects"] == ["a.x", "a.y"] and config["headers_only"]
+    return asked
+
+
+def show(asked: Asked, seq: int, number: int, msg_id: str) -> None:
+    asked.resume.on_scanned(
+        f"$JS.ACK.T.C.1.{seq}.{number}.1795.0", f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\n\r\n".encode()
+    )
+
+
+def test_many_in_doubt_are_read_from_a_consumer_and_the_leader_has_the_last_word() -> None:
+    asked = scan()
+    asked.answer(2, {"num_pending": 3})
+    assert asked.pulled == [("CONSUMER.MSG.NEXT.T.C", {"batch": 3, "no_wait": True})]
+    show(asked, 51, 1, "e1:E:1")
+    show(asked, 53, 2, "e2:E:2")
+    assert len(asked.questions) == 2
+    show(asked, 54, 3, "e1:E:21")
+    assert asked.resume.found == {1: 51, 21: 54}
+    assert asked.questions[2:] == [("STREAM.MSG.GET.T", {"seq": 52, "next_by_subj": "a.x"})]
+    asked.answer(3, NOT_FOUND)
+    assert asked.resume.done
+
+
+def test_without_a_consumer_the_leader_alone_is_asked() -> None:
+    for end in (
+        lambda asked: asked.answer(2, {"error": {"code": 503, "err_code": 10008, "description": "later"}}),
+        lambda asked: asked.answer(2, {"num_pending": 0}),
+        lambda asked: asked.resume.end_scan(),
+    ):
+        asked = scan()
+        end(asked)
+        assert [question[0] for question in asked.questions[2:]] == ["STREAM.MSG.GET.T"] * 2
+        assert not asked.resume.done and not asked.pulled
+
+
+def test_a_status_ends_the_scan() -> None:
+    asked = scan()
+    asked.answer(2, {"num_pending": 9})
+    asked.resume.on_scanned("", b"NATS/1.0 404 No Messages\r\n\r\n")
+    assert len(asked.questions) == 4
+
+
+def test_a_gap_in_what_the_consumer_shows_proves_nothing() -> None:
+    asked = scan()
+    asked.answer(2, {"num_pending": 3})
+    show(asked, 51, 1, "e1:E:1")
+    show(asked, 54, 3, "e1:E:3")
+    assert asked.resume.found == {1: 51}
+    assert asked.questions[2] == ("STREAM.MSG.GET.T", {"seq": 52, "next_by_subj": "a.x"})
+    show(asked, 53, 2, "e1:E:2")  # too late
+    assert asked.resume.found == {1: 51}

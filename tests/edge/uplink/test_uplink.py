@@ -65,6 +65,42 @@ def test_messages_that_were_lost_with_the_link_are_sent_again(world: Any) -> Non
     assert world.arrived() == list(range(1, 21))
 
 
+@pytest.mark.parametrize("lag", [0, 10, 100])
+def test_many_in_doubt_are_found_in_a_few_round_trips(make_world: Any, make_options: Any, lag: int) -> None:
+    world = make_world(0, make_options(window=100))
+    world.connect()
+    world.run(SECOND)
+    world.ack_loss = 1.0
+    world.store(100)
+    world.run(100 * MS)
+    assert len(world.arrived()) == 100
+    world.cut()
+    world.run(3600 * SECOND)
+    world.ack_loss = 0.0
+    world.lag = lag
+    asked = world.uplink.questions
+    world.settle()
+    assert world.arrived() == list(range(1, 101))
+    assert world.messages == 0
+    assert lag or world.uplink.questions - asked <= 2 + 3
+
+
+def test_a_hub_that_makes_no_consumers(make_world: Any, make_options: Any) -> None:
+    world = make_world(0, make_options(window=100))
+    world.connect()
+    world.run(SECOND)
+    world.ack_loss = 1.0
+    world.store(100)
+    world.run(100 * MS)
+    world.cut()
+    world.run(3600 * SECOND)
+    world.connect()
+    world.run(60 * SECOND)  # the consumer's messages are lost as well
+    assert world.uplink.state is State.LIVE
+    world.settle()
+    assert world.arrived() == list(range(1, 101))
+
+
 def test_a_kill_with_acks_on_the_way(world: Any) -> None:
     world.connect()
     world.run(SECOND)
@@ -275,22 +311,23 @@ def test_answers_nobody_asked_for(world: Any) -> None:
     assert world.arrived() == list(range(1, 122))
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(100))
 def test_exactly_once_whatever_happens(
     make_world: Callable[..., Any], make_options: Callable[..., Any], seed: int
 ) -> None:
     """Cuts, kills, lost, repeated and reordered answers, elections and full disks, at random."""
-    world = make_world(seed, make_options(window=1 + seed % 12))
+    world = make_world(seed, make_options(window=(1, 2, 5, 12, 60)[seed % 5]))
     chance = world.random
     for _ in range(60):
         world.publish_loss = chance.choice([0, 0, 0.1, 1.0])
         world.ack_loss = chance.choice([0, 0, 0.1, 0.5, 1.0])
         world.repeat = chance.choice([0, 0.3])
+        world.lag = chance.choice([0, 0, 5, 100])
         world.limbo = chance.choice([0, 0, 0.3])
         world.jitter_ns = chance.choice([0, 50 * MS])
         world.leaderless = chance.random() < 0.1
         world.disk_fails = chance.random() < 0.1
-        world.store(chance.randrange(20))
+        world.store(chance.choice([0, 5, 20, 80]))
         world.run(chance.choice([1 * MS, 15 * MS, 25 * MS, 100 * MS, SECOND, 3 * SECOND, 20 * SECOND]))
         match chance.randrange(5):
             case 0:
@@ -304,7 +341,7 @@ def test_exactly_once_whatever_happens(
     assert world.messages == 0 and not world.dead
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_in_order_where_the_hub_loses_nothing_in_the_middle(make_world: Callable[..., Any], seed: int) -> None:
     """A cut, a kill or a dead leader takes everything behind a point: then the order holds as well."""
     world = make_world(seed)
