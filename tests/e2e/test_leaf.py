@@ -1,6 +1,7 @@
 """A leaf link to a real hub.  The same tests run with a real nats-server as the leaf: where the two differ, ours is
 wrong."""
 
+import asyncio
 import itertools
 import socket
 import threading
@@ -8,7 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import nats
 import pytest
+from nats.js.errors import NoStreamResponseError
 
 PATIENCE = 15.0
 NUMBERS = itertools.count(1000)
@@ -281,6 +284,43 @@ def test_the_hubs_jetstream_is_reached_by_its_domain_and_not_without(site: Site,
     assert b'"domain":"hub"' in ask(down, "$JS.hub.API.INFO")
     assert not wants(down, "$KV.bucket.key")
     assert not wants(down, "$JS.API.INFO")
+
+
+def test_the_leafs_jetstream_is_used_from_the_hub(site: Site, tmp_path: Any) -> None:
+    """Create, publish, pull, acknowledge: all of it through ``$JS.e1.API`` and the leaf."""
+    hub = site.hub(more=jetstream("hub", tmp_path / "js"))
+    leaf = site.leaf(more=jetstream("e1", tmp_path / "leaf-js"))
+    await_interest(hub, "$JS.e1.API.INFO")
+
+    async def main() -> None:
+        client = await nats.connect(hub.url)
+        js = client.jetstream(domain="e1", timeout=5)
+        await js.add_stream(name="LOCAL", subjects=["sensors.>"])
+        wait = time.monotonic() + PATIENCE
+        while True:
+            try:
+                ack = await js.publish("sensors.a", b"first", headers={"Unit": "C"})
+                break
+            except NoStreamResponseError:  # the interest is on its way
+                assert time.monotonic() < wait
+        assert (ack.stream, ack.domain, ack.seq) == ("LOCAL", "e1", 1)
+        for number in range(2, 6):
+            await js.publish("sensors.b", str(number).encode())
+        subscription = await js.pull_subscribe("sensors.>", "worker", stream="LOCAL")
+        messages = []
+        while len(messages) < 5:
+            messages += await subscription.fetch(5 - len(messages), timeout=5)
+        assert [m.subject for m in messages] == ["sensors.a"] + ["sensors.b"] * 4
+        assert [m.data for m in messages] == [b"first", b"2", b"3", b"4", b"5"]
+        assert messages[0].headers == {"Unit": "C"}
+        for message in messages:
+            await message.ack_sync(timeout=5)
+        info = await js.consumer_info("LOCAL", "worker")
+        assert (info.num_ack_pending, info.num_pending, info.ack_floor.stream_seq) == (0, 0, 5)
+        await client.close()
+
+    asyncio.run(main())
+    assert b'"streams":1' in ask(login(leaf), "$JS.API.INFO")
 
 
 def test_wrong_credentials_are_said_and_tried_again(our_site: Site) -> None:
