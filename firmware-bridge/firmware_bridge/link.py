@@ -63,9 +63,9 @@ Event = Opened | Reading | Ended | Lost | WrongVersion
 
 
 class BridgeLink:
-    """``resume(boot, base)``: the first sequence of that boot not known to be stored; ``new_sid`` makes session ids."""
+    """``resume(hello)``: the first sequence of that boot not known to be stored; ``new_sid`` makes session ids."""
 
-    def __init__(self, resume: Callable[[int, int], int], new_sid: Callable[[], int]) -> None:
+    def __init__(self, resume: Callable[[Hello], int], new_sid: Callable[[], int]) -> None:
         self.resume = resume
         self.new_sid = new_sid
         self.reader = FrameReader()
@@ -172,7 +172,7 @@ class BridgeLink:
             self.sid = self._another_sid()  # else it is the HELLO that was answered, once more
         self.boot = hello.boot
         self.used = False
-        self.next = max(hello.base, self.next, self.resume(hello.boot, hello.base))
+        self.next = max(hello.base, self.next, self.resume(hello))
         self.seen = self.next
         self.stored = {seq for seq in self.stored if seq >= self.next}
         self.command_id = 0

@@ -62,7 +62,7 @@ class World:
         self.new_bridge()
 
     def new_bridge(self) -> None:
-        self.bridge = BridgeLink(lambda boot, base: 0, lambda: self.rng.randrange(1, 65536))
+        self.bridge = BridgeLink(lambda hello: 0, lambda: self.rng.randrange(1, 65536))
         self.storing.clear()
 
     def run(self, until: Callable[[], bool], make: Callable[[], bytes | None] = lambda: None, limit_ms: int = 600_000) -> None:
@@ -160,7 +160,7 @@ def frames(data: bytes) -> list[object]:
 
 
 def opened(resume: int = 0) -> tuple[BridgeLink, int]:
-    bridge = BridgeLink(lambda boot, base: resume, lambda: 5)
+    bridge = BridgeLink(lambda hello: resume, lambda: 5)
     assert list(bridge.receive(encode(Hello(0, 9, 3, 0, b"\xa0")), 0)) == [Opened(9, b"\xa0")]
     (hello,) = frames(bridge.data_to_send())
     assert hello == Hello(5, 9, max(3, resume), WINDOW, b"\xa0")
@@ -196,12 +196,12 @@ def test_a_stranger_is_asked_who_it_is() -> None:
 
 
 def test_what_the_journal_knows_is_not_asked_for_again() -> None:
-    bridge, sid = opened(resume=10)
+    bridge, _ = opened(resume=10)
     assert bridge.next == bridge.seen == 10
 
 
 def test_another_version_is_reported() -> None:
-    bridge = BridgeLink(lambda boot, base: 0, lambda: 1)
+    bridge = BridgeLink(lambda hello: 0, lambda: 1)
     assert list(bridge.receive(encode(Hello(0, 1, 1, 0, b"", version=2)), 0)) == [WrongVersion(2)] and not bridge.sid
 
 
