@@ -293,6 +293,7 @@ async def serve(
     bridge: Bridge | None = None
 
     async def reconnected() -> None:
+        said.clear()
         log.info("edge %s: connected again", server)
         if bridge is not None:
             await bridge.publisher.on_reconnected()
@@ -300,8 +301,13 @@ async def serve(
     async def disconnected() -> None:
         log.warning("edge %s: connection lost", server)
 
+    said: set[str] = set()
+
     async def failed(error: Exception) -> None:
-        log.debug("edge %s: %s", server, error)
+        """Each reason once: an edge that is away for a night is one line."""
+        level = logging.DEBUG if str(error) in said else logging.WARNING
+        said.add(str(error))
+        log.log(level, "edge %s: %s; trying again", server, error)
 
     try:
         await client.connect(
