@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import GLOBAL_ACCOUNT, Config
+from edge.config.options import GLOBAL_ACCOUNT, Config, Mqtt
 from edge.config.options import JetStream as JetStreamOptions
 from edge.core.auth import Authenticator
 from edge.core.router import Router
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # loaded when there is a store
     from edge.core.leaf_link import LeafLink
     from edge.jetstream.account import Limits
     from edge.net.leafs import LeafConnector
+    from edge.net.mqtt import MqttListener
     from edge.store.sqlite import SqliteStore
 
 log = logging.getLogger("edge")
@@ -57,6 +58,7 @@ class Daemon:
         leafs = self._leafs()
         clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.trace)
         port = await clients.start(config.listen.host, config.listen.port)
+        mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
         if config.pid_file:
             write_pid_file(config.pid_file)
@@ -64,6 +66,8 @@ class Daemon:
         log.info("Server is ready")
         await self._serve(tasks)
         log.info("Initiating Shutdown...")
+        if mqtt is not None:
+            await mqtt.stop()
         await clients.stop()
         self._close_store()
         log.info("Server Exiting..")
@@ -124,6 +128,35 @@ class Daemon:
             )  # fmt: skip
             ticker.start(uplinks)
         Status(self.server_name, link.account, link, uplinks, clock)
+
+    # ---- MQTT
+
+    async def _start_mqtt(self, options: Mqtt) -> "MqttListener":
+        """Its sessions and retained messages are in the store, or end with the process where there is none."""
+        from edge.core.mqtt_broker import MqttLimits
+        from edge.net.mqtt import MqttListener, ends_of_streams
+        from edge.store.memory import MemoryStore
+
+        access = options.authorization or self.config.authorization
+        anonymous = [user for user in self.config.authorization.users if user.name == options.no_auth_user]
+        auth = Authenticator(
+            (*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user
+        )  # fmt: skip
+        limits = MqttLimits(
+            max_payload=self.config.max_payload_bytes,
+            max_connections=self.config.max_connections or sys.maxsize,
+            max_unacked=options.max_ack_pending,
+            connect_timeout_ns=access.timeout_ns,
+            write_deadline_ns=self.config.write_deadline_ns,
+        )
+        if self.store is not None:
+            listener = MqttListener(self.router, auth, limits, self.store, self.values, ends_of_streams(self.jetstream))
+        else:
+            log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
+            listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
+        port = await listener.start(options.listen.host, options.listen.port)
+        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, port)
+        return listener
 
     # ---- what is on disk
 
