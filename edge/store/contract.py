@@ -25,7 +25,11 @@ class Row(NamedTuple):
 
 
 class StreamRecord(NamedTuple):
-    """``first_seq`` and ``last_seq`` are those of the rows found, 0 when there is none; ``state`` is the owner's."""
+    """``first_seq`` and ``last_seq`` are those of the rows found, 0 when there is none; ``state`` is the owner's.
+
+    Where the end of a stream was damaged ``last_seq`` lies behind everything that may have stood there, so that no
+    sequence is given twice.  ``state`` is empty when it was damaged.
+    """
 
     id: int
     account: str
@@ -51,15 +55,22 @@ class SubjectRecord(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What was found at the start; ``engine`` names the SQLite in use."""
+    """What was found at the start."""
 
     streams: list[StreamRecord]
     consumers: list[ConsumerRecord]
     values: dict[str, bytes]
-    engine: str
+    engine: str  # names the SQLite in use
+    last_id: int = 0  # the highest stream id of which anything is on disk
+    damage: tuple[str, ...] = ()  # a line for each thing that was found damaged
 
 
 class Store(Protocol):
+    @property
+    def full(self) -> bool:
+        """Is the disk known to be full?  Messages are refused then, and best not even queued: a refused unit takes
+        those that were queued with it along.  Everything else still works."""
+
     # ---- writes, durable with the commit that follows them
 
     def append(self, stream: int, rows: list[NewRow]) -> None: ...
@@ -87,7 +98,7 @@ class Store(Protocol):
         by then fails with it, so the owner can go back to what is committed and go on from there at once.
         """
 
-    # ---- reads
+    # ---- reads: what is damaged is logged, passed over and never fatal
 
     def load(self) -> Recovered: ...
     def read(self, stream: int, seq: int) -> Row | None: ...

@@ -15,6 +15,7 @@ from edge.store.contract import (
     StreamRecord,
     SubjectRecord,
 )
+from edge.store.seal import to_bytes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,6 +32,11 @@ class MemoryStore:
         self.streams: dict[int, tuple[str, str, bytes, bytes]] = {}
         self.consumers: dict[tuple[int, str], tuple[bytes, bytes]] = {}
         self.values: dict[str, bytes] = {}
+
+    @property
+    def full(self) -> bool:
+        """Memory that runs out ends the process."""
+        return False
 
     # ---- writes
 
@@ -81,6 +87,7 @@ class MemoryStore:
             [ConsumerRecord(stream, name, *record) for (stream, name), record in self.consumers.items()],
             dict(self.values),
             "memory",
+            max(self.streams, default=0),
         )
 
     def read(self, stream: int, seq: int) -> Row | None:
@@ -108,7 +115,7 @@ class MemoryStore:
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         order = self.order.get(stream, [])
         rows = [self.rows[stream][seq] for seq in order[bisect_left(order, first) : bisect_right(order, last)]]
-        return len(rows), sum(len(row.subject.encode()) + len(row.headers) + len(row.payload) for row in rows)
+        return len(rows), sum(len(to_bytes(row.subject)) + len(row.headers) + len(row.payload) for row in rows)
 
     def close(self) -> None:
         """Memory ends with the process."""

@@ -1,4 +1,4 @@
-"""The format on disk: one SQLite file, one migration for each version of it.
+"""The format on disk (``docs/store.md``): one SQLite file, one migration for each version of it.
 
 A migration, once released, never changes: a new format is a new entry at the end.  ``PRAGMA user_version`` counts
 those that have run.
@@ -8,60 +8,101 @@ MIGRATIONS = [
     # 1.  A message's place is its rowid, stream << 40 | seq: appends go to the end of one b-tree and a stream is one
     #     range of it.  No other index on it: a second index on (subject, seq) makes it 2.7 times slower and writes 15
     #     times as much (reference: performance.md).  Subjects live in memory.
-    """
-    CREATE TABLE stream (
-        id INTEGER PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, state BLOB NOT NULL
-    );
-    CREATE TABLE consumer (
-        stream INTEGER NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, state BLOB NOT NULL,
-        PRIMARY KEY (stream, name)
-    ) WITHOUT ROWID;
-    CREATE TABLE message (
-        id INTEGER PRIMARY KEY, subject TEXT NOT NULL, time INTEGER NOT NULL, headers BLOB, payload BLOB NOT NULL,
-        crc INTEGER NOT NULL
-    );
-    CREATE TABLE value (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    CREATE VIEW messages AS
-        SELECT stream.name AS stream, message.id & 0xFFFFFFFFFF AS seq, subject,
-            strftime('%Y-%m-%dT%H:%M:%fZ', time / 1e9, 'unixepoch') AS time,
-            CAST(headers AS TEXT) AS headers, CAST(payload AS TEXT) AS payload
-        FROM message JOIN stream ON stream.id = message.id >> 40;
-    """,
+    #     crc: see seal.py.  floor: no sequence up to it is given again, because rows that stood there were damaged.
+    #     stream_copy: a stream's name and configuration once more, on another page: without them its messages are
+    #     nobody's.
+    (
+        """
+        CREATE TABLE stream (
+            id INTEGER PRIMARY KEY, account BLOB NOT NULL, name BLOB NOT NULL,
+            config BLOB NOT NULL, crc INTEGER NOT NULL,
+            state BLOB NOT NULL, state_crc INTEGER NOT NULL, floor INTEGER NOT NULL DEFAULT 0
+        )
+        """,
+        """
+        CREATE TABLE stream_copy (
+            id INTEGER PRIMARY KEY, account BLOB NOT NULL, name BLOB NOT NULL,
+            config BLOB NOT NULL, crc INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE consumer (
+            stream INTEGER NOT NULL, name BLOB NOT NULL, config BLOB NOT NULL, crc INTEGER NOT NULL,
+            state BLOB NOT NULL, state_crc INTEGER NOT NULL, PRIMARY KEY (stream, name)
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE value (key BLOB PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE message (
+            id INTEGER PRIMARY KEY, subject BLOB NOT NULL, time INTEGER NOT NULL, headers BLOB, payload BLOB NOT NULL,
+            crc INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE VIEW messages AS
+            SELECT CAST(stream.name AS TEXT) AS stream, message.id & 0xFFFFFFFFFF AS seq,
+                CAST(subject AS TEXT) AS subject,
+                strftime('%Y-%m-%dT%H:%M:%fZ', time / 1e9, 'unixepoch') AS time,
+                CAST(headers AS TEXT) AS headers, CAST(payload AS TEXT) AS payload
+            FROM message JOIN stream ON stream.id = message.id >> 40
+        """,
+    ),
 ]
+APPLICATION_ID = 0x50657469  # "Peti"
 
-# The writer.  FULL: a commit that returned has been synced.  A checkpoint every 16 MB keeps its stalls rare.
-WRITER_PRAGMAS = """
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 4000;
-    PRAGMA journal_size_limit = 33554432;
-    PRAGMA temp_store = MEMORY;
-"""
+# Rows of an INSERT that appends; the interpreter is given up once for each (statements.py).
+APPEND_SIZES = (1, 16, 128, 1000)
+COLUMNS = 6
 
-APPEND = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)"
-DELETE = "DELETE FROM message WHERE id = ?"
+
+def _append(size: int) -> str:
+    """Places that are not needed are bound to NULL and left out."""
+    places = ",".join(["(?,?,?,?,?,?)"] * size)
+    return f"INSERT INTO message SELECT * FROM (VALUES {places}) WHERE column1 NOTNULL"
+
+
+APPEND = {1: "INSERT INTO message VALUES (?,?,?,?,?,?)"} | {size: _append(size) for size in APPEND_SIZES[1:]}
+DELETE_SIZE = 128
+DELETE = f"DELETE FROM message WHERE id IN ({','.join('?' * DELETE_SIZE)})"
 DELETE_RANGE = "DELETE FROM message WHERE id BETWEEN ? AND ?"
-PUT_STREAM = "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?)"
-PUT_STREAM_STATE = "UPDATE stream SET state = ? WHERE id = ?"
+PUT_STREAM = (
+    "INSERT INTO stream VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT (id) DO UPDATE"
+    " SET account = ?2, name = ?3, config = ?4, crc = ?5, state = ?6, state_crc = ?7"
+)
+PUT_STREAM_COPY = "INSERT OR REPLACE INTO stream_copy VALUES (?, ?, ?, ?, ?)"
+PUT_STREAM_STATE = "UPDATE stream SET state = ?2, state_crc = ?3 WHERE id = ?1"
+PUT_STREAM_FLOOR = "UPDATE stream SET floor = ?2 WHERE id = ?1"
 DROP_STREAM = "DELETE FROM stream WHERE id = ?"
-PUT_CONSUMER = "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?)"
-PUT_CONSUMER_STATE = "UPDATE consumer SET state = ? WHERE stream = ? AND name = ?"
+DROP_STREAM_COPY = "DELETE FROM stream_copy WHERE id = ?"
+PUT_CONSUMER = "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?, ?)"
+PUT_CONSUMER_STATE = "UPDATE consumer SET state = ?3, state_crc = ?4 WHERE stream = ?1 AND name = ?2"
 DROP_CONSUMER = "DELETE FROM consumer WHERE stream = ? AND name = ?"
 DROP_CONSUMERS = "DELETE FROM consumer WHERE stream = ?"
-PUT_VALUE = "INSERT OR REPLACE INTO value VALUES (?, ?)"
+PUT_VALUE = "INSERT OR REPLACE INTO value VALUES (?, ?, ?)"
 DROP_VALUE = "DELETE FROM value WHERE key = ?"
 
-READ = "SELECT id, subject, time, headers, payload, crc FROM message WHERE id = ?"
-SCAN = "SELECT id, subject, time, headers, payload, crc FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-SCAN_BACK = (
-    "SELECT id, subject, time, headers, payload, crc FROM message WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
+# The casts: a flipped bit can turn one type into another, and text that is none would not come through at all.
+_MESSAGE = (
+    "SELECT id, CAST(time AS INTEGER), CAST(subject AS BLOB), CAST(headers AS BLOB), CAST(payload AS BLOB),"
+    " CAST(crc AS INTEGER) FROM message WHERE id BETWEEN ? AND ?"
 )
-SUBJECTS = "SELECT subject, count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
+SCAN = f"{_MESSAGE} ORDER BY id LIMIT ?"
+SCAN_BACK = f"{_MESSAGE} ORDER BY id DESC LIMIT ?"
+SUBJECTS = (
+    "SELECT CAST(subject AS BLOB), count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
+)
 COUNT = (
     "SELECT count(*), total(length(CAST(subject AS BLOB)) + ifnull(length(headers), 0) + length(payload))"
     " FROM message WHERE id BETWEEN ? AND ?"
 )
-EDGES = (
-    "SELECT (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1),"
-    " (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1)"
+FIRST_ID = "SELECT id FROM message WHERE id >= ? ORDER BY id LIMIT 1"
+
+_RECORD = "CAST(account AS BLOB), CAST(name AS BLOB), CAST(config AS BLOB), CAST(crc AS INTEGER)"
+_STATE = "CAST(state AS BLOB), CAST(state_crc AS INTEGER)"
+STREAMS = f"SELECT id, {_RECORD}, {_STATE}, CAST(floor AS INTEGER) FROM stream ORDER BY id"
+STREAM_COPIES = f"SELECT id, {_RECORD} FROM stream_copy ORDER BY id"
+CONSUMERS = (
+    "SELECT CAST(stream AS INTEGER), CAST(name AS BLOB), CAST(config AS BLOB), CAST(crc AS INTEGER),"
+    f" {_STATE} FROM consumer ORDER BY stream, name"
 )
+VALUES = "SELECT CAST(key AS BLOB), CAST(value AS BLOB), CAST(crc AS INTEGER) FROM value ORDER BY key"

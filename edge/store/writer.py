@@ -5,27 +5,32 @@ Callers queue units of statements; the thread takes all that are there, runs the
 """
 
 import logging
-import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
 from edge.errors import StoreError
 from edge.store.contract import Done
+from edge.store.database import checkpoint
+from edge.store.reserve import RESERVE_BYTES, Reserve
+from edge.store.statements import Write, transact
 
 log = logging.getLogger("edge.store")
 
-RESERVE_BYTES = 4 << 20  # kept in a file of its own, so that acks and deletes have room on a full disk
-
-Statement = tuple[str, Sequence[Any], bool]  # SQL, bindings, one set of bindings for each run?
+# How long a busy loop keeps the interpreter from the writer, at each statement.  Python's 5 ms cost 50 times the rate.
+SWITCH_SECONDS = 0.0005
+RECHECK_SECONDS = 1.0  # of a full disk
+FULL = "no space left on the device of the store"
 
 
 class Unit(NamedTuple):
-    statements: list[Statement]
+    writes: list[Write]
     appends: bool  # does it need room for messages?
     done: Done
     urgent: bool
@@ -34,17 +39,25 @@ class Unit(NamedTuple):
 
 class Writer:
     def __init__(
-        self, connection: apsw.Connection, folder: str, call_soon: Callable[[Callable[[], None]], None], window_ns: int
+        self,
+        connection: apsw.Connection,
+        reserve: Reserve,
+        mark: str,
+        call_soon: Callable[[Callable[[], None]], None],
+        window_ns: int,
     ) -> None:
         self.connection = connection
-        self.reserve = Reserve(os.path.join(folder, "reserve"))
+        self.reserve = reserve
+        self.mark = mark  # path of a file whose existence asks the next start to mend the database
         self.call_soon = call_soon
         self.window_ns = window_ns
+        self.full = not self._has_room()
         self.condition = threading.Condition()
         self.units: list[Unit] = []
         self.urgent = False
         self.closing = False
         self.halted = False  # a commit failed and its owners have not been told yet
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self.thread.start()
 
@@ -69,6 +82,9 @@ class Writer:
                 self._commit(units)
             except StoreError as error:
                 self._fail(units, error)
+            except Exception as exc:  # a bug must not leave the owner waiting for ever
+                log.exception("store: a commit that could not even be tried")
+                self._fail(units, StoreError(f"commit of {len(units)} units: {exc!r}"))
             else:
                 self.call_soon(partial(_tell, units, None))
 
@@ -76,7 +92,7 @@ class Writer:
         """All units, as soon as one is urgent or the oldest has waited for the window; none at the end."""
         with self.condition:
             while True:
-                if not self.halted and self.units:
+                if self.units and not self.halted:
                     wait_ns = self.units[0].queued_ns + self.window_ns - time.monotonic_ns()
                     if self.urgent or self.closing or wait_ns <= 0:
                         units, self.units, self.urgent = self.units, [], False
@@ -84,46 +100,69 @@ class Writer:
                     self.condition.wait(wait_ns / 1e9)
                 elif self.closing:
                     return []
+                elif self.full and not self.halted:
+                    self.condition.wait(RECHECK_SECONDS)
+                    self.full = not self._has_room()
                 else:
                     self.condition.wait()
 
     def _commit(self, units: list[Unit]) -> None:
         """StoreError: nothing of these units is on disk."""
         appends = any(unit.appends for unit in units)
-        if appends and not self.reserve.is_whole():
-            raise StoreError("no space left on the device of the store", full=True)
+        if not self.reserve.whole:
+            self.full = not self._has_room()
+        if self.full and appends:
+            raise StoreError(FULL, full=True)
         try:
             self._transaction(units)
-        except apsw.FullError as exc:
-            self.reserve.release()
-            if appends:
-                raise StoreError("no space left on the device of the store", full=True) from exc
-            self._retry(units)
         except apsw.Error as exc:
-            raise StoreError(f"commit of {len(units)} units: {exc}") from exc
+            if not self._is_full(exc):
+                raise self._failure(units, exc) from exc
+            self._make_room()
+            if appends:
+                raise StoreError(FULL, full=True) from exc
+            self._retry(units)
 
     def _retry(self, units: list[Unit]) -> None:
         """Acks and deletes once more, with the room that was kept for them."""
         try:
             self._transaction(units)
         except apsw.Error as exc:
-            raise StoreError(f"commit of {len(units)} units: {exc}", isinstance(exc, apsw.FullError)) from exc
+            raise self._failure(units, exc) from exc
 
     def _transaction(self, units: list[Unit]) -> None:
-        connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
+        transact(self.connection, (write for unit in units for write in unit.writes))
+
+    # ---- a disk that is full
+
+    def _has_room(self) -> bool:
+        """Is the reserve held, or has the database as much room inside of itself?"""
+        if self.reserve.take():
+            return True
+        pages, size = self.connection.pragma("freelist_count"), self.connection.pragma("page_size")
+        return bool(pages * size >= RESERVE_BYTES)
+
+    def _is_full(self, exc: apsw.Error) -> bool:
+        """A full disk has other faces: the log's index cannot grow either."""
+        return isinstance(exc, apsw.FullError) or (isinstance(exc, apsw.IOError) and self.reserve.is_spent())
+
+    def _make_room(self) -> None:
+        """Let go of the reserve.  Of it the database grows by what is in the log, and the log is written anew."""
+        self.full = True
+        self.reserve.release()
         try:
-            for unit in units:
-                for sql, bindings, many in unit.statements:
-                    if many:
-                        connection.executemany(sql, bindings)
-                    else:
-                        connection.execute(sql, bindings)
-            connection.execute("COMMIT")
-        except apsw.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+            checkpoint(self.connection)
+        except apsw.Error as exc:
+            log.warning("store: the log stays as long as it is: %s", exc)
+
+    # ---- a commit that failed
+
+    def _failure(self, units: list[Unit], exc: apsw.Error) -> StoreError:
+        if isinstance(exc, (apsw.CorruptError, apsw.NotADBError)):
+            with suppress(OSError):
+                open(self.mark, "wb").close()
+            return StoreError(f"the database is damaged where it is to be written, a restart mends it: {exc}")
+        return StoreError(f"commit of {len(units)} units: {exc}", full=self._is_full(exc))
 
     def _fail(self, units: list[Unit], error: StoreError) -> None:
         """Stop, and let the owner's thread fail these and all that is queued by the time it hears of it."""
@@ -143,33 +182,3 @@ class Writer:
 def _tell(units: list[Unit], error: StoreError | None) -> None:
     for unit in units:
         unit.done(error)
-
-
-class Reserve:
-    """A file that holds room on the disk until it is needed."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.whole = False
-
-    def is_whole(self) -> bool:
-        """Is the room held?  Takes it (again) when the disk has more than twice of it free."""
-        if not self.whole:
-            status = os.statvfs(os.path.dirname(self.path))
-            if os.path.exists(self.path) or status.f_bavail * status.f_frsize > 2 * RESERVE_BYTES:
-                self._take()
-        return self.whole
-
-    def release(self) -> None:
-        self.whole = False
-        if os.path.exists(self.path):
-            os.unlink(self.path)
-
-    def _take(self) -> None:
-        try:
-            with open(self.path, "ab") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-            self.whole = True
-        except OSError as exc:
-            log.warning("store: no room for the reserve: %s", exc)
-            self.release()

@@ -1,0 +1,212 @@
+"""Reads of messages that get past damage.
+
+A row whose checksum does not hold and a page that cannot be read are passed over and said once.  A damaged page can
+also mislead a walk to end early without an error, so a walk that has ended is held against the far end of its range.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import apsw
+
+from edge.store import schema
+from edge.store.contract import MAX_SEQ, SEQ_BITS, Row, SubjectRecord
+from edge.store.database import DAMAGE
+from edge.store.seal import seal_message, to_bytes, to_text
+
+log = logging.getLogger("edge.store")
+
+CHUNK = 1000
+PROBES = 4096  # single steps over a hole; a longer one is crossed by halving, and its islands are lost
+PAGE_ROWS = 256  # more than a page of 4 KB holds
+REPORTS = 1000  # after so many it is clear that the disk is bad
+
+Raw = tuple[int, int, bytes, bytes | None, bytes, int]
+
+
+class Way(NamedTuple):
+    sql: str
+    step: int
+
+
+FORWARD = Way(schema.SCAN, 1)
+BACK = Way(schema.SCAN_BACK, -1)
+
+
+class Walk(NamedTuple):
+    """``torn``: some of the way could not be read; ``broken``: because of a page, so it cannot be written either."""
+
+    rows: list[Row]
+    torn: bool
+    broken: bool
+
+
+class Fetched(NamedTuple):
+    """``broken``: a page could not be read; ``unsound``: the sequences of rows whose checksum does not hold."""
+
+    broken: bool
+    unsound: list[int]
+
+
+class Reader:
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.reported: set[tuple[int, int, int]] = set()
+        self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
+
+    def read(self, stream: int, seq: int) -> Row | None:
+        rows = self.walk(FORWARD, stream, seq, seq, 1).rows
+        return rows[0] if rows else None
+
+    def walk(self, way: Way, stream: int, first: int, last: int, limit: int) -> Walk:
+        """Up to ``limit`` rows from ``first`` towards ``last``, both included; BACK has ``first`` >= ``last``."""
+        rows: list[Row] = []
+        at = first
+        torn = broken = False
+        while len(rows) < limit:
+            fetched = self._fetch(way, stream, at, last, limit - len(rows), rows)
+            if rows:
+                at = rows[-1].seq + way.step
+            for seq in fetched.unsound:
+                if (at - seq) * way.step > 0:
+                    self._report(stream, seq, seq)
+            if len(rows) == limit or (last - at) * way.step < 0:
+                break
+            if not fetched.broken and self._is_past(way, stream, at, last):
+                break
+            torn, broken = True, broken or fetched.broken
+            found = self._cross(way, stream, at, last)
+            self._report(stream, at, found - way.step if found is not None else last)
+            if found is None:
+                break
+            at = found
+        return Walk(rows, torn, broken)
+
+    def subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
+        base = stream << SEQ_BITS
+        try:
+            return [
+                SubjectRecord(to_text(subject), messages, low & MAX_SEQ, high & MAX_SEQ)
+                for subject, messages, low, high in self.connection.execute(
+                    schema.SUBJECTS, (base | first, base | last)
+                )
+                if subject is not None
+            ]
+        except DAMAGE:
+            return self._count_subjects(stream, first, last)
+
+    def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
+        base = stream << SEQ_BITS
+        try:
+            ((messages, size),) = self.connection.execute(schema.COUNT, (base | first, base | last))
+            return messages, int(size)
+        except DAMAGE:
+            sizes = [
+                len(to_bytes(row.subject)) + len(row.headers) + len(row.payload)
+                for row in self.rows(stream, first, last)
+            ]
+            return len(sizes), sum(sizes)
+
+    def rows(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> Iterator[Row]:
+        """Every row that can be read."""
+        while rows := self.walk(FORWARD, stream, first, last, CHUNK).rows:
+            yield from rows
+            first = rows[-1].seq + 1
+
+    def _count_subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
+        found: dict[str, SubjectRecord] = {}
+        for row in self.rows(stream, first, last):
+            known = found.get(row.subject, SubjectRecord(row.subject, 0, row.seq, row.seq))
+            found[row.subject] = SubjectRecord(row.subject, known.messages + 1, known.first_seq, row.seq)
+        return list(found.values())
+
+    def _fetch(self, way: Way, stream: int, at: int, last: int, limit: int, rows: list[Row]) -> Fetched:
+        """Add the sound rows to ``rows``."""
+        base = stream << SEQ_BITS
+        low, high = (at, last) if way.step > 0 else (last, at)
+        unsound = []
+        try:
+            found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
+            for id, time_ns, subject, headers, payload, crc in found:
+                if _is_sound(id, time_ns, subject, headers, payload, crc):
+                    rows.append(Row(id & MAX_SEQ, to_text(subject), time_ns, headers or b"", payload))
+                else:
+                    unsound.append(id & MAX_SEQ)
+        except DAMAGE:
+            return Fetched(True, unsound)
+        return Fetched(False, unsound)
+
+    def _is_past(self, way: Way, stream: int, at: int, last: int) -> bool:
+        """Is nothing left between here and the far end, seen from there?"""
+        rows: list[Row] = []
+        return self._fetch(BACK if way is FORWARD else FORWARD, stream, last, at, 1, rows) == (False, []) and not rows
+
+    # ---- over a hole
+
+    def _cross(self, way: Way, stream: int, at: int, last: int) -> int | None:
+        """The first sound row from ``at`` on; None when there is none."""
+        key = (stream, at, way.step)
+        if key not in self.crossings:
+            found = self._first_sound(way, stream, at, last)
+            if found is None:
+                return None
+            self.crossings[key] = found
+        found = self.crossings[key]
+        return found if (last - found) * way.step >= 0 else None
+
+    def _first_sound(self, way: Way, stream: int, at: int, last: int) -> int | None:
+        length = abs(last - at)
+        reach = self._reach(way, stream, at, last)
+        if reach is None:
+            return self._probe_each(way, stream, at, last, min(length + 1, PAGE_ROWS))
+        if reach > PROBES:
+            at += self._narrow(way, stream, at, last, reach) * way.step
+            reach = 0
+        return self._probe_each(way, stream, at, last, reach + 1)
+
+    def _reach(self, way: Way, stream: int, at: int, last: int) -> int | None:
+        """How far off something answers, by ever longer steps."""
+        length, distance, stride = abs(last - at), 0, 1
+        while self._probe(way, stream, at + distance * way.step, last) is None:
+            if distance == length:
+                return None
+            distance, stride = min(distance + stride, length), stride * 2
+        return distance
+
+    def _narrow(self, way: Way, stream: int, at: int, last: int, reach: int) -> int:
+        silent = 0
+        while reach - silent > 1:
+            middle = (silent + reach) // 2
+            if self._probe(way, stream, at + middle * way.step, last) is None:
+                silent = middle
+            else:
+                reach = middle
+        return reach
+
+    def _probe_each(self, way: Way, stream: int, at: int, last: int, steps: int) -> int | None:
+        probes = (self._probe(way, stream, at + i * way.step, last) for i in range(steps))
+        return next((seq for seq in probes if seq is not None), None)
+
+    def _probe(self, way: Way, stream: int, at: int, last: int) -> int | None:
+        """The next row from here, if it is sound."""
+        rows: list[Row] = []
+        self._fetch(way, stream, at, last, 1, rows)
+        return rows[0].seq if rows else None
+
+    def _report(self, stream: int, start: int, end: int) -> None:
+        first, last = min(start, end), max(start, end)
+        if (stream, first, last) in self.reported or len(self.reported) >= REPORTS:
+            return
+        self.reported.add((stream, first, last))
+        what = f"message {first} is" if first == last else f"messages in {first}-{last} are"
+        if last == MAX_SEQ:
+            what = f"the messages from {first} on are"
+        log.error("store: stream %d: %s damaged and passed over", stream, what)
+
+
+def _is_sound(id: int, time_ns: int, subject: bytes, headers: bytes | None, payload: bytes, crc: int) -> bool:
+    try:
+        return seal_message(id, time_ns, subject, headers, payload) == crc
+    except TypeError:  # a field that has become NULL
+        return False
