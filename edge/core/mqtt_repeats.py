@@ -113,9 +113,9 @@ class Repeats:
             if key.startswith(PREFIX):
                 self._restore(key, value)
         # numbers of this run are above all that were given before, whether or not those were noted
-        self.epoch = int.from_bytes(found.get(EPOCH_KEY, b""), "big") + 1
-        self.number = self.epoch << 32
-        values.put_value(EPOCH_KEY, self.epoch.to_bytes(8, "big"))
+        epoch = (int.from_bytes(found.get(EPOCH_KEY, b""), "big") + 1) & 0xFFFFFFFF
+        self.number = epoch << 32
+        values.put_value(EPOCH_KEY, epoch.to_bytes(4, "big"))
         values.commit(_nobody_waits, urgent=False)
 
     def add(self, account: str, client_id: str, packet_id: int, subject: str, payload: bytes) -> Entry:
@@ -201,8 +201,8 @@ class Repeats:
         self.is_rebuilt = True
         for account, subject, headers, payload in self.recent():
             packet_id, number, client = parse_header(header_get(headers, HEADER) or "")
-            if not client or number >= self.epoch << 32:
-                continue  # not of MQTT, or of this run: known
+            if not client:
+                continue
             log = self.logs.setdefault(f"{PREFIX}{account} {client}", Log(f"{PREFIX}{account} {client}"))
             if all(entry.number != number for entry in log.entries):
                 entries = [*log.entries, _doubtful(log, number, packet_id, digest(subject, payload))]
@@ -218,7 +218,9 @@ def parse_header(value: str) -> tuple[int, int, str]:
     """Packet id, number and client; an empty client where it is not one of ours."""
     ids, _, client = value.partition(" ")
     packet_id, _, number = ids.partition(".")
-    if len(ids) > MAX_IDS or not (packet_id.isdecimal() and number.isdecimal()) or int(packet_id) > 0xFFFF:
+    if len(ids) > MAX_IDS or not (packet_id.isdecimal() and number.isdecimal()):
+        return 0, 0, ""
+    if int(packet_id) > 0xFFFF or int(number) >= 1 << 64:
         return 0, 0, ""
     return int(packet_id), int(number), client
 
