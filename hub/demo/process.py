@@ -1,5 +1,6 @@
 """One process of the demo: started, killed, started again, and ended by its own pid in every case."""
 
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,10 @@ class Process:
                 )
         except OSError as exc:
             raise HubError(f"{self.name}: {self._words[0]} cannot be started: {exc.strerror}") from exc
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._running is not None
+        self._running.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
