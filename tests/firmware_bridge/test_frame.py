@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge import cobs
-from firmware_bridge.frame import Ack, Command, Data, Frame, FrameReader, FrameTooLong, Hello, Result, Who, encode, parse
+from firmware_bridge.frame import (
+    Ack,
+    Command,
+    Data,
+    Frame,
+    FrameReader,
+    FrameTooLong,
+    Hello,
+    Result,
+    Who,
+    encode,
+    parse,
+)
 
 FRAMES: list[Frame] = [
     Hello(0, 0xDEADBEEF, 7, 0, b"\xa1\x01\x61a"), Hello(513, 1, 1, 32, b"\xa0"), Data(1, 2, b"\0\0\0"), Data(65535, 1, b""),
