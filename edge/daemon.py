@@ -43,6 +43,7 @@ class Daemon:
         self.router = Router()
         self.loop = asyncio.get_running_loop()
         self.store: SqliteStore | None = None
+        self.mqtt_port = 0
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
@@ -60,12 +61,17 @@ class Daemon:
         port = await clients.start(config.listen.host, config.listen.port)
         mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
+        clients.info = clients.info._replace(port=port)
+        ports_file = self._write_ports_file(port)
+        if config.http is not None:
+            log.warning("monitoring over HTTP is not served by this version")
         if config.pid_file:
             write_pid_file(config.pid_file)
         tasks = [asyncio.create_task(leaf.run()) for leaf in leafs]
         log.info("Server is ready")
         await self._serve(tasks)
-        log.info("Initiating Shutdown...")
+        if ports_file is not None:
+            ports_file.unlink(missing_ok=True)
         if mqtt is not None:
             await mqtt.stop()
         await clients.stop()
@@ -76,6 +82,7 @@ class Daemon:
         """Until it is told to stop.  A task that ends before has met a bug: it takes the server with it."""
         stopping = asyncio.create_task(self._wait_for_stop())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("Initiating Shutdown...")
         for task in [stopping, *tasks]:
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
@@ -84,6 +91,23 @@ class Daemon:
 
     async def _wait_for_stop(self) -> None:
         await self.stopping.wait()
+
+    def _write_ports_file(self, port: int) -> Path | None:
+        """For those who start a server on a port of the system's choice and want to know which."""
+        if not self.config.ports_file_dir:
+            return None
+        import json
+
+        urls = {"nats": [f"nats://{self.config.listen.host}:{port}"]}
+        if self.config.mqtt is not None:
+            urls["mqtt"] = [f"mqtt://{self.config.mqtt.listen.host}:{self.mqtt_port}"]
+        file = Path(self.config.ports_file_dir, f"petiole-edge_{os.getpid()}.ports")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(urls))
+        except OSError as exc:
+            raise StartError(f"cannot write to ports_file_dir {file.parent}: {exc.strerror}") from exc
+        return file
 
     # ---- leafs and uplinks
 
@@ -154,8 +178,8 @@ class Daemon:
         else:
             log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
             listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
-        port = await listener.start(options.listen.host, options.listen.port)
-        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, port)
+        self.mqtt_port = await listener.start(options.listen.host, options.listen.port)
+        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, self.mqtt_port)
         return listener
 
     # ---- what is on disk

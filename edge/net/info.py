@@ -1,14 +1,13 @@
 """What this server says of itself in INFO (reference: core.md section 1)."""
 
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NATS_LEVEL = "2.12.0"  # clients gate features on it: the nats-server whose client protocol is spoken here
 API_LEVEL = 0  # of the JetStream API; raised as features of a level are all there
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
+class ServerInfo(NamedTuple):
     server_id: str
     server_name: str
     host: str
