@@ -1,5 +1,6 @@
 #include "petiole.h"
 
+#include <float.h>
 #include <string.h>
 
 enum { HELLO = 1, DATA = 2, ACK = 3, WHO = 4, COMMAND = 5, RESULT = 6 };
@@ -22,7 +23,7 @@ static void put32(uint8_t *at, uint32_t value)
 
 static uint16_t get16(const uint8_t *at)
 {
-    return (uint16_t)(at[0] | (at[1] << 8));
+    return (uint16_t)(at[0] | (unsigned)at[1] << 8); /* an int may have 16 bits */
 }
 
 static uint32_t get32(const uint8_t *at)
@@ -84,16 +85,28 @@ void petiole_write_int(petiole_writer *w, int64_t value)
         write_head(w, 0, (uint64_t)value);
 }
 
+/* Is the number the same in 32 bits?  Small processors have no other doubles. */
+static int is_single(double value)
+{
+    return sizeof value == 4 || (value >= -FLT_MAX && value <= FLT_MAX && (double)(float)value == value);
+}
+
 void petiole_write_double(petiole_writer *w, double value)
 {
     uint8_t head[9];
-    uint64_t bits;
-    int i;
-    memcpy(&bits, &value, sizeof bits);
-    head[0] = 0xFB;
-    for (i = 0; i < 8; i++)
-        head[1 + i] = (uint8_t)(bits >> (8 * (7 - i)));
-    write_bytes(w, head, sizeof head);
+    uint64_t bits = 0;
+    uint32_t low;
+    unsigned size = is_single(value) ? 4 : 8, i;
+    if (size == 4) {
+        float single = (float)value;
+        memcpy(&low, &single, sizeof low);
+        bits = low;
+    } else
+        memcpy(&bits, &value, sizeof value);
+    head[0] = size == 4 ? 0xFA : 0xFB;
+    for (i = 0; i < size; i++)
+        head[1 + i] = (uint8_t)(bits >> (8 * (size - 1 - i)));
+    write_bytes(w, head, 1 + size);
 }
 
 void petiole_write_bool(petiole_writer *w, int value)
@@ -102,10 +115,11 @@ void petiole_write_bool(petiole_writer *w, int value)
     write_bytes(w, &byte, 1);
 }
 
+/* With an end: what is longer fits no frame, and a compiler would make a call of strlen from a loop without one. */
 static size_t text_size(const char *text)
 {
     size_t size = 0;
-    while (text[size])
+    while (size < PETIOLE_MAX_FRAME && text[size])
         size++;
     return size;
 }
@@ -166,13 +180,13 @@ static size_t item_size(petiole_item item, int depth)
     unsigned major, info;
     uint64_t value, i;
     size_t at = read_head(item, &major, &info, &value);
-    if (at == 0 || depth > MAX_DEPTH)
+    if (at == 0)
         return 0;
     if (major == 2 || major == 3)
         return value <= item.size - at ? at + (size_t)value : 0;
     if (major == 4 || major == 5 || major == 6) {
         uint64_t items = major == 6 ? 1 : major == 5 ? value * 2 : value;
-        if (value > item.size)
+        if (depth > MAX_DEPTH || (major != 6 && value > item.size))
             return 0;
         for (i = 0; i < items; i++) {
             size_t size = item_size(rest(item, at), depth + 1);
@@ -202,16 +216,24 @@ int petiole_read_int(petiole_item item, int64_t *value)
     return 1;
 }
 
-static double half(uint32_t bits)
+/* An IEEE number of any width, without asking how wide this processor's are. */
+static double number(uint64_t bits, int exponent_bits, int fraction_bits)
 {
-    uint32_t exponent = bits >> 10 & 31u, fraction = bits & 1023u;
-    double value = exponent ? 1024.0 + fraction : fraction;
-    int shift = exponent ? (int)exponent - 25 : -24;
+    uint64_t one = (uint64_t)1 << fraction_bits, fraction = bits & (one - 1);
+    int top = (1 << exponent_bits) - 1, exponent = (int)(bits >> fraction_bits) & top;
+    int shift = (exponent ? exponent : 1) - top / 2 - fraction_bits;
+    double value = (double)(exponent ? fraction | one : fraction);
+    if (exponent == top) {
+        value = 1;
+        shift = DBL_MAX_EXP; /* one doubling too many: infinity */
+    }
     for (; shift < 0; shift++)
         value /= 2;
     for (; shift > 0; shift--)
         value *= 2;
-    return bits & 0x8000u ? -value : value; /* infinities come out as 65536 and more: nobody commands those */
+    if (exponent == top && fraction)
+        value -= value;
+    return bits >> (exponent_bits + fraction_bits) ? -value : value;
 }
 
 int petiole_read_double(petiole_item item, double *value)
@@ -219,22 +241,18 @@ int petiole_read_double(petiole_item item, double *value)
     unsigned major, info;
     uint64_t bits;
     int64_t whole;
-    float single;
-    uint32_t low;
     if (petiole_read_int(item, &whole)) {
         *value = (double)whole;
         return 1;
     }
     if (read_head(item, &major, &info, &bits) == 0 || major != 7)
         return 0;
-    low = (uint32_t)bits;
     if (info == 27)
-        memcpy(value, &bits, sizeof *value);
-    else if (info == 26) {
-        memcpy(&single, &low, sizeof single);
-        *value = single;
-    } else if (info == 25)
-        *value = half(low);
+        *value = number(bits, 11, 52);
+    else if (info == 26)
+        *value = number(bits, 8, 23);
+    else if (info == 25)
+        *value = number(bits, 5, 10);
     else
         return 0;
     return 1;
@@ -277,7 +295,7 @@ int petiole_map_get(petiole_item map, const char *name, petiole_item *found)
         return 0;
     while (pairs-- && map_next(&map, &key, &value)) {
         at = read_head(key, &major, &info, &size);
-        if (major == 3 && size == text_size(name) && memcmp(key.data + at, name, (size_t)size) == 0) {
+        if (at != 0 && major == 3 && size == text_size(name) && memcmp(key.data + at, name, (size_t)size) == 0) {
             *found = value;
             return 1;
         }
@@ -310,9 +328,20 @@ static void send_frame(petiole *link, uint8_t *frame, size_t size)
     link->config.send(link->config.user, wire, out);
 }
 
-static void say_hello(petiole *link, uint32_t now)
+/* The milliseconds since boot, in 64 bits: the caller's clock has 32, which are 49 days. */
+static uint64_t since_boot(petiole *link, uint32_t now)
 {
-    uint8_t frame[PETIOLE_MAX_FRAME], zero = 0;
+    if (!link->clock_runs)
+        link->clock = now;
+    else if (reached(now, (uint32_t)link->clock)) /* not one that was read a little earlier */
+        link->clock += (uint32_t)(now - (uint32_t)link->clock);
+    link->clock_runs = 1;
+    return link->clock;
+}
+
+/* Its size; 0: the names do not fit a frame. */
+static size_t write_hello(const petiole *link, uint8_t *frame, uint64_t clock)
+{
     petiole_writer w;
     frame[0] = HELLO;
     frame[1] = PETIOLE_VERSION;
@@ -322,7 +351,7 @@ static void say_hello(petiole *link, uint32_t now)
     frame[12] = 0;
     w.data = frame + 13;
     w.size = 0;
-    w.capacity = sizeof frame - 13 - CRC_SIZE;
+    w.capacity = PETIOLE_MAX_FRAME - 13 - CRC_SIZE;
     w.overflow = 0;
     petiole_write_map(&w, 3);
     petiole_write_uint(&w, 1);
@@ -330,13 +359,20 @@ static void say_hello(petiole *link, uint32_t now)
     petiole_write_uint(&w, 2);
     petiole_write_text(&w, link->config.firmware);
     petiole_write_uint(&w, 3);
-    petiole_write_uint(&w, now);
+    petiole_write_uint(&w, clock);
+    return w.overflow ? 0 : 13 + w.size;
+}
+
+static void say_hello(petiole *link, uint32_t now)
+{
+    uint8_t frame[PETIOLE_MAX_FRAME], zero = 0;
+    size_t size = write_hello(link, frame, since_boot(link, now));
     link->hello_at = now + HELLO_MS;
     link->said_hello = 1;
-    if (w.overflow)
-        return; /* a name that fills a frame */
+    if (size == 0)
+        return; /* petiole_init has said so */
     link->config.send(link->config.user, &zero, 1); /* ends whatever noise went before */
-    send_frame(link, frame, 13 + w.size);
+    send_frame(link, frame, size);
 }
 
 static void send_reading(petiole *link, uint32_t seq)
@@ -358,7 +394,7 @@ static void send_readings(petiole *link, uint32_t now)
         return;
     if (link->seen == link->sent)
         link->resend_at = now + link->timeout;
-    while (link->sent != end && reached(end, link->sent))
+    while (link->sent < end)
         send_reading(link, link->sent++);
 }
 
@@ -389,15 +425,14 @@ static void on_hello(petiole *link, const uint8_t *body, size_t size, uint32_t n
         return;
     sid = get16(body + 1);
     base = get32(body + 7);
-    if (sid == 0 || sid == link->sid || !reached(link->base + link->kept, base))
+    if (sid == 0 || sid == link->sid || base > link->base + link->kept)
         return;
-    if (reached(base, link->base))
+    if (base > link->base)
         forget_below(link, base);
     link->sid = sid;
     link->window = body[11];
     link->seen = link->sent = link->base;
     link->timeout = TIMEOUT_MS;
-    link->last_id = 0;
     link->has_result = 0;
     send_readings(link, now);
 }
@@ -409,10 +444,10 @@ static void on_ack(petiole *link, const uint8_t *body, size_t size, uint32_t now
         return;
     next = get32(body + 2);
     seen = get32(body + 6);
-    if (!reached(next, link->base) || !reached(seen, next) || !reached(link->sent, seen))
+    if (next < link->base || seen < next || seen > link->sent)
         return;
     forget_below(link, next);
-    if (!reached(link->seen, seen)) {
+    if (seen > link->seen) {
         link->seen = seen;
         link->timeout = TIMEOUT_MS;
         link->resend_at = now + link->timeout;
@@ -424,14 +459,14 @@ static void carry_out(petiole *link, petiole_item payload)
 {
     petiole_item key, value, verb = {0, 0}, argument = {0, 0};
     petiole_writer w;
-    uint8_t body[PETIOLE_MAX_RESULT];
     uint64_t pairs, size = 0;
     int64_t number;
     unsigned major, info;
     size_t at = 0;
     int status = PETIOLE_BAD_ARGUMENT;
 
-    if (map_begin(&payload, &pairs))
+    /* The whole of it or nothing: half a command is not the command that was meant. */
+    if (item_size(payload, 1) == payload.size && map_begin(&payload, &pairs))
         while (pairs-- && map_next(&payload, &key, &value))
             if (petiole_read_int(key, &number)) {
                 if (number == 1)
@@ -439,24 +474,23 @@ static void carry_out(petiole *link, petiole_item payload)
                 else if (number == 2)
                     argument = value;
             }
-    w.data = body;
+    w.data = link->result + 4; /* behind map, key, status, key */
     w.size = 0;
-    w.capacity = sizeof body - 4; /* map, key, status, key */
+    w.capacity = sizeof link->result - 4;
     w.overflow = 0;
     at = read_head(verb, &major, &info, &size);
     if (at != 0 && major == 3)
         status = link->config.command(link->config.user, (const char *)verb.data + at, (size_t)size, argument, &w);
-    if (w.overflow) {
+    if (w.overflow || status < PETIOLE_OK || status > PETIOLE_BAD_ARGUMENT) {
         status = PETIOLE_FAILED;
         w.size = 0;
     }
     link->result[0] = w.size ? 0xA2 : 0xA1;
     link->result[1] = 1;
-    link->result[2] = (uint8_t)(status & 23);
+    link->result[2] = (uint8_t)status;
     link->result_size = 3;
     if (w.size) {
         link->result[3] = 2;
-        memcpy(link->result + 4, body, w.size);
         link->result_size = (uint16_t)(4 + w.size);
     }
     link->has_result = 1;
@@ -470,7 +504,7 @@ static void on_command(petiole *link, const uint8_t *body, size_t size)
         return;
     id = get32(body + 2);
     if (!(link->has_result && id == link->last_id)) {
-        if (link->last_id != 0 && id != link->last_id + 1)
+        if (link->has_result && id != link->last_id + 1)
             return;
         link->last_id = id;
         payload.data = body + 6;
@@ -545,12 +579,14 @@ static void on_byte(petiole *link, uint8_t byte, uint32_t now)
 
 /* ---- what is called from outside */
 
-void petiole_init(petiole *link, const petiole_config *config)
+int petiole_init(petiole *link, const petiole_config *config)
 {
+    uint8_t frame[PETIOLE_MAX_FRAME];
     memset(link, 0, sizeof *link);
     link->config = *config;
     link->base = link->sent = link->seen = 1;
     link->timeout = TIMEOUT_MS;
+    return config->capacity > 0 && write_hello(link, frame, UINT64_MAX) > 0;
 }
 
 void petiole_receive(petiole *link, const uint8_t *data, size_t size, uint32_t now)
@@ -561,6 +597,7 @@ void petiole_receive(petiole *link, const uint8_t *data, size_t size, uint32_t n
 
 void petiole_poll(petiole *link, uint32_t now)
 {
+    since_boot(link, now);
     if (link->sid == 0) {
         if (!link->said_hello || reached(now, link->hello_at))
             say_hello(link, now);
@@ -571,12 +608,14 @@ void petiole_poll(petiole *link, uint32_t now)
     }
 }
 
-/* A reading begins: its channel is written, its value comes next.  0: no room. */
+/* A reading begins: its channel is written, its value comes next.  0: no room.  Sequences do not wrap: the last one of
+ * a boot is never given, in 136 years of one a second. */
 static int begin(petiole *link, petiole_writer *w, const char *channel, const char *unit)
 {
-    petiole_slot *slot = &link->config.slots[(link->base + link->kept) % link->config.capacity];
-    if (link->kept == link->config.capacity)
+    petiole_slot *slot;
+    if (link->kept >= link->config.capacity || link->base + link->kept == UINT32_MAX)
         return 0;
+    slot = &link->config.slots[(link->base + link->kept) % link->config.capacity];
     w->data = slot->data;
     w->size = 0;
     w->capacity = sizeof slot->data;
@@ -595,9 +634,9 @@ static int finish(petiole *link, petiole_writer *w, const char *unit, uint32_t n
         petiole_write_text(w, unit);
     }
     petiole_write_uint(w, 4);
-    petiole_write_uint(w, now);
+    petiole_write_uint(w, since_boot(link, now));
     if (w->overflow)
-        return 0;
+        return PETIOLE_TOO_LONG;
     link->config.slots[(link->base + link->kept) % link->config.capacity].size = (uint16_t)w->size;
     link->kept++;
     send_readings(link, now);

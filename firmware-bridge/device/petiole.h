@@ -1,14 +1,15 @@
 /* The device's end of the serial link to petiole-bridge: ../docs/protocol.md, version 1.
  *
- * C99, no malloc, nothing of libc but memcpy, memmove, memset and memcmp.  All memory is the caller's; one link is one
- * struct and shares nothing, so there may be several.  Time is an argument: milliseconds since boot, any wrapping is fine.
+ * C99, no malloc, nothing of libc but memcpy, memset and memcmp.  All memory is the caller's; one link is one
+ * struct and shares nothing, so there may be several.  Time is an argument: milliseconds since boot, in
+ * 32 bits that wrap.
  *
  *     static petiole_slot slots[32];
  *     static petiole link;
  *     petiole_init(&link, &config);            once; config names the device, its boot, its slots and its callbacks
  *     petiole_receive(&link, bytes, n, now);   whatever the UART has received
  *     petiole_poll(&link, now);                often: HELLO, retransmission
- *     petiole_float(&link, "temp", 21.5, "C", now);    a reading; 0: there is no room, try again later
+ *     petiole_float(&link, "temp", 21.5, "C", now);    a reading; PETIOLE_FULL: try again later
  */
 #ifndef PETIOLE_H
 #define PETIOLE_H
@@ -30,6 +31,9 @@ extern "C" {
 
 /* Statuses of a result. */
 enum { PETIOLE_OK = 0, PETIOLE_UNKNOWN_VERB = 1, PETIOLE_FAILED = 2, PETIOLE_BAD_ARGUMENT = 3 };
+
+/* What became of a reading. */
+enum { PETIOLE_FULL = 0, PETIOLE_KEPT = 1, PETIOLE_TOO_LONG = -1 };
 
 typedef struct {
     uint16_t size;
@@ -73,7 +77,7 @@ typedef struct {
     uint32_t capacity;    /* number of slots */
     void *user;           /* handed to the callbacks */
     void (*send)(void *user, const uint8_t *data, size_t size);
-    /* Carry out a command and write its value (or nothing) to result; the status. */
+    /* Carry out a command and write its value (one item, or nothing) to result; the status. */
     int (*command)(void *user, const char *verb, size_t verb_size, petiole_item argument, petiole_writer *result);
 } petiole_config;
 
@@ -84,6 +88,8 @@ struct petiole {
     uint16_t rx_size;
     uint8_t rx_code, rx_left, rx_started, rx_bad;
     uint32_t dropped; /* frames that could not be read */
+    uint64_t clock;   /* milliseconds since boot, not wrapping */
+    int clock_runs;
     /* the session */
     uint16_t sid; /* 0: none */
     uint8_t window;
@@ -99,11 +105,13 @@ struct petiole {
     uint8_t result[PETIOLE_MAX_RESULT];
 };
 
-void petiole_init(petiole *link, const petiole_config *config);
+/* 1, or 0 when this cannot work: no slots, or name and firmware do not fit a frame. */
+int petiole_init(petiole *link, const petiole_config *config);
 void petiole_receive(petiole *link, const uint8_t *data, size_t size, uint32_t now);
 void petiole_poll(petiole *link, uint32_t now);
 
-/* A reading; unit may be NULL.  1: kept, and sent when the link allows.  0: no room, or it does not fit a slot. */
+/* A reading; unit may be NULL.  PETIOLE_KEPT: it will arrive.  PETIOLE_FULL: no room, try again later.
+ * PETIOLE_TOO_LONG: it does not fit a slot and never will. */
 int petiole_int(petiole *link, const char *channel, int64_t value, const char *unit, uint32_t now);
 int petiole_float(petiole *link, const char *channel, double value, const char *unit, uint32_t now);
 int petiole_bool(petiole *link, const char *channel, int value, const char *unit, uint32_t now);
