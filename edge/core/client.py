@@ -113,10 +113,19 @@ class Client(Peer):
         if not self.headers:
             headers = b""
         size = len(headers) + len(payload)
-        head = nats.msg_head(subject, sub.sid, reply, len(headers), size)
+        if headers or reply:
+            message = b"%b%b%b\r\n" % (
+                nats.msg_head(subject, sub.sid, reply, len(headers), size), headers, payload,
+            )  # fmt: skip
+        else:  # the many answers: PubAcks
+            message = b"MSG %b %b %d\r\n%b\r\n" % (nats.raw(subject), sub.sid, size, payload)
         if self.trace:
-            self.trace("->>", head)
-        self.put(b"%b%b%b\r\n" % (head, headers, payload), 1, size)
+            self.trace("->>", message.partition(b"\r\n")[0])
+        if not self.out:
+            self.router.touched.append(self)
+        self.out.append(message)
+        self.out_msgs += 1
+        self.out_bytes += size
         if sub.max and sub.delivered >= sub.max:
             self._drop(sub)
 

@@ -6,7 +6,8 @@ How it is fast (reference: performance.md):
 * A publisher repeats its control line.  ``Memo`` maps the raw line to a ``Route``: size, targets and their finished
   ``MSG`` heads.  Whatever depends on the line alone (validity, permission, size, interest) was decided when the
   route was built; a change of interest empties the memo.
-* A line is admitted at its second sight, so one-time subjects and replies do not drive out the others.
+* A line is admitted at its second sight, so one-time subjects do not drive out the others.
+* A request has a reply of its own in every line: what goes before the reply is kept instead, with the same targets.
 * Messages with the same line that follow each other are a run: one split of the chunk, one join for each target.
 
 Correctness never depends on the memo: verbose, pedantic, no-echo and traced clients go without, message by
@@ -27,8 +28,11 @@ from edge.protocol.nats import (
     PubHead,
     msg_head,
     parse_pub,
+    parse_size,
+    text,
 )
 from edge.subjects import is_literal
+from edge.sublist import Match
 
 if TYPE_CHECKING:
     from edge.core.client import Client
@@ -55,17 +59,25 @@ class Route:
 class Memo:
     """The routes of all clients that share an account and a set of permissions."""
 
-    __slots__ = ("generation", "routes", "seen")
+    __slots__ = ("generation", "requests", "routes", "seen")
 
     def __init__(self) -> None:
         self.generation = -1
         self.routes: dict[bytes, Route] = {}
+        self.requests: dict[bytes, Route] = {}  # by verb and subject
         self.seen: set[bytes] = set()
 
     def renew(self, generation: int) -> None:
         self.generation = generation
         if self.routes:
             self.routes.clear()
+        if self.requests:
+            self.requests.clear()
+
+    def keep(self, routes: "dict[bytes, Route]", line: bytes, route: Route) -> None:
+        if len(routes) >= MAX_ROUTES:
+            routes.clear()
+        routes[line] = route
 
     def is_second_sight(self, line: bytes) -> bool:
         if line in self.seen:
@@ -146,6 +158,15 @@ class Intake:
                         sub.delivered += 1
                     pos = after
                     continue
+                # PUB and the subject, or HPUB, the subject; behind it the reply and the sizes
+                parts = line.rsplit(b" ", 2 if line[:1] in b"Pp" else 3)
+                route = memo.requests.get(parts[0])
+                if route is not None:
+                    after = self._request(route, parts, data, eol + 2)
+                    if after < 0:
+                        break
+                    pos = after
+                    continue
             after = self._operation(data, pos, eol)
             if after < 0:
                 break
@@ -201,6 +222,39 @@ class Intake:
                 for frame in parts[1:]:
                     callback(subject, reply, frame[:cut], frame[cut:size])
 
+    # ---- known subjects, with another reply each time
+
+    def _request(self, route: Route, parts: list[bytes], data: bytes, body: int) -> int:
+        """Deliver one message with a reply; the position behind it, or -1 when it is not whole."""
+        if not parts[-1].isdigit():
+            raise ProtocolError("")
+        size = int(parts[-1])
+        cut = parse_size(parts[2]) if len(parts) == 4 else 0
+        if size > self.max_payload:
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+        after = body + size + 2
+        if after > len(data):
+            self.need = after
+            return -1
+        if data[after - 2 : after] != CRLF:
+            raise ProtocolError(UNKNOWN_OPERATION)
+        if cut > size:
+            raise ProtocolError("")
+        client = self.client
+        client.in_msgs += 1
+        client.in_bytes += size
+        subject, reply = route.head.subject, text(parts[1])
+        for peer, sub, _ in route.fans:
+            peer.put(msg_head(subject, sub.sid, reply, cut, size) + data[body:after], 1, size)
+            sub.delivered += 1
+        if route.services:
+            split = body + cut
+            headers = data[body:split] if cut else b""
+            payload = data[split : after - 2]
+            for sub in route.services:
+                sub.callback(subject, reply, headers, payload)
+        return after
+
     # ---- everything else
 
     def _operation(self, data: bytes, pos: int, eol: int) -> int:
@@ -250,15 +304,23 @@ class Intake:
         client = self.client
         match = client.account.sublist.match(head.subject)
         memo = self.memo
-        if memo is not None and (match.plain or match.queues or not head.reply) and memo.is_second_sight(line):
-            route = build_route(head, match.plain, match.queues)
-            if route is not None and memo.generation == client.account.sublist.generation:
-                if len(memo.routes) >= MAX_ROUTES:
-                    memo.routes.clear()
-                memo.routes[line] = route
+        if memo is not None and memo.generation == client.account.sublist.generation:
+            if not head.reply:
+                self._admit(memo, memo.routes, head, line, match)
+            elif match.plain and not match.queues:
+                sizes = 2 if not head.header_size else 3
+                self._admit(memo, memo.requests, head, line.rsplit(b" ", sizes)[0], match)
         delivered = client.account.deliver(match, client, head.subject, head.reply, headers, payload)
         if head.reply and not delivered.receivers and client.no_responders:
             client.no_responder(head.subject, head.reply)
+
+
+    def _admit(
+        self, memo: Memo, routes: dict[bytes, Route], head: PubHead, line: bytes, match: Match[Subscription]
+    ) -> None:
+        """Keep what was decided, at the second sight of ``line``."""
+        if memo.is_second_sight(line) and (route := build_route(head, match.plain, match.queues)) is not None:
+            memo.keep(routes, line, route)
 
 
 def build_route(

@@ -129,3 +129,32 @@ def test_memo_and_no_memo_say_the_same_however_it_is_cut(
     assert outputs[0].count(b"MSG") == outputs[1].count(b"MSG") and outputs[0].count(b"PONG") == outputs[1].count(b"PONG")
     if b" q " not in data:
         assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("verb", ["PUB", "HPUB"])
+def test_requests_keep_their_own_replies(bench: Any, verb: str) -> None:
+    pub, sub = bench.client(), bench.client()
+    seen: list[tuple[str, str, bytes, bytes]] = []
+    bench.router.account("$G").subscribe("s.>", lambda *message: seen.append(message))
+    bench.feed(sub, b"SUB s.* 9\r\n")
+    head = b"NATS/1.0\r\nK: V\r\n\r\n" if verb == "HPUB" else b""
+    expected = b""
+    for i in range(10):
+        body = head + b"x" * i
+        sizes = b"18 %d" % len(body) if head else b"%d" % len(body)
+        bench.feed(pub, b"%b s.a r.%d %b\r\n%b\r\n" % (verb.encode(), i, sizes, body))
+        kind = b"HMSG" if head else b"MSG"
+        expected += b"%b s.a 9 r.%d %b\r\n%b\r\n" % (kind, i, sizes, body)
+    assert bench.take(sub) == expected
+    assert seen == [("s.a", f"r.{i}", head, b"x" * i) for i in range(10)]
+    assert pub.intake.memo is not None and len(pub.intake.memo.requests) == 1 and not pub.intake.memo.routes
+
+
+@pytest.mark.parametrize("fault", [b"PUB s r x\r\n", b"PUB s r 2\r\nabcd\r\n", b"PUB s r 99999999\r\n", b"HPUB s r 9 3\r\nabc\r\n"])
+def test_a_known_request_is_checked_like_any_other(bench: Any, fault: bytes) -> None:
+    pub = bench.client()
+    bench.router.account("$G").subscribe("s", lambda *message: None)
+    for i in range(3):
+        bench.feed(pub, b"PUB s r%d 1\r\nx\r\nHPUB s r%d 12 12\r\nNATS/1.0\r\n\r\n\r\n" % (i, i))
+    with pytest.raises(ProtocolError):
+        bench.feed(pub, fault)
