@@ -2,25 +2,26 @@
 
 import json
 import logging
-import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from edge.core.account import Account
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
-from edge.jetstream.consumer import Consumer, Events
+from edge.jetstream.advisories import Advisories
+from edge.jetstream.advisories import random_name as random_name
+from edge.jetstream.consumer import Consumer, start_seq
 from edge.jetstream.consumer_config import ConsumerConfig, check_consumer_update, consumer_config
-from edge.jetstream.info import dumps
-from edge.jetstream.stream import After, Stream
+from edge.jetstream.health import Health
+from edge.jetstream.messages import After
+from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, check_update, stream_config
-from edge.jetstream.times import rfc3339
+from edge.jetstream.times import Clock as Clock
 from edge.store.contract import ConsumerRecord, Store, StreamRecord
 from edge.subjects import overlap
 
 log = logging.getLogger("edge.jetstream")
-
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Limits(NamedTuple):
@@ -30,14 +31,6 @@ class Limits(NamedTuple):
     max_memory_bytes: int | None = None
     max_streams: int | None = None
     max_consumers: int | None = None
-
-
-class Clock(NamedTuple):
-    """``wall`` since 1970, ``monotonic`` for deadlines, in nanoseconds; ``wake`` says a deadline is now earlier."""
-
-    wall: Callable[[], int]
-    monotonic: Callable[[], int]
-    wake: Callable[[], None]
 
 
 class Stores(NamedTuple):
@@ -50,7 +43,15 @@ class Stores(NamedTuple):
 
 class JetStreamAccount:
     def __init__(
-        self, account: Account, stores: Stores, clock: Clock, limits: Limits, domain: str, next_id: Callable[[], int]
+        self,
+        account: Account,
+        stores: Stores,
+        clock: Clock,
+        limits: Limits,
+        domain: str,
+        server_name: str,
+        next_id: Callable[[], int],
+        health: Health,
     ) -> None:
         self.account = account
         self.stores = stores
@@ -58,9 +59,10 @@ class JetStreamAccount:
         self.limits = limits
         self.domain = domain
         self.next_id = next_id
+        self.health = health
+        self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
         self.consumers: dict[str, dict[str, Consumer]] = {}
-        self.events = Events(self._max_deliveries, self._terminated)
 
     # ---- streams
 
@@ -82,41 +84,64 @@ class JetStreamAccount:
             return known
         self._check_overlap(config)
         self._check_limits(config)
-        stream = Stream(
-            self.next_id(), self.account, config, self.clock.wall(),
-            self.stores.of(config), self.clock.wall, self.domain,
-        )  # fmt: skip
+        stream = self._make_stream(self.next_id(), config)
+        stream.created_ns = self.clock.wall()
         self._add(stream, announce)
-
-        def saved(error: StoreError | None) -> None:
-            if error is not None:
-                self._remove(stream)
-            after(error)
-
-        stream.save(saved)
-        self._advise_stream(stream, "CREATED", "create")
+        stream.save(partial(self._created, stream, after))
         return stream
+
+    def _created(self, stream: Stream, after: After, error: StoreError | None) -> None:
+        if error is None:
+            self.advisories.stream_action(stream.name, "CREATED", "create")
+        else:
+            self._remove(stream)
+        after(error)
 
     def update_stream(self, config: StreamConfig, after: After) -> Stream:
         stream = self.stream(config.name)
         check_update(stream.config, config)
         self._check_overlap(config)
+        old = stream.config
+        self._reconfigure(stream, config)
+        stream.save(partial(self._updated, stream, old, after))
+        return stream
+
+    def _reconfigure(self, stream: Stream, config: StreamConfig) -> None:
         stream.stop()
         stream.configure(config)
         stream.start(stream.announce)
-        stream._enforce_limits()
-        stream.save(after)
-        self._advise_stream(stream, "UPDATED", "modify")
-        return stream
+        stream.enforce_limits()
+        self.clock.wake()
+
+    def _updated(self, stream: Stream, old: StreamConfig, after: After, error: StoreError | None) -> None:
+        if error is None:
+            self.advisories.stream_action(stream.name, "UPDATED", "modify")
+        elif self.streams.get(stream.name) is stream:
+            self._reconfigure(stream, old)
+        after(error)
 
     def delete_stream(self, stream: Stream, after: After) -> None:
-        self._remove(stream)
+        consumers = self._remove(stream)
         stream.store.drop_stream(stream.id)
-        stream.store.commit(after)
-        self._advise_stream(stream, "DELETED", "delete")
+        stream.store.commit(partial(self._deleted, stream, consumers, after))
+
+    def _deleted(self, stream: Stream, consumers: list[Consumer], after: After, error: StoreError | None) -> None:
+        if error is None:
+            for consumer in consumers:
+                consumer.close()
+            self.advisories.stream_action(stream.name, "DELETED", "delete")
+        elif stream.name not in self.streams:
+            self._add(stream, stream.announce)
+            for consumer in consumers:
+                self._attach(consumer)
+        after(error)
 
     def used_bytes(self, storage: str) -> int:
         return sum(stream.bytes for stream in self.streams.values() if stream.config.storage == storage)
+
+    def reserved_bytes(self, storage: str) -> int:
+        configs = [stream.config for stream in self.streams.values() if stream.config.storage == storage]
+        return sum(max(config.max_bytes, 0) for config in configs)
 
     def is_full(self, storage: str) -> bool:
         limit = self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
@@ -129,12 +154,19 @@ class JetStreamAccount:
         stream.is_full = lambda: self.is_full(storage)
         stream.start(announce)
 
-    def _remove(self, stream: Stream) -> None:
+    def _make_stream(self, id: int, config: StreamConfig) -> Stream:
+        return Stream(id, self.account, config, self.stores.of(config), self.clock, self.health, self.domain)
+
+    def _remove(self, stream: Stream) -> list[Consumer]:
+        """Nobody finds it any more.  Its consumers, that do not know yet."""
         stream.stop()
-        stream.closed = True
-        for consumer in self.consumers.pop(stream.name, {}).values():
-            consumer.close(409, "Consumer Deleted")
-        self.streams.pop(stream.name, None)
+        if self.streams.get(stream.name) is not stream:
+            return []
+        del self.streams[stream.name]
+        consumers = list(self.consumers.pop(stream.name).values())
+        for consumer in consumers:
+            self._detach(consumer)
+        return consumers
 
     def _check_overlap(self, config: StreamConfig) -> None:
         for other in self.streams.values():
@@ -167,49 +199,83 @@ class JetStreamAccount:
             if action == "create" and known.config != config:
                 raise errors.CONSUMER_EXISTS
             check_consumer_update(known.config, config)
-            known.config = config
-            known.on_removed()  # other filters: what was read ahead is read anew
-            known.save(after)
+            self._update_consumer(known, config, after)
             return known
         if action == "update":
             raise errors.CONSUMER_DOES_NOT_EXIST
         if 0 < stream.config.max_consumers <= len(self.consumers[stream.name]):
             raise errors.MAX_CONSUMERS
-        consumer = self._make_consumer(stream, config, self.clock.wall())
-        consumer.save(after)
-        self._advise_consumer(consumer, "CREATED", "create")
+        first = start_seq(stream, config)
+        consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)
+        self._attach(consumer)
+        consumer.save(partial(self._consumer_created, consumer, after))
         self.clock.wake()
         return consumer
 
+    def _consumer_created(self, consumer: Consumer, after: After, error: StoreError | None) -> None:
+        if error is None:
+            self.advisories.consumer_action(consumer.stream.name, consumer.name, "CREATED", "create")
+        else:
+            self._drop(consumer)
+        after(error)
+
+    def _update_consumer(self, consumer: Consumer, config: ConsumerConfig, after: After) -> None:
+        old = consumer.config
+
+        def saved(error: StoreError | None) -> None:
+            if error is not None:
+                consumer.configure(old)
+            after(error)
+
+        if config != old:
+            consumer.configure(config)
+        consumer.save(saved)
+        self.clock.wake()
+
     def delete_consumer(self, consumer: Consumer, after: After) -> None:
         stream = consumer.stream
-        del self.consumers[stream.name][consumer.name]
-        consumer.close(409, "Consumer Deleted")
-        self._detach(consumer)
+        self._drop(consumer)
         stream.store.drop_consumer(stream.id, consumer.name)
-        stream.store.commit(after)
-        self._advise_consumer(consumer, "DELETED", "delete")
+        stream.store.commit(partial(self._consumer_deleted, consumer, after))
 
-    def _make_consumer(self, stream: Stream, config: ConsumerConfig, created_ns: int) -> Consumer:
-        consumer = Consumer(stream, config, created_ns, self.clock.monotonic, self.clock.wake, self.events)
-        self.consumers[stream.name][config.name] = consumer
+    def _consumer_deleted(self, consumer: Consumer, after: After, error: StoreError | None) -> None:
+        consumers = self.consumers.get(consumer.stream.name)
+        if error is None:
+            consumer.close()
+            self.advisories.consumer_action(consumer.stream.name, consumer.name, "DELETED", "delete")
+        elif consumers is not None and consumer.name not in consumers:
+            self._attach(consumer)
+        after(error)
+
+    def _attach(self, consumer: Consumer) -> None:
+        stream = consumer.stream
+        self.consumers[stream.name][consumer.name] = consumer
         stream.listeners.append(consumer.on_visible)
         stream.removal_listeners.append(consumer.on_removed)
+        if consumer.config.ack_policy == "none":
+            return
         domain = self.domain or "_"
         consumer.subscriptions = [
             self.account.subscribe(subject, consumer.ack)
             for subject in (
-                f"$JS.ACK.{stream.name}.{config.name}.*.*.*.*.*",
-                f"$JS.ACK.{domain}.*.{stream.name}.{config.name}.*.*.*.*.>",
+                f"$JS.ACK.{stream.name}.{consumer.name}.*.*.*.*.*",
+                f"$JS.ACK.{domain}.*.{stream.name}.{consumer.name}.*.*.*.*.>",
             )
         ]
-        return consumer
+
+    def _drop(self, consumer: Consumer) -> None:
+        self._detach(consumer)
+        consumers = self.consumers.get(consumer.stream.name, {})
+        if consumers.get(consumer.name) is consumer:
+            del consumers[consumer.name]
 
     def _detach(self, consumer: Consumer) -> None:
         for subscription in consumer.subscriptions:
             self.account.unsubscribe(subscription)
-        consumer.stream.listeners.remove(consumer.on_visible)
-        consumer.stream.removal_listeners.remove(consumer.on_removed)
+        consumer.subscriptions = []
+        if consumer.on_visible in consumer.stream.listeners:
+            consumer.stream.listeners.remove(consumer.on_visible)
+            consumer.stream.removal_listeners.remove(consumer.on_removed)
 
     def all_consumers(self) -> Iterable[Consumer]:
         for consumers in self.consumers.values():
@@ -231,22 +297,24 @@ class JetStreamAccount:
             if consumer.is_inactive(now):
                 self.delete_consumer(consumer, _nobody_waits)
         for stream in list(self.streams.values()):
-            stream.expire()
+            stream.tick()
 
     # ---- recovery
 
-    def recover_stream(self, record: StreamRecord, store: Store) -> Stream | None:
+    def recover_stream(self, record: StreamRecord) -> Stream | None:
         """None for a record that cannot be read: said in the log, its messages stay where they are."""
         try:
             fields = json.loads(record.config)
-            announce = fields.pop("_announce", True)
-            stream = Stream(
-                record.id, self.account, stream_config(fields), 0, store, self.clock.wall, self.domain
-            )  # fmt: skip
-            stream.recover(record)
+            announce, created_ns = fields.pop("_announce"), int(fields.pop("_created"))
+            stream = self._make_stream(record.id, stream_config(fields))
         except (ValueError, KeyError, TypeError, ApiError) as exc:
             log.error("stream %s cannot be recovered: %s", record.name, exc)
             return None
+        stream.created_ns = created_ns
+        try:
+            stream.recover(record)
+        except ValueError as exc:
+            log.error("stream %s: %s", stream.name, exc)
         self._add(stream, announce)
         log.info("  Restored %d messages for stream '%s > %s'", stream.messages, self.account.name, stream.name)
         return stream
@@ -255,59 +323,16 @@ class JetStreamAccount:
         try:
             fields = json.loads(record.config)
             config = consumer_config(fields["config"], record.name, fields["durable"])
-            consumer = self._make_consumer(stream, config, fields["created"])
+            consumer = Consumer(stream, config, int(fields["created"]), self.clock, self.advisories, 1)
         except (ValueError, KeyError, TypeError, ApiError) as exc:
             log.error("consumer %s of stream %s cannot be recovered: %s", record.name, stream.name, exc)
             return
         try:
-            consumer.restore(record.state, self.clock.monotonic())
+            consumer.restore(record.state)
         except (ValueError, TypeError) as exc:
+            consumer.begin(start_seq(stream, config))
             log.error("consumer %s of stream %s begins anew: its state is damaged: %s", record.name, stream.name, exc)
-
-    # ---- advisories
-
-    def _max_deliveries(self, consumer: Consumer, seq: int, count: int) -> None:
-        self._advise(
-            f"CONSUMER.MAX_DELIVERIES.{consumer.stream.name}.{consumer.name}",
-            "max_deliver",
-            stream=consumer.stream.name, consumer=consumer.name, stream_seq=seq, deliveries=count,
-        )  # fmt: skip
-
-    def _terminated(self, consumer: Consumer, seq: int, cseq: int, count: int, reason: str) -> None:
-        fields = {"reason": reason} if reason else {}
-        self._advise(
-            f"CONSUMER.MSG_TERMINATED.{consumer.stream.name}.{consumer.name}",
-            "terminated",
-            stream=consumer.stream.name, consumer=consumer.name, consumer_seq=cseq, stream_seq=seq, deliveries=count,
-            **fields,
-        )  # fmt: skip
-
-    def _advise_stream(self, stream: Stream, what: str, action: str) -> None:
-        self._advise(f"STREAM.{what}.{stream.name}", "stream_action", stream=stream.name, action=action)
-
-    def _advise_consumer(self, consumer: Consumer, what: str, action: str) -> None:
-        stream = consumer.stream.name
-        self._advise(
-            f"CONSUMER.{what}.{stream}.{consumer.name}", "consumer_action",
-            stream=stream, consumer=consumer.name, action=action,
-        )  # fmt: skip
-
-    def _advise(self, subject: str, kind: str, **fields: object) -> None:
-        """An advisory, if anybody listens."""
-        subject = f"$JS.EVENT.ADVISORY.{subject}"
-        if not self.account.has_interest(subject):
-            return
-        head: dict[str, object] = {
-            "type": f"io.nats.jetstream.advisory.v1.{kind}",
-            "id": random_name(22),
-            "timestamp": rfc3339(self.clock.wall()),
-        }
-        tail = {"domain": self.domain} if self.domain else {}
-        self.account.publish(subject, dumps(head | fields | tail))
-
-
-def random_name(length: int) -> str:
-    return "".join(random.choices(ALPHABET, k=length))
+        self._attach(consumer)
 
 
 def _nobody_waits(error: StoreError | None) -> None:

@@ -10,39 +10,41 @@ from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount, random_name
 from edge.jetstream.consumer_config import consumer_config
+from edge.jetstream.direct import KINDS as GET_KINDS
+from edge.jetstream.direct import BadQuery, DirectGet, find
 from edge.jetstream.fields import parse_object
 from edge.jetstream.info import (
     API_LEVEL,
     Fields,
     consumer_info,
     error_response,
+    listed_consumer,
+    listed_stream,
     message_fields,
     response,
     stream_info,
 )
-from edge.jetstream.stream import After, Stream
+from edge.jetstream.messages import After
+from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import KINDS as STREAM_KINDS
 from edge.jetstream.stream_config import StreamConfig, stream_config
-from edge.jetstream.times import parse_rfc3339, rfc3339
-from edge.message import header_add, status_block
-from edge.store.contract import Row
+from edge.message import header_get, status_block
 from edge.subjects import overlap
 
 PAGE_KINDS = {"offset": "int", "subject": "string"}
 INFO_KINDS = {"offset": "int", "deleted_details": "bool", "subjects_filter": "string"}
 PURGE_KINDS = {"filter": "string", "seq": "int", "keep": "int"}
-GET_KINDS = {
-    "seq": "int", "last_by_subj": "string", "next_by_subj": "string", "start_time": "string", "no_hdr": "bool",
-    "batch": "int", "max_bytes": "int", "multi_last": "strings", "up_to_seq": "int", "up_to_time": "string",
-}  # fmt: skip
 DELETE_KINDS = {"seq": "int", "no_erase": "bool"}
 CREATE_KINDS = {"stream_name": "string", "config": "object", "action": "string", "pedantic": "bool"}
 
 NAMES_LIMIT = 1024
 LIST_LIMIT = 256
+SUBJECTS_LIMIT = 100_000
+ACTIONS = ("", "create", "update")
 
 
 class Request(NamedTuple):
+    subject: str
     args: list[str]  # tokens behind the call's name
     body: bytes
     reply: str
@@ -76,13 +78,14 @@ class Api:
             "CONSUMER.LIST": ("consumer_list", self.consumer_list),
             "CONSUMER.DELETE": ("consumer_delete", self.consumer_delete),
         }
-        self.empty_page: dict[str, Fields] = {
-            kind: {"total": 0, "offset": 0, "limit": limit}
-            for kind, limit in (
-                ("stream_info", 0), ("stream_names", NAMES_LIMIT), ("stream_list", LIST_LIMIT),
-                ("consumer_names", NAMES_LIMIT), ("consumer_list", LIST_LIMIT),
-            )
-        }  # fmt: skip
+        self.beside_error: dict[str, Fields] = {
+            "stream_info": _page_fields(0, 0, 0),
+            "stream_names": _page_fields(0, 0, NAMES_LIMIT),
+            "stream_list": _page_fields(0, 0, LIST_LIMIT),
+            "consumer_names": _page_fields(0, 0, 0) | {"consumers": []},
+            "consumer_list": _page_fields(0, 0, 0) | {"consumers": []},
+            "stream_purge": {"purged": 0},
+        }
 
     def start(self) -> None:
         """Answer in the account.  A leaf's hub asks under our domain's name."""
@@ -91,54 +94,64 @@ class Api:
             self.account.subscribe(f"$JS.{self.jetstream.domain}.API.>", self._by_domain)
 
     def _local(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
-        self.handle(subject.removeprefix("$JS.API."), reply, body)
+        self.handle(subject, subject.removeprefix("$JS.API."), reply, headers, body)
 
     def _by_domain(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
         rest = subject.split(".", 3)[3]
         if rest.startswith(("$KV.", "$OBJ.", "$O.")):
             self.account.publish(rest, body, reply=reply, headers=headers)
         else:
-            self.handle(rest, reply, body)
+            self.handle(subject, rest, reply, headers, body)
 
-    def handle(self, call: str, reply: str, body: bytes) -> None:
+    def handle(self, subject: str, call: str, reply: str, headers: bytes, body: bytes) -> None:
         """One request.  Unknown calls are not answered, as nats-server does it."""
         if call.startswith("CONSUMER.MSG.NEXT."):
-            self._next(call, reply, body)
+            self._next(subject, call, reply, body)
             return
         if call.startswith("DIRECT.GET."):
-            self._direct_get(call, reply, body)
+            self._direct_get(subject, call, reply, body)
             return
         tokens = call.split(".")
         for length in (1, 2, 3):
             found = self.calls.get(".".join(tokens[:length]))
             if found is not None:
-                self._answer(found[0], found[1], Request(tokens[length:], body, reply))
+                self._answer(found[0], found[1], headers, Request(subject, tokens[length:], body, reply))
                 return
 
-    def _answer(self, kind: str, handler: Callable[[Request], Answer], request: Request) -> None:
-        self.total += 1
+    def _answer(self, kind: str, handler: Callable[[Request], Answer], headers: bytes, request: Request) -> None:
         try:
+            _check_level(headers)
             fields = handler(request)
         except ApiError as error:
-            self._fail(kind, request.reply, error)
-            return
-        if fields is not None and request.reply:
-            self.account.publish(request.reply, response(kind, fields))
+            self._fail(kind, request, error)
+        else:
+            if fields is not None:
+                self._say(request, response(kind, fields))
+        self.total += 1
 
-    def _fail(self, kind: str, reply: str, error: ApiError) -> None:
+    def _fail(self, kind: str, request: Request, error: ApiError) -> None:
         self.failed += 1
-        if reply:
-            self.account.publish(reply, error_response(kind, error, self.empty_page.get(kind, {})))
+        self._say(request, error_response(kind, error, self.beside_error.get(kind, {})))
+
+    def _say(self, request: Request, answer: bytes) -> None:
+        if request.reply:
+            self.account.publish(request.reply, answer)
+        if self.jetstream.advisories.audits():
+            self.jetstream.advisories.api_audit(request.subject, request.body, answer)
 
     def _after(self, kind: str, request: Request, fields: Callable[[], Fields]) -> After:
         """Answer once the commit has returned."""
 
         def done(error: StoreError | None) -> None:
             if error is not None:
+                self.jetstream.health.failed(error)
                 failed = errors.INSUFFICIENT_STORAGE if error.full else errors.store_failed(str(error))
-                self._fail(kind, request.reply, failed)
-            elif request.reply:
-                self.account.publish(request.reply, response(kind, fields()))
+                self._fail(kind, request, failed)
+                return
+            try:
+                self._say(request, response(kind, fields()))
+            except ApiError as gone:  # somebody deleted it again meanwhile
+                self._fail(kind, request, gone)
 
         return done
 
@@ -149,8 +162,8 @@ class Api:
         info: Fields = {
             "memory": jetstream.used_bytes("memory"),
             "storage": jetstream.used_bytes("file"),
-            "reserved_memory": 0,
-            "reserved_storage": sum(max(stream.config.max_bytes, 0) for stream in jetstream.streams.values()),
+            "reserved_memory": jetstream.reserved_bytes("memory"),
+            "reserved_storage": jetstream.reserved_bytes("file"),
             "streams": len(jetstream.streams),
             "consumers": sum(map(len, jetstream.consumers.values())),
             "limits": {
@@ -187,21 +200,28 @@ class Api:
     def stream_info(self, request: Request) -> Answer:
         fields = parse_object(request.body, INFO_KINDS)
         stream = self._stream(request)
-        page: Fields = {"total": 0, "offset": 0, "limit": 0}
-        info = self._info(stream)
-        if pattern := fields.get("subjects_filter"):
-            counts = stream.subjects.counts(pattern)
-            page = {"total": len(counts), "offset": 0, "limit": 100_000}
-            info["state"] = _dict(info["state"]) | {"num_subjects": len(stream.subjects.count), "subjects": counts}
-        return page | info | {"cluster": {"leader": self.server_name}}
+        page = _page_fields(0, 0, 0)
+        detail: Fields = {"leader": self.server_name}
+        if fields.get("deleted_details"):
+            detail["deleted"] = stream.deleted()
+        counts = stream.subjects.counts(fields["subjects_filter"]) if fields.get("subjects_filter") else {}
+        if counts:
+            offset = max(fields.get("offset", 0), 0)
+            page = _page_fields(len(counts), offset, SUBJECTS_LIMIT)
+            if some := sorted(counts.items())[offset : offset + SUBJECTS_LIMIT]:
+                detail["subjects"] = dict(some)
+        return page | self._info(stream, **detail)
 
     def stream_names(self, request: Request) -> Answer:
         names, page = self._page(request, NAMES_LIMIT)
-        return page | {"streams": names}
+        return page | {"streams": names or None}
 
     def stream_list(self, request: Request) -> Answer:
         names, page = self._page(request, LIST_LIMIT)
-        return page | {"streams": [self._info(self.jetstream.streams[name]) for name in names]}
+        now, jetstream = self.clock.wall(), self.jetstream
+        return page | {
+            "streams": [listed_stream(jetstream.streams[name], len(jetstream.consumers[name]), now) for name in names]
+        }
 
     def stream_delete(self, request: Request) -> Answer:
         stream = self._stream(request)
@@ -223,9 +243,12 @@ class Api:
     def message_get(self, request: Request) -> Answer:
         fields = parse_object(request.body, GET_KINDS)
         stream = self._stream(request)
-        if not fields:
+        if fields.get("batch") or fields.get("multi_last"):
             raise errors.BAD_REQUEST
-        row = self._find(stream, fields)
+        try:
+            row = find(stream, fields)
+        except BadQuery as exc:
+            raise errors.BAD_REQUEST from exc
         if row is None:
             raise errors.MESSAGE_NOT_FOUND
         return {"message": message_fields(row)}
@@ -236,8 +259,12 @@ class Api:
         if stream.config.deny_delete:
             raise errors.DELETE_NOT_PERMITTED
         seq = fields.get("seq", 0)
+        if not seq:
+            raise errors.BAD_REQUEST
         if not stream.delete(seq, self._after("stream_msg_delete", request, lambda: {"success": True})):
-            raise ApiError(400, 10043, f"sequence {seq} not found")
+            if seq > stream.last_seq:
+                raise errors.STREAM_STORE_EOF
+            raise errors.NOTHING_TO_DELETE if seq < stream.first_seq else errors.sequence_not_found(seq)
         return None
 
     # ---- consumers
@@ -247,15 +274,16 @@ class Api:
         fields = parse_object(request.body, CREATE_KINDS)
         stream_name, *rest = request.args or [""]
         config = fields.get("config", {})
-        name = rest[0] if rest else config.get("durable_name") or config.get("name") or random_name(8)
+        durable = config.get("durable_name")
         if len(rest) > 1 and config.get("filter_subject", "") != ".".join(rest[1:]):
             raise errors.FILTER_MISMATCH
-        if not rest and config.get("durable_name"):
-            raise errors.DURABLE_NAME_NOT_IN_SUBJECT
-        durable = bool(config.get("durable_name"))
-        if durable and config["durable_name"] != name:
+        if not rest and durable:
+            raise errors.DURABLE_NAME_IN_EPHEMERAL
+        name = rest[0] if rest else config.get("name") or random_name(8)
+        if durable and durable != name:
             raise errors.DURABLE_NAME_MISMATCH
-        return self._create(request, stream_name, fields, str(name), durable)
+        named = bool(rest or config.get("name"))
+        return self._create(request, stream_name, fields, str(name), bool(durable), named)
 
     def durable_create(self, request: Request) -> Answer:
         """``CONSUMER.DURABLE.CREATE.<stream>.<durable>``, as older clients ask."""
@@ -268,18 +296,22 @@ class Api:
             raise errors.DURABLE_NAME_MISMATCH
         return self._create(request, stream_name, fields, name, True)
 
-    def _create(self, request: Request, stream_name: str, fields: Fields, name: str, durable: bool) -> Answer:
-        asked = fields.get("stream_name") or stream_name
-        if asked != stream_name:
+    def _create(
+        self, request: Request, stream_name: str, fields: Fields, name: str, durable: bool, named: bool = True
+    ) -> Answer:
+        if fields.get("stream_name") != stream_name:
             raise errors.STREAM_MISMATCH
+        action = str(fields.get("action", ""))
+        if action not in ACTIONS:
+            raise errors.invalid_json(f"unknown consumer action: {action}")
         stream = self.jetstream.stream(stream_name)
-        config = consumer_config(_dict(fields.get("config", {})), name, durable)
+        config = consumer_config(_dict(fields.get("config", {})), name, durable, named)
         after = self._after(
             "consumer_create",
             request,
             lambda: consumer_info(self.jetstream.consumer(stream_name, name), self.clock.wall()),
         )
-        self.jetstream.create_consumer(stream, config, str(fields.get("action", "")), after)
+        self.jetstream.create_consumer(stream, config, action, after)
         return None
 
     def consumer_info(self, request: Request) -> Answer:
@@ -294,7 +326,7 @@ class Api:
         names, page = self._consumers_page(request, LIST_LIMIT)
         stream = request.args[0]
         return page | {
-            "consumers": [consumer_info(self.jetstream.consumer(stream, name), self.clock.wall()) for name in names]
+            "consumers": [listed_consumer(self.jetstream.consumer(stream, name), self.clock.wall()) for name in names]
         }
 
     def consumer_delete(self, request: Request) -> Answer:
@@ -303,61 +335,28 @@ class Api:
         self.jetstream.delete_consumer(consumer, self._after("consumer_delete", request, lambda: {"success": True}))
         return None
 
-    def _next(self, call: str, reply: str, body: bytes) -> None:
+    def _next(self, subject: str, call: str, reply: str, body: bytes) -> None:
         stream, _, name = call.removeprefix("CONSUMER.MSG.NEXT.").partition(".")
         consumer = self.jetstream.consumers.get(stream, {}).get(name)
         if consumer is not None:
             consumer.request(reply, body)
-        elif reply:  # nats-server has a subscription for each consumer: without one there are no responders
-            self.account.publish(reply, headers=status_block(503))
+        elif reply:
+            self._no_responders(subject, reply)
 
-    # ---- direct get
-
-    def _direct_get(self, call: str, reply: str, body: bytes) -> None:
-        """``DIRECT.GET.<stream>[.<subject>]``: the message itself, with where it stood in its headers."""
-        name, _, subject = call.removeprefix("DIRECT.GET.").partition(".")
+    def _direct_get(self, subject: str, call: str, reply: str, body: bytes) -> None:
+        name, _, rest = call.removeprefix("DIRECT.GET.").partition(".")
         stream = self.jetstream.streams.get(name)
         if not reply:
             return
         if stream is None or not stream.config.allow_direct:
-            self.account.publish(reply, headers=status_block(503))
-            return
-        try:
-            fields: Fields = {"last_by_subj": subject} if subject else parse_object(body, GET_KINDS)
-        except ApiError:
-            self.account.publish(reply, headers=status_block(408, "Malformed Request"))
-            return
-        if not fields:
-            self.account.publish(reply, headers=status_block(408, "Empty Request"))
-            return
-        if fields.get("batch") or fields.get("multi_last"):
-            self.account.publish(reply, headers=status_block(408, "Bad Request"))
-            return
-        row = self._find(stream, fields)
-        if row is None:
-            self.account.publish(reply, headers=status_block(404, "Message Not Found"))
-        elif fields.get("no_hdr"):
-            self.account.publish(reply, row.payload)
+            self._no_responders(subject, reply)
         else:
-            self.account.publish(reply, row.payload, headers=_placed(row, stream))
+            DirectGet(self.account, stream).answer(rest, reply, body)
 
-    def _find(self, stream: Stream, fields: Fields) -> Row | None:
-        match fields:
-            case {"last_by_subj": str(pattern)}:
-                return stream.last_by_subject(pattern)
-            case {"next_by_subj": str(pattern)}:
-                seq = fields.get("seq", 0)
-                return stream.next_by_subject(seq if isinstance(seq, int) else 0, pattern)
-            case {"seq": int(seq)}:
-                return stream.get(seq)
-            case {"start_time": str(text)}:
-                try:
-                    seq = stream.first_at(parse_rfc3339(text))
-                except ValueError as exc:
-                    raise errors.BAD_REQUEST from exc
-                rows = stream.scan(seq, 1)
-                return rows[0] if rows else None
-        return None
+    def _no_responders(self, subject: str, reply: str) -> None:
+        """nats-server has a subscription for each consumer, and for each stream that allows direct get: where there
+        is none, its router answers so."""
+        self.account.publish(reply, headers=status_block(503, items=[("Nats-Subject", subject)]))
 
     # ---- small things
 
@@ -366,13 +365,12 @@ class Api:
 
     def _stream_config(self, request: Request) -> StreamConfig:
         fields = parse_object(request.body, STREAM_KINDS)
-        name = request.args[0] if request.args else ""
-        if fields.setdefault("name", name) != name:
+        if fields.get("name", "") != (request.args[0] if request.args else ""):
             raise errors.STREAM_MISMATCH
         return stream_config(fields)
 
-    def _info(self, stream: Stream) -> Fields:
-        return stream_info(stream, len(self.jetstream.consumers[stream.name]), self.clock.wall())
+    def _info(self, stream: Stream, **detail: object) -> Fields:
+        return stream_info(stream, len(self.jetstream.consumers[stream.name]), self.clock.wall(), **detail)
 
     def _page(self, request: Request, limit: int) -> tuple[list[str], Fields]:
         fields = parse_object(request.body, PAGE_KINDS)
@@ -392,8 +390,18 @@ class Api:
 
 def _cut(names: list[str], fields: Fields, limit: int) -> tuple[list[str], Fields]:
     asked = fields.get("offset", 0)
-    offset = max(asked, 0) if isinstance(asked, int) else 0
-    return names[offset : offset + limit], {"total": len(names), "offset": offset, "limit": limit}
+    offset = min(max(asked, 0), len(names)) if isinstance(asked, int) else 0
+    return names[offset : offset + limit], _page_fields(len(names), offset, limit)
+
+
+def _page_fields(total: int, offset: int, limit: int) -> Fields:
+    return {"total": total, "offset": offset, "limit": limit}
+
+
+def _check_level(headers: bytes) -> None:
+    if headers and (level := header_get(headers, "Nats-Required-Api-Level")):
+        if not level.isdecimal() or int(level) > API_LEVEL:
+            raise errors.API_LEVEL_TOO_LOW
 
 
 def _dict(value: object) -> Fields:
@@ -403,15 +411,3 @@ def _dict(value: object) -> Fields:
 
 def _limit(value: int | None) -> int:
     return -1 if value is None else value
-
-
-def _placed(row: Row, stream: Stream) -> bytes:
-    return header_add(
-        row.headers,
-        [
-            ("Nats-Stream", stream.name),
-            ("Nats-Subject", row.subject),
-            ("Nats-Sequence", str(row.seq)),
-            ("Nats-Time-Stamp", rfc3339(row.time_ns)),
-        ],
-    )

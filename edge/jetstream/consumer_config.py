@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from edge.jetstream import errors
 from edge.jetstream.fields import check_object
-from edge.jetstream.stream_config import is_name
+from edge.jetstream.stream_config import MAX_DESCRIPTION, is_name, metadata
 from edge.jetstream.times import SECOND, parse_rfc3339
 from edge.subjects import is_valid, overlap
 
@@ -29,6 +29,12 @@ NOT_YET = (
     "deliver_subject", "deliver_group", "flow_control", "idle_heartbeat", "rate_limit_bps", "pause_until",
     "priority_groups", "direct", "sourcing",
 )  # fmt: skip
+PUSH_ONLY = (
+    ("rate_limit_bps", 10086, "consumer in pull mode can not have rate limit set"),
+    ("idle_heartbeat", 10088, "consumer idle heartbeat requires a push based consumer"),
+    ("flow_control", 10089, "consumer flow control requires a push based consumer"),
+)
+MIN_EXPIRES_NS = 1_000_000
 FIXED = (
     ("deliver_policy", "deliver policy"), ("opt_start_seq", "start sequence"), ("opt_start_time", "start time"),
     ("ack_policy", "ack policy"), ("replay_policy", "replay policy"), ("max_waiting", "max waiting"),
@@ -62,6 +68,7 @@ class ConsumerConfig(NamedTuple):
     num_replicas: int = 0
     mem_storage: bool = False
     metadata: Mapping[str, str] = {}
+    named: bool = True  # False: the name was made up here and is not part of the configuration
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -71,7 +78,7 @@ class ConsumerConfig(NamedTuple):
         """The JSON object in nats-server's order: four fields always, the others where they say something."""
         optional: list[tuple[str, object]] = [
             ("durable_name", self.name if self.durable else ""),
-            ("name", self.name),
+            ("name", self.name if self.named else ""),
             ("description", self.description),
             ("deliver_policy", self.deliver_policy),
             ("opt_start_seq", self.opt_start_seq),
@@ -98,9 +105,10 @@ class ConsumerConfig(NamedTuple):
         return {name: value for name, value in optional if value or name == "num_replicas"}
 
 
-def consumer_config(request: Mapping[str, Any], name: str, durable: bool) -> ConsumerConfig:
+def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named: bool = True) -> ConsumerConfig:
     """From a request's ``config``; ``name`` is what the subject (or the request, or chance) settled on."""
     fields = check_object(request, KINDS)
+    _check_meant(fields)
     for feature in NOT_YET:
         if fields.get(feature):
             raise errors.not_yet(f"consumer {feature}")
@@ -130,25 +138,46 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool) -> Con
         filter_subject=filter_subject,
         filter_subjects=filter_subjects,
         sample_freq=fields.get("sample_freq", ""),
-        max_waiting=fields.get("max_waiting", 0) or MAX_WAITING,
+        max_waiting=_positive(fields, "max_waiting") or MAX_WAITING,
         max_ack_pending=(fields.get("max_ack_pending", 0) or MAX_ACK_PENDING) if explicit else 0,
         headers_only=fields.get("headers_only", False),
-        max_batch=fields.get("max_batch", 0),
-        max_expires_ns=fields.get("max_expires", 0),
-        max_bytes=fields.get("max_bytes", 0),
+        max_batch=_positive(fields, "max_batch"),
+        max_expires_ns=_positive(fields, "max_expires"),
+        max_bytes=_positive(fields, "max_bytes"),
         inactive_ns=fields.get("inactive_threshold", 0) or (0 if durable else INACTIVE_NS),
         num_replicas=fields.get("num_replicas", 0),
         mem_storage=fields.get("mem_storage", False),
-        metadata={
-            key: value
-            for key, value in fields.get("metadata", {}).items()
-            if isinstance(value, str) and not key.startswith("_nats.")
-        },
+        metadata=metadata(fields),
+        named=named,
     )
 
 
 ELSEWHERE = ("original", "flow_control")
 DELIVER = ("all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject")
+
+
+def _check_meant(fields: Mapping[str, Any]) -> None:
+    """What nats-server refuses too, before what only this server does."""
+    if len(fields.get("description", "")) > MAX_DESCRIPTION:
+        text = f"consumer description is too long, maximum allowed is {MAX_DESCRIPTION}"
+        raise errors.invalid_consumer(10107, text)
+    if fields.get("num_replicas", 0) > 1:
+        raise errors.STREAM_REPLICAS
+    if not fields.get("deliver_subject"):
+        for field, err_code, text in PUSH_ONLY:
+            if fields.get(field):
+                raise errors.invalid_consumer(err_code, text)
+        if 0 < fields.get("max_expires", 0) < MIN_EXPIRES_NS:
+            raise errors.invalid_consumer(10115, "consumer max request expires needs to be >= 1ms")
+    sample: str = fields.get("sample_freq", "")
+    if sample and not sample.removesuffix("%").isdecimal():
+        text = f'strconv.Atoi: parsing "{sample.removesuffix("%")}": invalid syntax'
+        raise errors.invalid_consumer(10095, f"failed to parse consumer sampling configuration: {text}")
+
+
+def _positive(fields: Mapping[str, Any], name: str) -> int:
+    value: int = fields.get(name, 0)
+    return max(value, 0)
 
 
 def check_consumer_update(old: ConsumerConfig, new: ConsumerConfig) -> None:
@@ -169,8 +198,7 @@ def _filters(fields: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
             raise errors.OVERLAPPING_FILTERS
     for subject in (single, *several):
         if subject and not is_valid(subject):
-            text = "consumer filter subject is not a valid subset of the interest subjects"
-            raise errors.invalid_consumer(10093, text)
+            raise errors.invalid_stream("invalid subject")
     return single, tuple(several)
 
 
@@ -178,7 +206,7 @@ def _check_start(policy: str, fields: Mapping[str, Any], filtered: bool) -> None
     if policy == "last_per_subject":
         if not filtered:
             raise errors.invalid_consumer(
-                10094, "consumer delivery policy is deliver last per subject, but FilterSubject is not set"
+                10094, "consumer delivery policy is deliver last per subject, but optional filter subject is not set"
             )
         raise errors.not_yet("consumer deliver_policy last_per_subject")
     for needed, field, what in (

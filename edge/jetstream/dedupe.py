@@ -1,4 +1,8 @@
-"""Message ids seen within a stream's duplicate window."""
+"""Message ids seen within a stream's duplicate window.
+
+``now`` is monotonic nanoseconds: the wall clock of a device without a battery jumps by years when it is first set,
+and the window is there for what is sent twice within minutes.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,7 +12,7 @@ class Dedupe:
     def __init__(self, window_ns: int) -> None:
         self.window_ns = window_ns
         self.seqs: dict[str, int] = {}
-        self.order: deque[tuple[int, str, int]] = deque()  # time_ns, id, seq
+        self.order: deque[tuple[int, str, int]] = deque()  # time, id, sequence
 
     def find(self, msg_id: str, now: int) -> int:
         """The sequence that this id has, or 0."""
@@ -29,13 +33,13 @@ class Dedupe:
                 del self.seqs[msg_id]
 
     def restore(self, found: Iterable[tuple[int, str, int]]) -> None:
-        """Oldest first."""
+        """Oldest first: time, id, sequence."""
         for now, msg_id, seq in found:
             self.add(msg_id, seq, now)
 
     def _expire(self, now: int) -> None:
         order, horizon = self.order, now - self.window_ns
-        while order and order[0][0] < horizon:
+        while order and order[0][0] <= horizon:
             _, msg_id, seq = order.popleft()
             if self.seqs.get(msg_id) == seq:
                 del self.seqs[msg_id]

@@ -8,10 +8,12 @@ CONSUMER_NAME_IN_USE = ApiError(400, 10013, "consumer name already in use")
 CONSUMER_EXISTS = ApiError(400, 10148, "consumer already exists")
 CONSUMER_DOES_NOT_EXIST = ApiError(400, 10149, "consumer does not exist")
 CONSUMER_CONFIG_REQUIRED = ApiError(400, 10078, "consumer config required")
-DURABLE_NAME_NOT_IN_SUBJECT = ApiError(400, 10016, "consumer expected to be durable but no durable name set in subject")
+DURABLE_NAME_IN_EPHEMERAL = ApiError(
+    400, 10020, "consumer expected to be ephemeral but a durable name was set in request"
+)
 DURABLE_NAME_NOT_SET = ApiError(400, 10018, "consumer expected to be durable but a durable name was not set")
 DURABLE_NAME_MISMATCH = ApiError(400, 10017, "consumer name in subject does not match durable name in request")
-FILTER_MISMATCH = ApiError(400, 10131, "consumer create request did not match filtered subject from create subject")
+FILTER_MISMATCH = ApiError(400, 10131, "Consumer create request did not match filtered subject from create subject")
 DUPLICATE_FILTERS = ApiError(400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified")
 OVERLAPPING_FILTERS = ApiError(400, 10138, "consumer subject filters cannot overlap")
 EMPTY_FILTER = ApiError(400, 10139, "consumer filter in FilterSubjects cannot be empty")
@@ -20,11 +22,16 @@ MESSAGE_NOT_FOUND = ApiError(404, 10037, "no message found")
 STREAM_NOT_FOUND = ApiError(404, 10059, "stream not found")
 STREAM_NAME_EXISTS = ApiError(400, 10058, "stream name already in use with a different configuration")
 STREAM_MISMATCH = ApiError(400, 10056, "stream name in subject does not match request")
+NAME_SEPARATORS = ApiError(400, 10128, "Stream name can not contain path separators")
+API_LEVEL_TOO_LOW = ApiError(412, 10185, "JetStream minimum api level required")
+STREAM_STORE_EOF = ApiError(500, 10057, "stream store EOF")
+NOTHING_TO_DELETE = ApiError(500, 10057, "no message found")
 STREAM_REPLICAS = ApiError(500, 10074, "replicas > 1 not supported in non-clustered mode")
 SUBJECTS_OVERLAP = ApiError(400, 10065, "subjects overlap with an existing stream")
 EXPECTED_STREAM = ApiError(400, 10060, "expected stream does not match")
 MESSAGE_TOO_LARGE = ApiError(400, 10054, "message size exceeds maximum allowed")
 HEADERS_TOO_LARGE = ApiError(400, 10097, "header size exceeds maximum allowed of 64k")
+MISSING_SUBJECT_SEQUENCE = ApiError(400, 10193, "missing sequence for expected last sequence per subject")
 DELETE_NOT_PERMITTED = ApiError(500, 10057, "message delete not permitted")
 PURGE_NOT_PERMITTED = ApiError(500, 10110, "stream purge not permitted")
 INSUFFICIENT_STORAGE = ApiError(500, 10047, "insufficient storage resources available")
@@ -45,6 +52,10 @@ def invalid_consumer(err_code: int, what: str) -> ApiError:
 def not_yet(what: str) -> ApiError:
     """A feature of nats-server that this server does not have."""
     return ApiError(500, 10052, f"{what} is not supported by this server")
+
+
+def sequence_not_found(seq: int) -> ApiError:
+    return ApiError(400, 10043, f"sequence {seq} not found")
 
 
 def consumer_update(what: str) -> ApiError:

@@ -1,4 +1,5 @@
-"""Reading a request's JSON: every field has a kind, what is unknown or of another kind is refused as Go refuses it."""
+"""JSON of requests and answers.  Every field of a request has a kind; what is unknown or of another kind is refused
+as Go refuses it."""
 
 import json
 from collections.abc import Mapping
@@ -21,8 +22,13 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def parse_object(body: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a JSON object, each of its kind; null means absent.  ApiError 10025 otherwise."""
+def dumps(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> dict[str, Any]:
+    """The fields of a JSON object, each of its kind; null means absent.  ApiError 10025 otherwise; not ``strict``:
+    what is unknown is passed over."""
     if not body.strip():
         return {}
     try:
@@ -31,6 +37,8 @@ def parse_object(body: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
         raise invalid_json(str(exc).split("\n")[0]) from exc
     if not isinstance(value, dict):
         raise invalid_json("expected an object")
+    if not strict:
+        value = {name: item for name, item in value.items() if name in kinds}
     return check_object(value, kinds)
 
 

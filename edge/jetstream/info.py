@@ -1,18 +1,20 @@
 """The shapes of JetStream's answers (reference: jetstream.md section 1)."""
 
 import base64
-import json
 from collections.abc import Mapping
 
 from edge.errors import ApiError
+from edge.jetstream.acks import Position
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.errors import error_fields
+from edge.jetstream.fields import dumps
 from edge.jetstream.stream import Stream
 from edge.jetstream.times import ZERO, rfc3339
 from edge.store.contract import Row
 
 API_LEVEL = 0  # no feature of level 1 (message TTL, pause, priority groups) is here yet
 SERVER_LEVEL = "2.12.0"  # the nats-server whose API this is
+MAX_UNASKED = 50_000  # messages that are looked through for their subjects when nobody asked for those
 
 Fields = dict[str, object]
 
@@ -25,18 +27,25 @@ def error_response(kind: str, error: ApiError, extra: Mapping[str, object]) -> b
     return response(kind, {"error": error_fields(error), **extra})
 
 
-def dumps(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, separators=(",", ":")).encode()
+def stored(config: Fields) -> Fields:
+    """A configuration as lists show it, with the API level that it needs."""
+    return config | {"metadata": _metadata(config, {"_nats.req.level": "0"})}
 
 
 def versioned(config: Fields) -> Fields:
-    """A configuration as an answer shows it, with what level it needs and what level is here."""
-    metadata = config.get("metadata")
+    """As answers about one stream or consumer show it: with the level that is here besides."""
     levels = {"_nats.level": str(API_LEVEL), "_nats.req.level": "0", "_nats.ver": SERVER_LEVEL}
-    return config | {"metadata": (metadata if isinstance(metadata, dict) else {}) | levels}
+    return config | {"metadata": _metadata(config, levels)}
 
 
-def stream_state(stream: Stream, consumers: int) -> Fields:
+def _metadata(config: Fields, levels: dict[str, str]) -> Fields:
+    given = config.get("metadata", {})
+    assert isinstance(given, dict)
+    return dict(sorted((given | levels).items()))
+
+
+def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
+    """``detail``: what was asked for beside the totals."""
     last = stream.get(stream.last_seq)
     state: Fields = {
         "messages": stream.messages,
@@ -46,39 +55,69 @@ def stream_state(stream: Stream, consumers: int) -> Fields:
         "last_seq": stream.last_seq,
         "last_ts": rfc3339(last.time_ns if last else stream.last_ns),
     }
-    if stream.messages and stream.index is not None:
-        state["num_subjects"] = len(stream.index.count)
+    if stream.messages and (stream.index is not None or stream.messages <= MAX_UNASKED):
+        state["num_subjects"] = len(stream.subjects.count)
+    if "subjects" in detail:
+        state["subjects"] = detail["subjects"]
     deleted = stream.last_seq - stream.first_seq + 1 - stream.messages
     if stream.messages and deleted:
         state["num_deleted"] = deleted
+    if detail.get("deleted"):
+        state["deleted"] = detail["deleted"]
     return state | {"consumer_count": consumers}
 
 
-def stream_info(stream: Stream, consumers: int, now_ns: int) -> Fields:
-    info: Fields = {
-        "config": versioned(stream.config.fields()),
-        "created": rfc3339(stream.created_ns),
-        "state": stream_state(stream, consumers),
-    }
-    if stream.domain:
-        info["domain"] = stream.domain
+def stream_info(stream: Stream, consumers: int, now_ns: int, **detail: object) -> Fields:
+    """As CREATE and UPDATE answer; ``leader`` in ``detail``: as INFO does."""
+    info = _stream_info(stream, versioned(stream.config.fields()), consumers, detail)
+    if "leader" in detail:
+        info["cluster"] = {"leader": detail["leader"]}
     return info | {"ts": rfc3339(now_ns)}
 
 
+def listed_stream(stream: Stream, consumers: int, now_ns: int) -> Fields:
+    return _stream_info(stream, stored(stream.config.fields()), consumers, {}) | {"ts": rfc3339(now_ns)}
+
+
+def _stream_info(stream: Stream, config: Fields, consumers: int, detail: Fields) -> Fields:
+    info: Fields = {
+        "config": config,
+        "created": rfc3339(stream.created_ns),
+        "state": stream_state(stream, consumers, detail),
+    }
+    if stream.domain:
+        info["domain"] = stream.domain
+    return info
+
+
 def consumer_info(consumer: Consumer, now_ns: int) -> Fields:
+    return _consumer_info(consumer, versioned(consumer.config.fields()), now_ns)
+
+
+def listed_consumer(consumer: Consumer, now_ns: int) -> Fields:
+    return _consumer_info(consumer, stored(consumer.config.fields()), now_ns)
+
+
+def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
+    acks = consumer.acks
     return {
         "stream_name": consumer.stream.name,
         "name": consumer.name,
         "created": rfc3339(consumer.created_ns),
-        "config": versioned(consumer.config.fields()),
-        "delivered": consumer.delivered._asdict(),
-        "ack_floor": consumer.ack_floor._asdict(),
-        "num_ack_pending": len(consumer.pending),
-        "num_redelivered": len(consumer.redelivered),
+        "config": config,
+        "delivered": _position(acks.delivered, consumer.delivered_ns),
+        "ack_floor": _position(acks.floor, consumer.acked_ns),
+        "num_ack_pending": len(acks.pending),
+        "num_redelivered": len(acks.redelivered),
         "num_waiting": len(consumer.waiting),
         "num_pending": consumer.num_pending(),
         "ts": rfc3339(now_ns),
     }
+
+
+def _position(position: Position, at_ns: int) -> Fields:
+    fields: Fields = dict(position._asdict())
+    return fields | {"last_active": rfc3339(at_ns)} if at_ns else fields
 
 
 def message_fields(row: Row) -> Fields:

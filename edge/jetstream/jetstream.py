@@ -5,6 +5,7 @@ import logging
 from edge.core.account import Account
 from edge.jetstream.account import Clock, JetStreamAccount, Limits, Stores
 from edge.jetstream.api import Api
+from edge.jetstream.health import Health
 from edge.store.contract import Recovered
 
 log = logging.getLogger("edge.jetstream")
@@ -18,10 +19,13 @@ class JetStream:
         self.server_name = server_name
         self.accounts: dict[str, JetStreamAccount] = {}
         self.last_id = 0
+        self.health = Health()
 
     def add_account(self, account: Account, limits: Limits) -> JetStreamAccount:
         """Streams, consumers and the API for this account."""
-        jetstream = JetStreamAccount(account, self.stores, self.clock, limits, self.domain, self._next_id)
+        jetstream = JetStreamAccount(
+            account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
+        )
         self.accounts[account.name] = jetstream
         return jetstream
 
@@ -33,7 +37,7 @@ class JetStream:
             account = self.accounts.get(record.account)
             if account is None:
                 log.warning("stream %s stays on disk: its account %s has no JetStream", record.name, record.account)
-            elif (stream := account.recover_stream(record, self.stores.file)) is not None:
+            elif (stream := account.recover_stream(record)) is not None:
                 streams[record.id] = account, stream
         for consumer in found.consumers:
             if consumer.stream in streams:

@@ -1,17 +1,18 @@
 """Pull requests: what a client asks of ``CONSUMER.MSG.NEXT`` (reference: jetstream.md section 5)."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import ApiError
-from edge.jetstream.fields import check_object
+from edge.jetstream.consumer_config import ConsumerConfig
+from edge.jetstream.fields import parse_object
 from edge.message import status_block
 
 KINDS = {
     "batch": "int", "expires": "duration", "max_bytes": "int", "no_wait": "bool", "idle_heartbeat": "duration",
     "group": "string", "id": "string", "min_pending": "int", "min_ack_pending": "int", "priority": "int",
 }  # fmt: skip
+ONE: Mapping[str, Any] = {"batch": 1}
 
 
 class BadRequest(Exception):
@@ -27,7 +28,7 @@ class PullRequest:
 
     def __init__(self, reply: str, fields: Mapping[str, Any], now: int) -> None:
         self.reply = reply
-        self.batch: int = max(fields.get("batch", 0), 1)
+        self.batch: int = fields.get("batch", 0)  # still to be served; 0 and below are served one all the same
         expires: int = fields.get("expires", 0)
         self.expires_at = now + expires if expires > 0 else 0
         self.left_bytes: int = fields.get("max_bytes", 0)
@@ -45,30 +46,51 @@ class PullRequest:
         return self.expires_at or self.heartbeat_at
 
 
-def parse_pull(body: bytes) -> dict[str, Any]:
-    """Empty: one message.  A number: so many.  Else a JSON object."""
+def parse_pull(body: bytes) -> Mapping[str, Any]:
+    """Empty: one message.  A number: so many.  Else a JSON object; what it has beside our fields is passed over."""
     body = body.strip()
-    if not body:
-        return {}
-    if body.isdigit() and len(body) < 10:
-        return {"batch": int(body)}
+    if not body.startswith(b"{"):
+        return {"batch": int(body)} if body.isdigit() and len(body) < 10 else ONE
     try:
-        value = json.loads(body)
-        if not isinstance(value, dict):
-            raise BadRequest("expected an object")
-        return check_object(value, KINDS)
-    except (ValueError, RecursionError) as exc:
-        raise BadRequest(str(exc)) from exc
+        return parse_object(body, KINDS, strict=False)
     except ApiError as exc:
-        raise BadRequest(exc.description) from exc
+        raise BadRequest(exc.description.removeprefix("invalid JSON: ")) from exc
 
 
-def status(code: int, text: str, pending: "PullRequest | None" = None) -> bytes:
-    """The header block of a status message; with what the request still had coming."""
-    if pending is None:
+def over_cap(config: ConsumerConfig, fields: Mapping[str, Any]) -> str:
+    """The consumer's bound that a request exceeds, as its status says it; empty for none."""
+    if 0 < config.max_batch < fields.get("batch", 1):
+        return f"Exceeded MaxRequestBatch of {config.max_batch}"
+    if 0 < config.max_expires_ns < (fields.get("expires") or config.max_expires_ns + 1):
+        return f"Exceeded MaxRequestExpires of {go_duration(config.max_expires_ns)}"
+    if 0 < config.max_bytes < fields.get("max_bytes", 0):
+        return f"Exceeded MaxRequestMaxBytes of {config.max_bytes}"
+    return ""
+
+
+def status(code: int, text: str, request: PullRequest | None = None) -> bytes:
+    """The header block of a status message; with what ``request`` still had coming."""
+    if request is None:
         return status_block(code, text)
     counts = [
-        ("Nats-Pending-Messages", str(pending.batch)),
-        ("Nats-Pending-Bytes", str(pending.left_bytes)),
+        ("Nats-Pending-Messages", str(max(request.batch, 0))),
+        ("Nats-Pending-Bytes", str(request.left_bytes)),
     ]
     return status_block(code, text, counts)
+
+
+def go_duration(ns: int) -> str:
+    """As Go writes a duration: ``1.5s``, ``2m0s``, ``250ms``."""
+    if ns < 1_000_000_000:
+        unit, name = next((unit, name) for unit, name in ((10**6, "ms"), (10**3, "µs"), (1, "ns")) if ns >= unit)
+        return f"{_decimal(ns, unit)}{name}"
+    minutes, rest = divmod(ns, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{text}{_decimal(rest, 10**9)}s"
+
+
+def _decimal(ns: int, unit: int) -> str:
+    whole, part = divmod(ns, unit)
+    digits = f"{part:0{len(str(unit)) - 1}d}".rstrip("0") if part else ""
+    return f"{whole}.{digits}" if digits else str(whole)

@@ -30,8 +30,13 @@ NOT_YET = (
     "subject_delete_marker_ttl", "allow_msg_counter", "allow_atomic", "allow_msg_schedules", "allow_batched",
     "discard_new_per_subject",
 )  # fmt: skip
-RESERVED = ("$JS.>", "$JSC.>", "$NRG.>", "$SYS.>")
+RESERVED = (
+    ("$JS.>", "jetstream api"), ("$JSC.>", "jetstream api"), ("$NRG.>", "jetstream api"), ("$SYS.>", "system api"),
+)  # fmt: skip
 RESERVED_BUT = ("$JS.EVENT.>", "$SYS.ACCOUNT.>")
+MAX_DESCRIPTION = 4096
+MAX_METADATA = 128 * 1024
+MAX_REPLICAS = 5
 
 
 class StreamConfig(NamedTuple):
@@ -98,8 +103,8 @@ def stream_config(request: Mapping[str, Any]) -> StreamConfig:
     server does not do."""
     fields = check_object(request, KINDS)
     name = fields.get("name", "")
-    if not is_name(name):
-        raise errors.invalid_stream("stream name is required and can not contain spaces or any of . * > \\ /")
+    _check_name(name)
+    _check_meant(fields)
     for feature in NOT_YET:
         if fields.get(feature):
             raise errors.not_yet(f"stream {feature}")
@@ -114,7 +119,9 @@ def stream_config(request: Mapping[str, Any]) -> StreamConfig:
     no_ack = fields.get("no_ack", False)
     _check_subjects(subjects, no_ack)
     max_age = fields.get("max_age", 0)
-    if max_age and max_age < MIN_AGE_NS:
+    if max_age < 0:
+        raise errors.invalid_stream("max age can not be negative")
+    if 0 < max_age < MIN_AGE_NS:
         raise errors.invalid_stream("max age needs to be >= 100ms")
     return StreamConfig(
         name=name,
@@ -134,11 +141,7 @@ def stream_config(request: Mapping[str, Any]) -> StreamConfig:
         mirror_direct=fields.get("mirror_direct", False),
         deny_delete=fields.get("deny_delete", False),
         deny_purge=fields.get("deny_purge", False),
-        metadata={
-            key: value
-            for key, value in fields.get("metadata", {}).items()
-            if isinstance(value, str) and not key.startswith("_nats.")
-        },
+        metadata=metadata(fields),
     )
 
 
@@ -156,6 +159,41 @@ def is_name(name: str) -> bool:
     return bool(name) and len(name) <= MAX_NAME and NAME_FORBIDDEN.isdisjoint(name)
 
 
+def metadata(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Without what the server itself adds."""
+    given: dict[str, Any] = fields.get("metadata", {})
+    for key, value in given.items():
+        if not isinstance(value, str):
+            raise errors.invalid_json(f"json: cannot unmarshal metadata {key}: expected string")
+    return {key: value for key, value in given.items() if not key.startswith("_nats.")}
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME:
+        raise errors.invalid_stream("stream name is too long, maximum allowed is 255")
+    if "/" in name or "\\" in name:
+        raise errors.NAME_SEPARATORS
+    if not is_name(name):
+        raise errors.invalid_stream("stream name is required and can not contain '.', '*', '>', '\\', '/'")
+
+
+def _check_meant(fields: Mapping[str, Any]) -> None:
+    """What nats-server refuses too, before what only this server does."""
+    if len(fields.get("description", "")) > MAX_DESCRIPTION:
+        raise errors.invalid_stream(f"stream description is too long, maximum allowed is {MAX_DESCRIPTION}")
+    if sum(len(key) + len(value) for key, value in metadata(fields).items()) > MAX_METADATA:
+        raise errors.invalid_stream(f"stream metadata exceeds maximum size of {MAX_METADATA} bytes")
+    if fields.get("num_replicas", 1) > MAX_REPLICAS:
+        raise errors.invalid_stream(f"maximum replicas is {MAX_REPLICAS}")
+    if fields.get("sealed"):
+        raise errors.invalid_stream("stream configuration for create can not be sealed")
+    if fields.get("discard_new_per_subject"):
+        if fields.get("discard") != "new":
+            raise errors.invalid_stream("discard new per subject requires discard new policy to be set")
+        if fields.get("max_msgs_per_subject", 0) <= 0:
+            raise errors.invalid_stream("discard new per subject requires max msgs per subject > 0")
+
+
 def _check_subjects(subjects: tuple[str, ...], no_ack: bool) -> None:
     for i, subject in enumerate(subjects):
         if not is_valid(subject):
@@ -164,7 +202,7 @@ def _check_subjects(subjects: tuple[str, ...], no_ack: bool) -> None:
             _check_own(subject)
         for other in subjects[:i]:
             if overlap(subject, other):
-                raise errors.invalid_stream(f"duplicate subjects detected: subject {subject} overlaps with {other}")
+                raise errors.invalid_stream(f'subject "{other}" overlaps with "{subject}"')
 
 
 def _check_own(subject: str) -> None:
@@ -173,8 +211,9 @@ def _check_own(subject: str) -> None:
         raise errors.invalid_stream("capturing all subjects requires no-ack to be true")
     if any(subset(subject, own) for own in RESERVED_BUT):
         return
-    if any(overlap(subject, own) for own in RESERVED):
-        raise errors.invalid_stream("subjects that overlap with jetstream or system api require no-ack to be true")
+    for own, whose in RESERVED:
+        if overlap(subject, own):
+            raise errors.invalid_stream(f"subjects that overlap with {whose} require no-ack to be true")
 
 
 def _window(fields: Mapping[str, Any], max_age: int) -> int:

@@ -1,20 +1,19 @@
 """What a stream knows of each of its subjects: how many messages, and where the last one is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from edge.store.contract import Row, Store
+from edge.store.contract import SubjectRecord
 from edge.subjects import is_wildcard, matches
 
 
 class SubjectIndex:
-    """Built from one pass over the stream when it is first asked for, and kept up from then on."""
+    """Built from one pass over the visible messages when it is first asked for, and kept up from then on."""
 
-    def __init__(self, store: Store, stream: int) -> None:
-        self.store = store
-        self.stream = stream
-        self.last: dict[str, int] = {}  # 0: the last one was deleted, and where the one before it is must be looked up
+    def __init__(self, records: Iterable[SubjectRecord], find_last: Callable[[str], int]) -> None:
+        self.find_last = find_last
+        self.last: dict[str, int] = {}  # 0: the last one was deleted, and the one before it must be looked for
         self.count: dict[str, int] = {}
-        for subject, messages, _, last_seq in store.subjects(stream):
+        for subject, messages, _, last_seq in records:
             self.count[subject] = messages
             self.last[subject] = last_seq
 
@@ -22,16 +21,16 @@ class SubjectIndex:
         self.count[subject] = self.count.get(subject, 0) + 1
         self.last[subject] = seq
 
-    def remove(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            left = self.count.get(row.subject, 1) - 1
+    def remove(self, gone: Iterable[tuple[int, str]]) -> None:
+        for seq, subject in gone:
+            left = self.count.get(subject, 1) - 1
             if not left:
-                self.count.pop(row.subject, None)
-                self.last.pop(row.subject, None)
+                self.count.pop(subject, None)
+                self.last.pop(subject, None)
             else:
-                self.count[row.subject] = left
-                if self.last[row.subject] == row.seq:
-                    self.last[row.subject] = 0
+                self.count[subject] = left
+                if self.last[subject] == seq:
+                    self.last[subject] = 0
 
     def last_seq(self, pattern: str) -> int:
         """The last message under ``pattern``; 0 when there is none."""
@@ -44,7 +43,5 @@ class SubjectIndex:
 
     def _last(self, subject: str) -> int:
         if not self.last[subject]:
-            for record in self.store.subjects(self.stream):
-                if record.subject in self.last:
-                    self.last[record.subject] = record.last_seq
+            self.last[subject] = self.find_last(subject)
         return self.last[subject]

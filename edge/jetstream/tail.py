@@ -1,46 +1,57 @@
 """The newest rows of a stream in memory, so that who reads along does not go to the disk."""
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
+from typing import NamedTuple
 
 from edge.store.contract import NewRow, Row
 
 MAX_BYTES = 1 << 20
+ROW_BYTES = 100  # what a row takes beside its contents, about
+
+
+class Block(NamedTuple):
+    """Rows of consecutive sequences, as one commit brought them."""
+
+    first: int
+    rows: list[NewRow]
+    size: int
 
 
 class Tail:
-    """Rows of consecutive sequences, up to the last visible one; emptied by whatever makes a hole."""
+    """Blocks that follow each other without a hole, up to the last visible row; whatever makes a hole clears it."""
 
     def __init__(self) -> None:
-        self.rows: deque[Row] = deque()
+        self.blocks: deque[Block] = deque()
         self.size = 0
 
-    def extend(self, rows: Iterable[NewRow]) -> None:
-        for new in rows:
-            row = Row(*new)
-            if self.rows and row.seq != self.rows[-1].seq + 1:
-                self.clear()
-            self.rows.append(row)
-            self.size += len(row.headers) + len(row.payload) + 100
-        while self.size > MAX_BYTES and len(self.rows) > 1:
-            old = self.rows.popleft()
-            self.size -= len(old.headers) + len(old.payload) + 100
+    def extend(self, rows: list[NewRow], size: int) -> None:
+        if self.blocks and rows[0][0] != self.blocks[-1].first + len(self.blocks[-1].rows):
+            self.clear()
+        block = Block(rows[0][0], rows, size + ROW_BYTES * len(rows))
+        self.blocks.append(block)
+        self.size += block.size
+        while self.size > MAX_BYTES and len(self.blocks) > 1:
+            self.size -= self.blocks.popleft().size
 
     def covers(self, seq: int) -> bool:
-        return bool(self.rows) and self.rows[0].seq <= seq
+        return bool(self.blocks) and self.blocks[0].first <= seq
 
     def get(self, seq: int) -> Row | None:
         if not self.covers(seq):
             return None
-        return self.rows[seq - self.rows[0].seq]
+        return self.rows_from(seq, 1)[0]
 
     def rows_from(self, seq: int, limit: int) -> list[Row]:
-        begin = seq - self.rows[0].seq
-        if begin > len(self.rows) // 2:  # a deque is walked from its nearer end
-            return [*reversed([*islice(reversed(self.rows), len(self.rows) - begin)])][:limit]
-        return [*islice(self.rows, begin, begin + limit)]
+        """Who reads along asks for the end: looked for from there."""
+        found: deque[list[NewRow]] = deque()
+        for block in reversed(self.blocks):
+            found.appendleft(block.rows)
+            if block.first <= seq:
+                break
+        begin = seq - found[0][0][0]
+        return [*map(Row._make, islice(chain.from_iterable(found), begin, begin + limit))]
 
     def clear(self) -> None:
-        self.rows.clear()
+        self.blocks.clear()
         self.size = 0

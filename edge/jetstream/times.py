@@ -1,10 +1,20 @@
-"""Times as JetStream's JSON has them: RFC 3339 in UTC with up to nine digits of a second."""
+"""Clocks, and times as JetStream's JSON has them: RFC 3339 in UTC with up to nine digits of a second."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 SECOND = 1_000_000_000
 ZERO = "0001-01-01T00:00:00Z"
+
+
+class Clock(NamedTuple):
+    """``wall`` since 1970, ``monotonic`` for deadlines, in nanoseconds; ``wake`` says a deadline is now earlier."""
+
+    wall: Callable[[], int]
+    monotonic: Callable[[], int]
+    wake: Callable[[], None]
 
 
 def rfc3339(ns: int) -> str:

@@ -1,0 +1,240 @@
+"""What a consumer has delivered, what of it is acknowledged, and what must be delivered again.
+
+No clock, no I/O: ``now`` and deadlines are monotonic nanoseconds.
+"""
+
+import heapq
+import json
+from collections import OrderedDict, deque
+from collections.abc import Container
+from typing import NamedTuple
+
+from edge.jetstream.consumer_config import ConsumerConfig
+
+
+class Pending:
+    """A message that was delivered and not acknowledged."""
+
+    __slots__ = ("count", "cseq", "deadline")
+
+    def __init__(self, cseq: int, count: int, deadline: int) -> None:
+        self.cseq = cseq  # of its first delivery
+        self.count = count  # deliveries so far
+        self.deadline = deadline  # 0: it waits for its next delivery
+
+
+class Position(NamedTuple):
+    consumer_seq: int
+    stream_seq: int
+
+
+class Acks:
+    def __init__(self, config: ConsumerConfig, before: int) -> None:
+        """Nothing delivered yet; ``before`` is the stream sequence before the first that may be."""
+        self.config = config
+        self.delivered = Position(0, before)
+        self.floor = self.delivered
+        self.pending: dict[int, Pending] = {}  # by stream sequence
+        self.order: deque[int] = deque()  # pending sequences by first delivery; acknowledged ones stay until in front
+        self.deadlines: list[tuple[int, int]] = []  # heap of (deadline, stream sequence); stale entries stay behind
+        self.again: OrderedDict[int, None] = OrderedDict()  # stream sequences due for another delivery
+        self.redelivered: dict[int, int] = {}
+
+    def is_full(self) -> bool:
+        """Must something be acknowledged before anything new is delivered?"""
+        return 0 < self.config.max_ack_pending <= len(self.pending)
+
+    def wait_ns(self, count: int) -> int:
+        """How long the ``count``-th delivery waits for its ack."""
+        backoff = self.config.backoff_ns
+        return backoff[min(count, len(backoff)) - 1] if backoff else self.config.ack_wait_ns
+
+    # ---- deliveries
+
+    def peek(self, seq: int) -> tuple[int, int]:
+        """What ``deliver`` would return."""
+        known = self.pending.get(seq)
+        return self.delivered.consumer_seq + 1, known.count + 1 if known else 1
+
+    def deliver(self, seq: int, now: int) -> tuple[int, int]:
+        """The message is being delivered: its consumer sequence, and how many times it has been delivered now."""
+        cseq = self.delivered.consumer_seq + 1
+        self.delivered = Position(cseq, max(seq, self.delivered.stream_seq))
+        if self.config.ack_policy == "none":
+            self.floor = self.delivered
+            return cseq, 1
+        known = self.pending.get(seq)
+        if known is None:
+            known = self.pending[seq] = Pending(cseq, 0, 0)
+            self.order.append(seq)
+        known.count += 1
+        if known.count > 1:
+            self.redelivered[seq] = known.count
+        self._arm(seq, known, now + self.wait_ns(known.count))
+        return cseq, known.count
+
+    def next_again(self) -> int:
+        """The sequence that is due for another delivery, taken; 0 for none."""
+        while self.again:
+            seq, _ = self.again.popitem(last=False)
+            if seq in self.pending:
+                return seq
+        return 0
+
+    def put_back(self, seq: int) -> None:
+        """``next_again`` was in vain."""
+        self.again[seq] = None
+        self.again.move_to_end(seq, last=False)
+
+    def redeliver(self, seq: int) -> bool:
+        """Once more, or False: it was delivered as often as it may be and is nobody's any more."""
+        known = self.pending[seq]
+        known.deadline = 0
+        if 0 < self.config.max_deliver <= known.count:
+            del self.pending[seq]
+            return False
+        self.again[seq] = None
+        return True
+
+    # ---- acks
+
+    def ack(self, seq: int) -> None:
+        if self.config.ack_policy == "all":
+            for known in [known for known in self.pending if known <= seq]:
+                self._drop(known)
+        elif seq in self.pending:
+            self._drop(seq)
+        self._move_floor()
+
+    def postpone(self, seq: int, wait_ns: int, now: int) -> None:
+        """Wait so long from now on."""
+        known = self.pending.get(seq)
+        if known is not None:
+            self.again.pop(seq, None)
+            self._arm(seq, known, now + wait_ns)
+
+    def forget(self, gone: Container[int], highest: int) -> bool:
+        """These are not in the stream any more, none above ``highest``; was any of them pending?"""
+        if not self.order or self.order[0] > highest:
+            return False
+        found = [seq for seq in self.pending if seq in gone]
+        for seq in found:
+            self._drop(seq)
+        if found:
+            self._move_floor()
+        return bool(found)
+
+    def _drop(self, seq: int) -> None:
+        del self.pending[seq]
+        self.redelivered.pop(seq, None)
+
+    def _move_floor(self) -> None:
+        order, pending = self.order, self.pending
+        while order and order[0] not in pending:
+            order.popleft()
+        if order:
+            self.floor = Position(pending[order[0]].cseq - 1, order[0] - 1)
+        else:
+            self.floor = self.delivered
+
+    # ---- time
+
+    def _arm(self, seq: int, known: Pending, deadline: int) -> None:
+        known.deadline = deadline
+        heapq.heappush(self.deadlines, (deadline, seq))
+
+    def deadline(self) -> int:
+        """When the next message has waited long enough for its ack; 0 for never."""
+        self._pop_stale()
+        return self.deadlines[0][0] if self.deadlines else 0
+
+    def due(self, now: int) -> list[int]:
+        """The messages that have waited long enough, taken: each is to be redelivered."""
+        found = []
+        self._pop_stale()
+        while self.deadlines and self.deadlines[0][0] <= now:
+            _, seq = heapq.heappop(self.deadlines)
+            self.pending[seq].deadline = 0
+            found.append(seq)
+            self._pop_stale()
+        return found
+
+    def _pop_stale(self) -> None:
+        deadlines, pending = self.deadlines, self.pending
+        while deadlines:
+            deadline, seq = deadlines[0]
+            known = pending.get(seq)
+            if known is not None and known.deadline == deadline:
+                return
+            heapq.heappop(deadlines)
+
+    # ---- on disk
+
+    def encode(self) -> bytes:
+        """Positions, and pending messages as runs of consecutive sequences with the same count."""
+        runs: list[list[int]] = []
+        for seq in self.order:
+            known = self.pending.get(seq)
+            if known is None:
+                continue
+            last = runs[-1] if runs else [0, 0, 0, 0]
+            if last[0] + last[2] == seq and last[1] + last[2] == known.cseq and last[3] == known.count:
+                last[2] += 1
+            else:
+                runs.append([seq, known.cseq, 1, known.count])
+        return json.dumps([[*self.delivered, *self.floor], runs], separators=(",", ":")).encode()
+
+    def decode(self, state: bytes, last_seq: int, now: int) -> None:
+        """Messages that were pending wait for their ack anew.  ValueError or TypeError for what is no state.
+
+        What a power cut took back from the stream behind ``last_seq`` was never delivered either.
+        """
+        (dc, ds, fc, fs), runs = json.loads(state)
+        pending = [
+            (seq + i, Pending(cseq + i, count, 0))
+            for seq, cseq, length, count in runs
+            for i in range(length)
+            if seq + i <= last_seq
+        ]
+        self.delivered = Position(int(dc), min(int(ds), last_seq))
+        self.floor = min(Position(int(fc), int(fs)), self.delivered, key=lambda position: position.stream_seq)
+        for seq, known in pending:
+            self.pending[seq] = known
+            self.order.append(seq)
+            if known.count > 1:
+                self.redelivered[seq] = known.count
+            self._arm(seq, known, now + self.wait_ns(known.count))
+
+
+class AckPlace(NamedTuple):
+    """What an ack's subject says of the delivery that it is for."""
+
+    deliveries: int
+    stream_seq: int
+    consumer_seq: int
+
+
+def parse_ack_subject(subject: str) -> AckPlace | None:
+    """``$JS.ACK.<stream>.<consumer>.<count>.<sseq>.<cseq>.<time>.<pending>``, or the longer form that names domain and
+    account first; None for anything else."""
+    parts = subject.split(".")
+    numbers = parts[4:7] if len(parts) == 9 else parts[6:9]
+    if len(numbers) < 3 or not all(number.isdecimal() and number.isascii() for number in numbers):
+        return None
+    return AckPlace(*map(int, numbers))
+
+
+UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
+
+
+def parse_nak_delay(rest: bytes) -> int:
+    """Nanoseconds of ``-NAK {"delay": ns}`` or ``-NAK 5s``; 0 for none or what cannot be read."""
+    text = rest.decode("utf-8", "replace").strip()
+    try:
+        if text.startswith("{"):
+            delay = json.loads(text).get("delay", 0)
+            return delay if type(delay) is int else 0
+        number = text.rstrip("nuµms")
+        return int(float(number) * UNITS.get(text[len(number) :], 0))
+    except (ValueError, OverflowError, RecursionError):
+        return 0

@@ -1,0 +1,76 @@
+"""What JetStream tells whoever listens (reference: jetstream.md section 7).  Nothing is made up for nobody."""
+
+import random
+from collections.abc import Mapping
+
+from edge.core.account import Account
+from edge.jetstream.acks import AckPlace
+from edge.jetstream.fields import dumps
+from edge.jetstream.times import Clock, rfc3339
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+API = "$JS.EVENT.ADVISORY.API"
+
+
+class Advisories:
+    """The advisories of one account."""
+
+    def __init__(self, account: Account, clock: Clock, domain: str, server_name: str) -> None:
+        self.account = account
+        self.clock = clock
+        self.domain = domain
+        self.server_name = server_name
+
+    def stream_action(self, stream: str, what: str, action: str) -> None:
+        self._publish(f"STREAM.{what}.{stream}", "stream_action", {"stream": stream, "action": action})
+
+    def consumer_action(self, stream: str, consumer: str, what: str, action: str) -> None:
+        fields = {"stream": stream, "consumer": consumer, "action": action}
+        self._publish(f"CONSUMER.{what}.{stream}.{consumer}", "consumer_action", fields)
+
+    def max_deliveries(self, stream: str, consumer: str, seq: int, count: int) -> None:
+        fields = {"stream": stream, "consumer": consumer, "stream_seq": seq, "deliveries": count}
+        self._publish(f"CONSUMER.MAX_DELIVERIES.{stream}.{consumer}", "max_deliver", fields)
+
+    def naked(self, stream: str, consumer: str, place: AckPlace) -> None:
+        self._publish(f"CONSUMER.MSG_NAKED.{stream}.{consumer}", "nak", _of(stream, consumer, place))
+
+    def terminated(self, stream: str, consumer: str, place: AckPlace, reason: str) -> None:
+        fields = _of(stream, consumer, place) | ({"reason": reason} if reason else {})
+        self._publish(f"CONSUMER.MSG_TERMINATED.{stream}.{consumer}", "terminated", fields)
+
+    def audits(self) -> bool:
+        """Does anybody want to know of every API call?"""
+        return self.account.has_interest(API)
+
+    def api_audit(self, subject: str, request: bytes, response: bytes) -> None:
+        fields = {"server": self.server_name, "subject": subject}
+        if request:
+            fields["request"] = request.decode("utf-8", "replace")
+        self._publish("API", "api_audit", fields | {"response": response.decode()})
+
+    def _publish(self, subject: str, kind: str, fields: Mapping[str, object]) -> None:
+        subject = f"$JS.EVENT.ADVISORY.{subject}"
+        if not self.account.has_interest(subject):
+            return
+        head = {
+            "type": f"io.nats.jetstream.advisory.v1.{kind}",
+            "id": random_name(22),
+            "timestamp": rfc3339(self.clock.wall()),
+        }
+        tail = {"domain": self.domain} if self.domain else {}
+        self.account.publish(subject, dumps({**head, **fields, **tail}))
+
+
+def _of(stream: str, consumer: str, place: AckPlace) -> dict[str, object]:
+    return {
+        "stream": stream,
+        "consumer": consumer,
+        "consumer_seq": place.consumer_seq,
+        "stream_seq": place.stream_seq,
+        "deliveries": place.deliveries,
+    }
+
+
+def random_name(length: int) -> str:
+    return "".join(random.choices(ALPHABET, k=length))

@@ -1,0 +1,297 @@
+"""What a stream holds: the messages that are on disk and visible, read and taken away.
+
+Invariants:
+ 1. Rows between first_seq and last_seq may be missing (deleted); nothing outside that range is served.
+ 2. The store still shows what a commit under way takes away: ``leaving`` names it, and nobody sees it any more.
+"""
+
+import json
+from collections.abc import Callable, Container
+from functools import partial
+
+from edge.errors import StoreError
+from edge.jetstream.subject_index import SubjectIndex
+from edge.jetstream.tail import Tail
+from edge.store.contract import NewRow, Row, Store, StreamRecord
+from edge.subjects import matches
+
+CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
+BLOCK = 256  # rows read at once
+
+After = Callable[[StoreError | None], None]
+Removed = Callable[[Container[int], int], None]  # the sequences that went, and the highest of them
+
+
+class Messages:
+    def __init__(self, id: int, store: Store, first_seq: int, overhead: int) -> None:
+        self.id = id
+        self.store = store
+        self.overhead = overhead  # bytes that each message counts for beside subject, headers and payload
+        self.created_ns = 0
+        self.first_seq = max(first_seq, 1)
+        self.last_seq = self.first_seq - 1
+        self.first_ns = 0  # of the message at first_seq; 0: unknown or none
+        self.last_ns = 0  # of the last message that was given a sequence: time never runs backwards in a stream
+        self.messages = 0
+        self.bytes = 0
+        self.checkpoint_seq = 0
+        self.index: SubjectIndex | None = None
+        self.tail = Tail()
+        self.leaving: dict[int, str] = {}
+        self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
+        self.removal_listeners: list[Removed] = []  # called when messages have been taken away
+
+    # ---- in
+
+    def add(self, rows: list[NewRow], size: int) -> None:
+        """These are on disk now."""
+        if not self.messages:
+            self.first_seq, self.first_ns = rows[0][0], rows[0][2]
+        self.last_seq = rows[-1][0]
+        self.messages += len(rows)
+        self.bytes += size
+        if self.listeners:
+            self.tail.extend(rows, size)
+        if self.index is not None:
+            for row in rows:
+                self.index.add(row[1], row[0])
+        if self.last_seq - self.checkpoint_seq >= CHECKPOINT_EVERY:
+            self._save_state()  # goes to disk with the next commit
+
+    # ---- out
+
+    @property
+    def subjects(self) -> SubjectIndex:
+        if self.index is None:
+            records = self.store.subjects(self.id, self.first_seq, self.last_seq)
+            self.index = SubjectIndex(records, self._find_last)
+            self.index.remove(self.leaving.items())
+        return self.index
+
+    def _find_last(self, subject: str) -> int:
+        last = self.last_seq
+        while rows := self.store.scan_back(self.id, last, BLOCK):
+            for row in rows:
+                if row.subject == subject and row.seq not in self.leaving:
+                    return row.seq
+            last = rows[-1].seq - 1
+        return 0
+
+    def get(self, seq: int) -> Row | None:
+        if not self.first_seq <= seq <= self.last_seq or seq in self.leaving:
+            return None
+        return self.tail.get(seq) or self.store.read(self.id, seq)
+
+    def last_by_subject(self, pattern: str) -> Row | None:
+        seq = self.subjects.last_seq(pattern)
+        return self.get(seq) if seq else None
+
+    def scan(self, first: int, limit: int) -> list[Row]:
+        """Up to ``limit`` visible rows from ``first`` on; none only at the end."""
+        first = max(first, self.first_seq)
+        while first <= self.last_seq:
+            if self.tail.covers(first):
+                return self.tail.rows_from(first, limit)
+            rows = self.store.scan(self.id, first, self.last_seq, limit)
+            if not self.leaving or not rows:
+                return rows
+            if left := [row for row in rows if row.seq not in self.leaving]:
+                return left
+            first = rows[-1].seq + 1
+        return []
+
+    def next_by_subject(self, first: int, pattern: str) -> Row | None:
+        while rows := self.scan(first, BLOCK):
+            for row in rows:
+                if matches(pattern, row.subject):
+                    return row
+            first = rows[-1].seq + 1
+        return None
+
+    def first_at(self, time_ns: int) -> int:
+        """The first sequence stored at or after this wall time; last_seq + 1 when there is none."""
+        low, high = self.first_seq, self.last_seq + 1
+        while low < high:
+            middle = (low + high) // 2
+            rows = self.scan(middle, 1)
+            if not rows or rows[0].time_ns >= time_ns:
+                high = middle
+            else:
+                low = rows[0].seq + 1
+        return low
+
+    def count_from(self, seq: int, wanted: Callable[[str], bool] | None = None) -> int:
+        """Visible messages from ``seq`` on, those whose subject is ``wanted``."""
+        seq = max(seq, self.first_seq)
+        if seq > self.last_seq:
+            return 0
+        if self.tail.covers(seq):
+            newer = self.last_seq - seq + 1
+            return newer if wanted is None else sum(wanted(row.subject) for row in self.tail.rows_from(seq, newer))
+        leaving = [subject for gone, subject in self.leaving.items() if gone >= seq]
+        if wanted is not None:
+            records = self.store.subjects(self.id, seq, self.last_seq)
+            return sum(record.messages for record in records if wanted(record.subject)) - sum(map(wanted, leaving))
+        if self.messages == self.last_seq - self.first_seq + 1:
+            return self.last_seq - seq + 1
+        return self.store.count(self.id, seq, self.last_seq)[0] - len(leaving)
+
+    def deleted(self) -> list[int]:
+        """The sequences that are missing between the first and the last."""
+        found: list[int] = []
+        expected = self.first_seq
+        while rows := self.scan(expected, BLOCK):
+            for row in rows:
+                found += range(expected, row.seq)
+                expected = row.seq + 1
+        return found
+
+    def oldest_ns(self) -> int:
+        if not self.first_ns and self.messages:
+            rows = self.scan(self.first_seq, 1)
+            self.first_ns = rows[0].time_ns if rows else 0
+        return self.first_ns
+
+    # ---- taking away
+
+    def drop_before(self, seq: int) -> None:
+        """Take away all that is visible before ``seq``.  The caller commits; should that fail, the rows stay on disk
+        until the next time and nobody sees them."""
+        seq = min(seq, self.last_seq + 1)
+        if seq <= self.first_seq:
+            return
+        first = self.first_seq
+        self._uncount(first, seq)
+        self.store.delete_range(self.id, 0, seq - 1)
+        self.first_seq = seq
+        self._settle_front()
+        self._save_state()
+        for listener in self.removal_listeners:
+            listener(range(first, seq), seq - 1)
+
+    def _uncount(self, first: int, before: int) -> None:
+        """Count out what lies between two sequences; by rows only where the index must know of each."""
+        if self.index is None and not self.leaving:
+            messages, size = self.store.count(self.id, first, before - 1)
+            self.messages -= messages
+            self.bytes -= size + messages * self.overhead
+            return
+        while first < before and (rows := self.scan(first, BLOCK)):
+            first = rows[-1].seq + 1
+            self._forget([row for row in rows if row.seq < before])
+
+    def _forget(self, rows: list[Row]) -> None:
+        self.messages -= len(rows)
+        self.bytes -= sum(map(self.size, rows))
+        if self.index is not None:
+            self.index.remove((row.seq, row.subject) for row in rows)
+
+    def _settle_front(self) -> None:
+        """``first_seq`` is that of a message, or one more than the last."""
+        rows = self.scan(self.first_seq, 1)
+        if rows:
+            self.first_seq, self.first_ns = rows[0].seq, rows[0].time_ns
+        else:  # what the count says is there cannot be read: believe the disk
+            self.first_seq, self.first_ns = self.last_seq + 1, 0
+            self.messages = self.bytes = 0
+
+    def delete(self, seq: int, after: After) -> bool:
+        """Take one message away; False when it is not there.  ``after`` follows the commit."""
+        row = self.get(seq)
+        if row is None:
+            return False
+        self._take([row], after)
+        return True
+
+    def purge(self, pattern: str, before: int, keep: int, after: After) -> int:
+        """Take away what matches ``pattern`` (all, when empty): all of it, or what is before a sequence, or all but
+        the last ``keep``.  The number of messages; ``after`` follows the commit."""
+        messages = self.messages
+        if pattern:
+            self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after)
+        else:
+            if keep:
+                kept = self.store.scan_back(self.id, self.last_seq, keep + len(self.leaving))
+                before = min([row.seq for row in kept if row.seq not in self.leaving][:keep], default=0)
+            self.drop_before(before or self.last_seq + 1)
+            self.store.commit(partial(self._gone, [], after))
+        return messages - self.messages
+
+    def _doomed(self, pattern: str, before: int, keep: int) -> list[Row]:
+        found: list[Row] = []
+        first = self.first_seq
+        while first < before and (rows := self.scan(first, BLOCK)):
+            found += [row for row in rows if row.seq < before and matches(pattern, row.subject)]
+            first = rows[-1].seq + 1
+        return found[:-keep] if keep else found
+
+    def _take(self, rows: list[Row], after: After) -> None:
+        seqs = [row.seq for row in rows]
+        self.store.delete(self.id, seqs)
+        self._forget(rows)
+        self.leaving |= {row.seq: row.subject for row in rows}
+        if rows:
+            self.tail.clear()
+        if self.first_seq in self.leaving:
+            self._settle_front()
+        self._save_state()
+        self.store.commit(partial(self._gone, seqs, after))
+        if rows:
+            gone = set(seqs)
+            for listener in self.removal_listeners:
+                listener(gone, max(gone))
+
+    def _gone(self, seqs: list[int], after: After, error: StoreError | None) -> None:
+        for seq in seqs:
+            self.leaving.pop(seq, None)
+        if error is not None:
+            self._recount()
+        after(error)
+
+    def _recount(self) -> None:
+        """A removal did not reach the disk: what is there is what is there."""
+        self.index = None
+        self.tail.clear()
+        self.messages, size = self.store.count(self.id, 0, self.last_seq)
+        self.bytes = size + self.messages * self.overhead
+        self.first_seq = 1
+        self._settle_front()
+
+    def size(self, row: Row) -> int:
+        return len(row.subject) + len(row.headers) + len(row.payload) + self.overhead
+
+    # ---- on disk
+
+    def _save_state(self) -> None:
+        """As of ``last_seq``: rows behind it are counted at the next start."""
+        self.checkpoint_seq = self.last_seq
+        self.store.put_stream_state(self.id, self.state())
+
+    def state(self) -> bytes:
+        fields = {"first": self.first_seq, "last": self.last_seq, "messages": self.messages, "bytes": self.bytes}
+        return json.dumps(fields).encode()
+
+    def recover(self, record: StreamRecord) -> None:
+        """Go on from what is on disk: the state that was saved, and the rows behind it.
+
+        ValueError for a state that cannot be read; what is there is counted all the same.
+        """
+        self.last_seq = record.last_seq or self.last_seq
+        try:
+            self._restore(record)
+        except (ValueError, KeyError, TypeError) as exc:
+            self._recount()
+            raise ValueError(f"its state is damaged ({exc}): its {self.messages} messages were counted anew") from exc
+        finally:
+            self.checkpoint_seq = self.last_seq
+            last = self.store.scan_back(self.id, self.last_seq, 1)
+            self.last_ns = last[0].time_ns if last else 0
+
+    def _restore(self, record: StreamRecord) -> None:
+        state = json.loads(record.state)
+        last = int(state["last"])
+        self.last_seq = max(last, record.last_seq)
+        messages, size = self.store.count(self.id, last + 1, self.last_seq)
+        self.messages = int(state["messages"]) + messages
+        self.bytes = int(state["bytes"]) + size + messages * self.overhead
+        self.first_seq = int(state["first"]) if state["messages"] or not messages else record.first_seq
