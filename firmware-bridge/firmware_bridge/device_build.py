@@ -1,6 +1,7 @@
 """Compiles the C library's example device for this machine."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,14 +23,21 @@ def device_sources() -> Path:
 
 
 def build_host_device(target: Path, extra: tuple[str, ...] = ()) -> Path:
-    """The executable, in the folder ``target``; ``extra`` are further flags."""
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        raise DeviceBuildError(f"there is no C compiler ({compiler})")
+    """The executable, in the folder ``target``; ``extra`` are further flags.  The compiler is $CC, or else cc."""
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if shutil.which(compiler[0]) is None:
+        raise DeviceBuildError(f"there is no C compiler ({compiler[0]})")
     sources = device_sources()
     program = target / "host_device"
     files = [str(sources / "examples" / "host_device.c"), str(sources / "petiole.c")]
-    done = subprocess.run([compiler, *FLAGS, *extra, "-o", str(program), *files], capture_output=True, text=True)
+    command = [*compiler, *FLAGS, *extra, "-o", str(program), *files]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise DeviceBuildError(f"{compiler} failed: {done.stderr.strip().splitlines()[0] if done.stderr else ''}")
+        raise DeviceBuildError(f"{compiler[0]} failed: {_reason(done.stderr) or f'exit status {done.returncode}'}")
     return program
+
+
+def _reason(stderr: str) -> str:
+    """The line that says what is wrong: compilers begin with where they are."""
+    lines = stderr.strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[0] if lines else "")
