@@ -110,6 +110,7 @@ def leaf_block(plan: HubPlan, edge: str) -> str:
     urls = "\n".join(f"      {_quoted(url.replace('nats://', credentials, 1))}" for url in plan.leaf_urls())
     return f"""\
 server_name: {_quoted(edge)}
+jetstream {{ domain: {_quoted(edge)} }}
 leafnodes {{
   remotes: [ {{
     urls: [
@@ -118,7 +119,7 @@ leafnodes {{
   }} ]
 }}
 uplink {{
-  TELEMETRY: {{ subjects: ["telemetry.>"], hub_domain: {DOMAIN}, hub_stream: TELEMETRY }}
+  TELEMETRY: {{ subjects: [{_quoted(f"telemetry.{edge}.>")}], hub_domain: {DOMAIN}, hub_stream: TELEMETRY }}
 }}
 """
 

@@ -29,7 +29,8 @@ async def ask_servers(client: Client, what: str, count: int, timeout_s: float = 
     subscription = await client.subscribe(inbox, cb=collect)
     try:
         await client.publish(f"$SYS.REQ.SERVER.PING.{what}", b"", reply=inbox)
-        await asyncio.wait_for(complete.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await complete.wait()
     except TimeoutError:
         pass
     finally:

@@ -67,7 +67,8 @@ class MqttSensor:
             writer.write(self._publisher.data_to_send())
             await writer.drain()
             try:
-                await asyncio.wait_for(self._more.wait(), KEEP_ALIVE_S / 2)
+                async with asyncio.timeout(KEEP_ALIVE_S / 2):
+                    await self._more.wait()
             except TimeoutError:
                 self._publisher.ping()
             self._more.clear()

@@ -14,6 +14,7 @@ from hub.demo.ledger import Account, Reading, balance
 from hub.demo.pace import Pace
 from hub.demo.picture import Picture
 from hub.demo.stage import EDGE, SERIAL_DEVICE, Stage
+from hub.demo.watch import wanted
 from hub.errors import HubError
 from hub.fleet import leafs
 from hub.nats_client import GO_ON_FOR_EVER, operator, system
@@ -147,6 +148,8 @@ class Scenario:
         clock = asyncio.get_running_loop()
         deadline = clock.time() + PATIENCE_S
         while not condition():
+            if not wanted():
+                raise asyncio.CancelledError
             if (fault := self._stage.fault()) is not None:
                 raise HubError(fault)
             if clock.time() > deadline:

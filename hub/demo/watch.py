@@ -18,12 +18,12 @@ EVERY_S = 0.4
 
 
 async def watch_edge(url: str, edge: str, picture: Picture) -> None:
-    """Ask the edge for its own view of leaf and backlog, for ever; it may be dead or not yet alive."""
-    while True:
+    """Ask the edge for its own view of leaf and backlog, until cancelled; it may be dead or not yet alive."""
+    while wanted():
         with suppress(OSError, Error, asyncio.TimeoutError):
             client = await nats.connect(url, allow_reconnect=False, error_cb=_unmentioned, connect_timeout=1)
             try:
-                while client.is_connected:
+                while client.is_connected and wanted():
                     reply = await client.request(f"petiole.{edge}.status", timeout=1)
                     _see_edge(json.loads(reply.data), picture)
                     await asyncio.sleep(EVERY_S)
@@ -51,7 +51,7 @@ async def watch_arrivals(client: Client, picture: Picture) -> None:
 
 async def watch_stored(client: Client, picture: Picture) -> None:
     """Follow the stream's own count; while its leader is being elected there is no answer."""
-    while True:
+    while wanted():
         with suppress(HubError):
             for stream in await stream_states(client):
                 if stream.name == TELEMETRY:
@@ -63,6 +63,13 @@ async def watch_produced(produced: Callable[[], dict[str, int]], picture: Pictur
     while True:
         picture.produced = produced()
         await asyncio.sleep(EVERY_S)
+
+
+def wanted() -> bool:
+    """Has nobody cancelled this task?  Asked in each turn: nats-py may swallow the exception that says so."""
+    task = asyncio.current_task()
+    assert task is not None
+    return not task.cancelling()
 
 
 async def _unmentioned(_: Exception) -> None:

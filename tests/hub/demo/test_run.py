@@ -24,7 +24,7 @@ def demo(tmp_path):
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    process.communicate()
+        process.communicate()
 
 
 def living(directory):
