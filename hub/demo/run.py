@@ -70,7 +70,7 @@ async def _acts(stage: Stage, pace: Pace, picture: Picture) -> Account:
     async with operator(stage.hub.plan, GO_ON_FOR_EVER) as client, asyncio.TaskGroup() as tasks:
         await watch_arrivals(client, picture)
         stage.serial.start(1 / pace.reading_every_s)
-        picture.note(f"devices: {stage.serial.kind} on a pseudo-terminal; a sensor speaking MQTT")
+        picture.note(f"devices: on a serial line {stage.serial.kind}; a sensor speaking MQTT")
         producing = tasks.create_task(stage.sensor.produce(pace.reading_every_s))
         others = [
             tasks.create_task(stage.sensor.deliver()),

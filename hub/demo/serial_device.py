@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+from firmware_bridge.device_build import DeviceBuildError, build_host_device
 from hub.demo.process import Process
 from hub.demo.serial_cable import SerialCable
 
@@ -12,10 +13,13 @@ COUNTER = re.compile(rb"^(produced|stopped) (\d+)$", re.MULTILINE)
 
 
 class SerialDevice:
-    """Makes readings of a counter that begins at 1; says on its output how many."""
+    """Makes readings of a counter that begins at 1; says on its output how many.
+
+    `kind` says what it is: our C library, compiled for this machine, or the simulator in Python.
+    """
 
     def __init__(self, directory: Path, edge_url: str, edge: str, name: str) -> None:
-        self.kind = "the Python simulator of a serial device (no C compiler here)"
+        self.kind, self._program = _program(directory)
         self._directory = directory
         self._edge_url = edge_url
         self._edge = edge
@@ -28,7 +32,8 @@ class SerialDevice:
     def start(self, readings_per_s: float) -> None:
         """Plug in the cable and start both ends of it; a loop must be running."""
         self._cable = SerialCable()
-        self._device = Process("serial device", self._device_words(self._cable.device_end, readings_per_s), self._log)
+        words = [*self._program, self._cable.device_end, "--name", self._name, "--rate", str(readings_per_s)]
+        self._device = Process("serial device", words, self._log)
         words = [sys.executable, "-m", "firmware_bridge.cli", "run", "--port", self._cable.bridge_end]
         words += ["--edge", self._edge, "--server", self._edge_url, "--journal", str(self._directory / "bridge.db")]
         self._bridge = Process("bridge", words, self._directory / "bridge.log")
@@ -62,9 +67,14 @@ class SerialDevice:
             if part is not None:
                 part.end()
 
-    def _device_words(self, port: str, readings_per_s: float) -> list[str]:
-        words = [sys.executable, "-m", "firmware_bridge.cli", "simulate", "--port", port]
-        return [*words, "--name", self._name, "--rate", str(readings_per_s)]
-
     def _said(self) -> bytes:
         return self._log.read_bytes() if self._log.exists() else b""
+
+
+def _program(directory: Path) -> tuple[str, list[str]]:
+    """What is plugged in, and the words that run it; they lack port, name and rate."""
+    try:
+        return "the compiled C library", [str(build_host_device(directory))]
+    except DeviceBuildError as exc:
+        simulator = [sys.executable, "-m", "firmware_bridge.cli", "simulate", "--port"]
+        return f"the Python simulator ({exc})", simulator
