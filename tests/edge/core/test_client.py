@@ -1,0 +1,81 @@
+"""A client's bytes, whatever they are: operations, or the protocol's error for that client alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edge.core.auth import Authenticator, User
+from edge.core.permissions import Permissions, SubjectRule
+from edge.errors import ProtocolError
+
+PIECES = st.one_of(
+    st.binary(max_size=30),
+    st.sampled_from(
+        [
+            b"CONNECT ", b'{"verbose":false}', b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"PING", b"PONG", b"\r\n", b"\n", b" ", b"\t",
+            b"a.b", b"*", b">", b"1", b"5", b"99999999999", b"-1", b"NATS/1.0\r\n\r\n", b"MSG a 1 2\r\n", b"INFO {}\r\n", b"+OK\r\n",
+            b'{"user":1}', b"[[[[[[", b"\x00\xff",
+        ]
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=25), st.integers(1, 40))
+@example([b"CONNECT ", b"[" * 5000, b"\r\n"], 10_000)
+@example([b'CONNECT {"echo":null,"headers":"x"}\r\n'], 100)
+def test_any_bytes(make_bench: Callable[[], Any], pieces: list[bytes], step: int) -> None:
+    bench = make_bench()
+    client, bystander = bench.client(), bench.client()
+    bench.feed(bystander, b"SUB still.here 1\r\n")
+    data = b"".join(pieces)
+    try:
+        for at in range(0, len(data), step):
+            bench.feed(client, data[at : at + step])
+    except ProtocolError:
+        client.close()
+    bench.take(bystander)
+    assert bench.feed(bystander, b"PUB still.here 2\r\nok\r\n").endswith(b"MSG still.here 1 2\r\nok\r\n")
+
+
+def test_nothing_is_done_before_the_login(bench: Any) -> None:
+    auth = Authenticator((User("a", "b", "$G"),))
+    for line in (b"PUB a 1\r\nx\r\n", b"SUB a 1\r\n", b"UNSUB 1\r\n", b"PING\r\n"):
+        client = bench.client(b"", auth)
+        with pytest.raises(ProtocolError, match="Authorization Violation"):
+            bench.feed(client, line)
+
+
+def test_a_later_connect_changes_options_and_nothing_else(bench: Any) -> None:
+    auth = Authenticator((User("a", "b", "A"),))
+    client = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false}\r\n', auth)
+    assert bench.feed(client, b'CONNECT {"user":"x","pass":"y","verbose":true}\r\nPING\r\n') == b"+OK\r\nPONG\r\n"
+    assert client.account.name == "A" and client.user == "a"
+
+
+def test_max_subscriptions(bench: Any) -> None:
+    client = bench.client(max_subscriptions=2)
+    assert bench.feed(client, b"SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nUNSUB 1\r\nSUB c 3\r\nPING\r\n") == (
+        b"-ERR 'maximum subscriptions exceeded'\r\nPONG\r\n"
+    )
+
+
+def test_denied_subjects_are_filtered_from_what_is_delivered(bench: Any) -> None:
+    rights = Permissions(subscribe=SubjectRule(None, ("in.no",)))
+    auth = Authenticator((User("a", "b", "$G", rights), User("f", "f", "$G")))
+    limited = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false,"pedantic":false}\r\nSUB in.> 1\r\n', auth)
+    free = bench.client(b'CONNECT {"user":"f","pass":"f","verbose":false,"pedantic":false}\r\n', auth)
+    for _ in range(3):
+        bench.feed(free, b"PUB in.no 1\r\nx\r\nPUB in.yes 1\r\ny\r\n")
+    assert bench.take(limited) == b"MSG in.yes 1 1\r\ny\r\n" * 3
+
+
+def test_a_closed_client_leaves_no_interest(bench: Any) -> None:
+    client, other = bench.client(), bench.client()
+    bench.feed(client, b"SUB a 1\r\nSUB a q 2\r\n")
+    client.close()
+    bench.feed(other, b"PUB a 1\r\nx\r\n" * 3)
+    assert bench.take(client) == b"" and len(bench.router.account("$G").sublist) == 0
