@@ -143,15 +143,17 @@ class JetStreamAccount:
         configs = [stream.config for stream in self.streams.values() if stream.config.storage == storage]
         return sum(max(config.max_bytes, 0) for config in configs)
 
-    def is_full(self, storage: str) -> bool:
-        limit = self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
-        return limit is not None and self.used_bytes(storage) >= limit
+    def _refusal(self, storage: str) -> ApiError | None:
+        limit = self._storage_limit(storage)
+        return errors.RESOURCES_EXCEEDED if limit is not None and self.used_bytes(storage) >= limit else None
+
+    def _storage_limit(self, storage: str) -> int | None:
+        return self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
 
     def _add(self, stream: Stream, announce: bool) -> None:
         self.streams[stream.name] = stream
         self.consumers[stream.name] = {}
-        storage = stream.config.storage
-        stream.is_full = lambda: self.is_full(storage)
+        stream.refusal = partial(self._refusal, stream.config.storage)
         stream.start(announce)
 
     def _make_stream(self, id: int, config: StreamConfig) -> Stream:
@@ -178,7 +180,7 @@ class JetStreamAccount:
     def _check_limits(self, config: StreamConfig) -> None:
         if self.limits.max_streams is not None and len(self.streams) >= self.limits.max_streams:
             raise ApiError(400, 10027, "maximum number of streams reached")
-        limit = self.limits.max_memory_bytes if config.storage == "memory" else self.limits.max_file_bytes
+        limit = self._storage_limit(config.storage)
         if limit is not None and config.max_bytes > limit:
             raise errors.INSUFFICIENT_STORAGE
 
@@ -203,7 +205,8 @@ class JetStreamAccount:
             return known
         if action == "update":
             raise errors.CONSUMER_DOES_NOT_EXIST
-        if 0 < stream.config.max_consumers <= len(self.consumers[stream.name]):
+        limits = [limit for limit in (stream.config.max_consumers, self.limits.max_consumers or 0) if limit > 0]
+        if limits and len(self.consumers[stream.name]) >= min(limits):
             raise errors.MAX_CONSUMERS
         first = start_seq(stream, config)
         consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)

@@ -31,7 +31,7 @@ class JetStream:
 
     def recover(self, found: Recovered) -> None:
         """After the accounts are there: everything as it was committed."""
-        self.last_id = max((record.id for record in found.streams), default=0)
+        self.last_id = max(found.last_id, max((record.id for record in found.streams), default=0))
         streams = {}
         for record in found.streams:
             account = self.accounts.get(record.account)

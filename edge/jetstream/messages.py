@@ -6,8 +6,9 @@ Invariants:
 """
 
 import json
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from functools import partial
+from itertools import takewhile
 
 from edge.errors import StoreError
 from edge.jetstream.subject_index import SubjectIndex
@@ -37,7 +38,7 @@ class Messages:
         self.checkpoint_seq = 0
         self.index: SubjectIndex | None = None
         self.tail = Tail()
-        self.leaving: dict[int, str] = {}
+        self.leaving: set[int] = set()
         self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
         self.removal_listeners: list[Removed] = []  # called when messages have been taken away
 
@@ -63,9 +64,11 @@ class Messages:
     @property
     def subjects(self) -> SubjectIndex:
         if self.index is None:
-            records = self.store.subjects(self.id, self.first_seq, self.last_seq)
+            records = [] if self.leaving else self.store.subjects(self.id, self.first_seq, self.last_seq)
             self.index = SubjectIndex(records, self._find_last)
-            self.index.remove(self.leaving.items())
+            if self.leaving:
+                for row in self.walk(self.first_seq):
+                    self.index.add(row.subject, row.seq)
         return self.index
 
     def _find_last(self, subject: str) -> int:
@@ -100,13 +103,14 @@ class Messages:
             first = rows[-1].seq + 1
         return []
 
-    def next_by_subject(self, first: int, pattern: str) -> Row | None:
+    def walk(self, first: int) -> Iterator[Row]:
+        """Every visible row from ``first`` on."""
         while rows := self.scan(first, BLOCK):
-            for row in rows:
-                if matches(pattern, row.subject):
-                    return row
+            yield from rows
             first = rows[-1].seq + 1
-        return None
+
+    def next_by_subject(self, first: int, pattern: str) -> Row | None:
+        return next((row for row in self.walk(first) if matches(pattern, row.subject)), None)
 
     def first_at(self, time_ns: int) -> int:
         """The first sequence stored at or after this wall time; last_seq + 1 when there is none."""
@@ -128,22 +132,22 @@ class Messages:
         if self.tail.covers(seq):
             newer = self.last_seq - seq + 1
             return newer if wanted is None else sum(wanted(row.subject) for row in self.tail.rows_from(seq, newer))
-        leaving = [subject for gone, subject in self.leaving.items() if gone >= seq]
+        if wanted is None and self.messages == self.last_seq - self.first_seq + 1:
+            return self.last_seq - seq + 1
+        if self.leaving:  # the store may or may not show them
+            return sum(wanted is None or wanted(row.subject) for row in self.walk(seq))
         if wanted is not None:
             records = self.store.subjects(self.id, seq, self.last_seq)
-            return sum(record.messages for record in records if wanted(record.subject)) - sum(map(wanted, leaving))
-        if self.messages == self.last_seq - self.first_seq + 1:
-            return self.last_seq - seq + 1
-        return self.store.count(self.id, seq, self.last_seq)[0] - len(leaving)
+            return sum(record.messages for record in records if wanted(record.subject))
+        return self.store.count(self.id, seq, self.last_seq)[0]
 
     def deleted(self) -> list[int]:
         """The sequences that are missing between the first and the last."""
         found: list[int] = []
         expected = self.first_seq
-        while rows := self.scan(expected, BLOCK):
-            for row in rows:
-                found += range(expected, row.seq)
-                expected = row.seq + 1
+        for row in self.walk(expected):
+            found += range(expected, row.seq)
+            expected = row.seq + 1
         return found
 
     def oldest_ns(self) -> int:
@@ -176,9 +180,7 @@ class Messages:
             self.messages -= messages
             self.bytes -= size + messages * self.overhead
             return
-        while first < before and (rows := self.scan(first, BLOCK)):
-            first = rows[-1].seq + 1
-            self._forget([row for row in rows if row.seq < before])
+        self._forget([*takewhile(lambda row: row.seq < before, self.walk(first))])
 
     def _forget(self, rows: list[Row]) -> None:
         self.messages -= len(rows)
@@ -218,18 +220,15 @@ class Messages:
         return messages - self.messages
 
     def _doomed(self, pattern: str, before: int, keep: int) -> list[Row]:
-        found: list[Row] = []
-        first = self.first_seq
-        while first < before and (rows := self.scan(first, BLOCK)):
-            found += [row for row in rows if row.seq < before and matches(pattern, row.subject)]
-            first = rows[-1].seq + 1
+        older = takewhile(lambda row: row.seq < before, self.walk(self.first_seq))
+        found = [row for row in older if matches(pattern, row.subject)]
         return found[:-keep] if keep else found
 
     def _take(self, rows: list[Row], after: After) -> None:
         seqs = [row.seq for row in rows]
         self.store.delete(self.id, seqs)
         self._forget(rows)
-        self.leaving |= {row.seq: row.subject for row in rows}
+        self.leaving.update(seqs)
         if rows:
             self.tail.clear()
         if self.first_seq in self.leaving:
@@ -242,8 +241,7 @@ class Messages:
                 listener(gone, max(gone))
 
     def _gone(self, seqs: list[int], after: After, error: StoreError | None) -> None:
-        for seq in seqs:
-            self.leaving.pop(seq, None)
+        self.leaving.difference_update(seqs)
         if error is not None:
             self._recount()
         after(error)

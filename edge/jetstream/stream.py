@@ -71,7 +71,7 @@ class Stream(Messages):
         self.subscriptions: list[Subscription] = []
         self.announce = True
         self.expired_ns = 0
-        self.is_full: Callable[[], bool] = lambda: False  # the account's storage is used up
+        self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.configure(config)
 
     @property
@@ -116,10 +116,11 @@ class Stream(Messages):
         answers: list[Answer] = []
         size = 0
         head = self.ack_head
-        careful = self.guarded or self.is_full()
+        full = errors.INSUFFICIENT_STORAGE if self.store.full else self.refusal()
+        careful = self.guarded or full is not None
         for subject, reply, headers, payload in incoming:
             if headers or careful:
-                refused = self._refuse(subject, headers, payload, size)
+                refused = self._refuse(subject, headers, payload, size, full)
                 if refused is not None:
                     if reply:
                         answers.append((reply, refused))
@@ -144,14 +145,16 @@ class Stream(Messages):
         self.rows = []
         self.store.commit(partial(self._committed, batch), urgent=bool(batch.answers))
 
-    def _refuse(self, subject: str, headers: bytes, payload: bytes, size: int) -> bytes | None:
+    def _refuse(
+        self, subject: str, headers: bytes, payload: bytes, size: int, full: ApiError | None
+    ) -> bytes | None:
         """The answer to a message that is not stored: a duplicate's ack, or an error."""
         try:
             message = len(headers) + len(payload)
             if 0 < self.config.max_msg_size < message:
                 raise errors.MESSAGE_TOO_LARGE
-            if self.is_full():
-                raise errors.INSUFFICIENT_STORAGE
+            if full is not None:
+                raise full
             msg_id, duplicate = check_headers(self, subject, headers) if headers else NOTHING
             if duplicate:
                 return b'%b%d,"duplicate": true}' % (self.ack_head, duplicate)

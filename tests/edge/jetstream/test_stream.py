@@ -1,0 +1,265 @@
+"""From capture to PubAck: on disk, then visible, then answered."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge.errors import StoreError
+from edge.jetstream.account import Limits
+from edge.jetstream.times import SECOND
+
+
+def test_committed_then_visible_then_acknowledged(bench: Any) -> None:
+    stream = bench.stream()
+    order: list[tuple[str, int]] = []
+    stream.listeners.append(lambda: order.append(("visible", stream.last_seq)))
+    bench.account.subscribe("_I.ack", lambda *_: order.append(("acked", stream.last_seq)))
+    bench.publish("s.a")
+    bench.publish("s.b")
+    bench.flush()
+    assert stream.last_seq == 0 and stream.get(1) is None and order == []
+    bench.settle()
+    assert order == [("visible", 2), ("acked", 2), ("acked", 2)]
+    assert [(row.seq, row.subject, row.payload) for row in stream.scan(1, 10)] == [(1, "s.a", b"x"), (2, "s.b", b"x")]
+
+
+def test_only_who_waits_for_an_answer_makes_a_commit_urgent(bench: Any) -> None:
+    bench.stream()
+    bench.gate.commits.clear()
+    bench.publish("s.a", reply="")
+    bench.settle()
+    assert bench.gate.commits == [False] and bench.take() == []
+    bench.publish("s.a", reply="")
+    bench.publish("s.a")
+    bench.settle()
+    assert bench.gate.commits == [False, True] and bench.acks() == [3]
+
+
+@pytest.mark.parametrize(("full", "code"), [(True, 10047), (False, 10077)])
+def test_a_failed_commit_answers_everybody_with_an_error_and_leaves_no_gap(bench: Any, full: bool, code: int) -> None:
+    stream = bench.stream()
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+    bench.gate.failing = StoreError("commit of 1 units: disk I/O error", full)
+    bench.publish("s.a", Nats_Msg_Id="two")
+    bench.publish("s.a", Nats_Msg_Id="two")
+    bench.flush()
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="2")
+    bench.settle()
+    assert bench.acks() == [-code, -code, -code]
+    assert (stream.last_seq, stream.assigned_seq, stream.messages) == (1, 1, 1)
+    assert "disk I/O error" in bench.jetstream.health.error
+    bench.gate.failing = None
+    assert bench.stored("s.a", Nats_Msg_Id="two", Nats_Expected_Last_Subject_Sequence="1") == [2]
+    assert bench.jetstream.health.error == ""
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+
+
+def test_while_the_disk_is_full_messages_are_refused_and_acks_kept(bench: Any) -> None:
+    bench.stream()
+    bench.stored("s.a")
+    consumer = bench.consumer()
+    ((_, reply, _, _),) = bench.pull(batch=1)
+    bench.gate.full = True
+    assert bench.stored("s.a") == [-10047]
+    bench.account.publish(reply, b"+ACK", reply="_I.double")
+    bench.settle()
+    assert [subject for subject, _, _, _ in bench.take()] == ["_I.double"]
+    bench.reopen()
+    assert bench.js.consumers["S"]["C"].acks.floor == consumer.acks.floor == (1, 1)
+
+
+def test_expectations_count_what_is_under_way_and_what_came_before_in_the_batch(bench: Any) -> None:
+    bench.stream()
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="0")
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="0")
+    bench.publish("s.b")
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="1")
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="2", Nats_Expected_Last_Subject_Sequence_Subject="s.b")
+    bench.flush()
+    bench.publish("s.a", Nats_Expected_Last_Subject_Sequence="4", Nats_Msg_Id="m")
+    bench.publish("s.a", Nats_Expected_Last_Sequence="5", Nats_Expected_Last_Msg_Id="m")
+    bench.publish("s.c", Nats_Expected_Last_Subject_Sequence="6", Nats_Expected_Last_Subject_Sequence_Subject="s.*")
+    bench.settle()
+    assert bench.acks() == [1, -10071, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_message_id_is_one_message_within_the_window(bench: Any) -> None:
+    bench.stream(duplicate_window=10 * SECOND)
+    bench.publish("s.a", Nats_Msg_Id="one")
+    bench.publish("s.b", Nats_Msg_Id="one")
+    bench.settle()
+    answers = [json.loads(payload) for *_, payload in bench.take()]
+    assert answers == [{"stream": "S", "seq": 1}, {"stream": "S", "seq": 1, "duplicate": True}]
+    bench.pass_time(4 * SECOND)
+    bench.reopen()
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+    bench.pass_time(6 * SECOND)
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [2]
+
+
+def test_a_clock_that_jumps_forgets_no_message_id(bench: Any) -> None:
+    """A device without a battery boots in the past and learns the time minutes later."""
+    bench.stream()
+    bench.stored("s.a", Nats_Msg_Id="one")
+    bench.wall += 3 * 365 * 86_400 * SECOND
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+
+
+def test_time_never_runs_backwards_within_a_stream(bench: Any) -> None:
+    stream = bench.stream()
+    bench.stored("s.a")
+    bench.wall -= 3600 * SECOND
+    bench.stored("s.a")
+    bench.reopen()
+    bench.stored("s.a")
+    times = [row.time_ns for row in bench.js.streams["S"].scan(1, 9)]
+    assert times == sorted(times) and len(times) == 3 and stream.name == "S"
+
+
+def test_the_domain_is_in_the_acknowledgement(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench(domain="edge-1")
+    bench.stream()
+    bench.publish("s.a")
+    bench.settle()
+    assert json.loads(bench.take()[0][3]) == {"stream": "S", "domain": "edge-1", "seq": 1}
+
+
+def test_no_ack_answers_nobody(bench: Any) -> None:
+    stream = bench.stream(no_ack=True)
+    assert bench.stored("s.a") == [] and stream.messages == 1
+
+
+def test_what_was_captured_before_the_end_of_a_stream_is_answered(bench: Any) -> None:
+    stream = bench.stream()
+    bench.publish("s.a")
+    bench.js.delete_stream(stream, lambda error: None)
+    bench.settle()
+    assert bench.acks() == [1]
+    bench.reopen()
+    assert bench.js.streams == {}
+
+
+# ---- limits
+
+
+def test_the_account_takes_no_more_than_it_may(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench(limits=Limits(max_file_bytes=100))
+    stream = bench.stream()
+    assert bench.stored("s.a", b"x" * 80) == [1]
+    assert bench.stored("s.a") == [-10002]
+    stream.purge("", 0, 0, lambda error: None)
+    bench.settle()
+    assert bench.stored("s.a") == [2]
+
+
+def test_discard_new_counts_what_is_under_way(bench: Any) -> None:
+    stream = bench.stream(max_msgs=3, discard="new")
+    bench.publish("s.a")
+    bench.publish("s.a")
+    bench.flush()
+    bench.publish("s.a")
+    bench.publish("s.a")
+    bench.settle()
+    assert bench.acks() == [1, 2, 3, -10077] and stream.messages == 3
+
+
+def test_a_duplicate_is_a_duplicate_in_a_full_stream_too(bench: Any) -> None:
+    bench.stream(max_msgs=1, discard="new")
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+    assert bench.stored("s.a", Nats_Msg_Id="one") == [1]
+    assert bench.stored("s.a", Nats_Msg_Id="two") == [-10077]
+    bench.api("STREAM.PURGE.S")
+    assert bench.stored("s.a", Nats_Msg_Id="two") == [2], "what was refused is not remembered"
+
+
+def test_old_messages_go_by_age(bench: Any) -> None:
+    stream = bench.stream(max_age=10 * SECOND)
+    woken = bench.woken
+    bench.stored("s.a")
+    assert bench.woken > woken, "the timer must hear of the first message"
+    bench.pass_time(4 * SECOND)
+    bench.stored("s.b")
+    bench.pass_time(7 * SECOND)
+    assert (stream.messages, stream.first_seq) == (1, 2)
+    bench.pass_time(7 * SECOND)
+    assert (stream.messages, stream.first_seq, stream.last_seq) == (0, 3, 2)
+    assert bench.gate.count(stream.id, 0, 99) == (0, 0)
+
+
+def test_limits_hold_across_a_restart(bench: Any) -> None:
+    bench.stream(max_msgs=3, max_bytes=4 * 34)
+    for i in range(7):
+        bench.stored("s.a", b"%d" % i)
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.last_seq, stream.messages, stream.bytes) == (5, 7, 3, 3 * 34)
+    assert bench.stored("s.a", b"x" * 80) == [8]
+    assert (stream.first_seq, stream.messages, stream.bytes) == (8, 1, 113)
+
+
+def test_a_stream_that_is_only_written_saves_what_a_start_must_count(bench: Any) -> None:
+    stream = bench.stream()
+    for _ in range(21):
+        for _ in range(1000):
+            bench.publish("s.a", reply="")
+        bench.flush()
+    bench.settle()
+    assert stream.checkpoint_seq >= 10_000
+    bench.reopen()
+    assert (bench.js.streams["S"].messages, bench.js.streams["S"].last_seq) == (21_000, 21_000)
+
+
+# ---- taking away
+
+
+def test_deletes_that_do_not_reach_the_disk_did_not_happen(bench: Any) -> None:
+    stream = bench.stream()
+    for i in range(6):
+        bench.stored(f"s.{i % 2}")
+    before = bench.api("STREAM.INFO.S", {"subjects_filter": ">"})["state"]
+    bench.gate.failing = StoreError("disk I/O error")
+    for call, body in (("STREAM.PURGE.S", None), ("STREAM.PURGE.S", {"filter": "s.1"}), ("STREAM.MSG.DELETE.S", {"seq": 3})):
+        assert bench.api(call, body)["error"]["err_code"] == 10077
+        assert bench.api("STREAM.INFO.S", {"subjects_filter": ">"})["state"] == before
+    bench.gate.failing = None
+    assert bench.api("STREAM.PURGE.S", {"filter": "s.1"})["purged"] == 3
+    assert [row.seq for row in stream.scan(1, 9)] == [1, 3, 5]
+
+
+def test_what_is_being_deleted_is_not_seen_any_more(bench: Any) -> None:
+    stream = bench.stream()
+    for subject in ("s.a", "s.a", "s.b", "s.a"):
+        bench.stored(subject)
+    stream.delete(4, lambda error: None)
+    assert stream.get(4) is None and [row.seq for row in stream.scan(1, 9)] == [1, 2, 3]
+    assert stream.last_by_subject("s.a").seq == 2 and stream.count_from(1) == 3
+    stream.delete(2, lambda error: None)
+    assert stream.last_by_subject("s.a").seq == 1 and stream.deleted() == [2]
+    bench.settle()
+    assert stream.last_by_subject("s.a").seq == 1 and stream.leaving == set()
+
+
+def test_a_stream_with_a_changed_configuration_goes_back_when_that_is_not_on_disk(bench: Any) -> None:
+    stream = bench.stream()
+    bench.gate.failing = StoreError("disk I/O error")
+    changed = {"name": "S", "subjects": ["t"], "max_msgs": 1}
+    assert bench.api("STREAM.UPDATE.S", changed)["error"]["err_code"] == 10077
+    assert stream.config.subjects == ("s.>",)
+    assert bench.api("STREAM.DELETE.S")["error"]["err_code"] == 10077
+    assert bench.api("STREAM.CREATE.T", {"name": "T"})["error"]["err_code"] == 10077
+    bench.gate.failing = None
+    assert bench.api("STREAM.NAMES")["streams"] == ["S"]
+    assert bench.stored("s.a") == [1]
+
+
+def test_streams_know_nothing_of_each_other(bench: Any) -> None:
+    bench.stream()
+    bench.api("STREAM.CREATE.T", {"name": "T", "subjects": ["t"]})
+    assert bench.stored("s.a") == [1] and bench.stored("t") == [1] and bench.stored("elsewhere") == []
+    bench.api("STREAM.DELETE.S")
+    bench.reopen()
+    assert list(bench.js.streams) == ["T"] and bench.js.streams["T"].messages == 1
+    bench.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
+    assert bench.js.streams["S"].messages == 0 and bench.stored("s.a") == [1]
