@@ -25,7 +25,7 @@ def make_folder(path: str, mode: int = 0o750) -> None:
     """With the folders above it; an entry is durable once the folder it stands in is synced."""
     path = os.path.abspath(path)
     missing = []
-    while path and not os.path.isdir(path):
+    while not os.path.exists(path):
         missing.append(path)
         path = os.path.dirname(path)
     for folder in reversed(missing):

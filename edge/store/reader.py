@@ -52,8 +52,18 @@ class Fetched(NamedTuple):
 class Reader:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
+        self.doomed: list[tuple[int, int]] = []  # ids that are deleted though they are there, from ... to
         self.reported: set[tuple[int, int, int]] = set()
         self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
+
+    def move(self, connection: apsw.Connection) -> None:
+        """To the mended file."""
+        self.connection.close()
+        self.connection = connection
+        self.crossings.clear()
+
+    def hide(self, doomed: list[tuple[int, int]]) -> None:
+        self.doomed = doomed
 
     def read(self, stream: int, seq: int) -> Row | None:
         rows = self.walk(FORWARD, stream, seq, seq, 1).rows
@@ -61,6 +71,19 @@ class Reader:
 
     def walk(self, way: Way, stream: int, first: int, last: int, limit: int) -> Walk:
         """Up to ``limit`` rows from ``first`` towards ``last``, both included; BACK has ``first`` >= ``last``."""
+        parts = self._parts(stream, min(first, last), max(first, last)) if (last - first) * way.step >= 0 else []
+        rows: list[Row] = []
+        torn = broken = False
+        for low, high in parts if way is FORWARD else reversed(parts):
+            ends = (low, high) if way is FORWARD else (high, low)
+            part = self._walk(way, stream, *ends, limit - len(rows))
+            rows += part.rows
+            torn, broken = torn or part.torn, broken or part.broken
+            if len(rows) == limit:
+                break
+        return Walk(rows, torn, broken)
+
+    def _walk(self, way: Way, stream: int, first: int, last: int, limit: int) -> Walk:
         rows: list[Row] = []
         at = first
         torn = broken = False
@@ -83,14 +106,27 @@ class Reader:
             at = found
         return Walk(rows, torn, broken)
 
-    def subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
+    def _parts(self, stream: int, first: int, last: int) -> list[tuple[int, int]]:
+        """What of this range is not deleted."""
         base = stream << SEQ_BITS
+        parts = []
+        for low, high in self.doomed:
+            if low >> SEQ_BITS == stream and high - base >= first and low - base <= last:
+                if low - base > first:
+                    parts.append((first, low - base - 1))
+                first = high - base + 1
+        return [*parts, (first, last)] if first <= last else parts
+
+    def subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
+        parts = self._parts(stream, first, last)
+        if len(parts) != 1:
+            return self._count_subjects(stream, first, last)
+        base = stream << SEQ_BITS
+        low, high = parts[0]
         try:
             return [
-                SubjectRecord(to_text(subject), messages, low & MAX_SEQ, high & MAX_SEQ)
-                for subject, messages, low, high in self.connection.execute(
-                    schema.SUBJECTS, (base | first, base | last)
-                )
+                SubjectRecord(to_text(subject), messages, begin & MAX_SEQ, end & MAX_SEQ)
+                for subject, messages, begin, end in self.connection.execute(schema.SUBJECTS, (base | low, base | high))
                 if subject is not None
             ]
         except DAMAGE:
@@ -98,15 +134,18 @@ class Reader:
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         base = stream << SEQ_BITS
+        messages = size = 0
         try:
-            ((messages, size),) = self.connection.execute(schema.COUNT, (base | first, base | last))
-            return messages, int(size)
+            for low, high in self._parts(stream, first, last):
+                ((some, length),) = self.connection.execute(schema.COUNT, (base | low, base | high))
+                messages, size = messages + some, size + int(length)
         except DAMAGE:
             sizes = [
                 len(to_bytes(row.subject)) + len(row.headers) + len(row.payload)
                 for row in self.rows(stream, first, last)
             ]
             return len(sizes), sum(sizes)
+        return messages, size
 
     def rows(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> Iterator[Row]:
         """Every row that can be read."""

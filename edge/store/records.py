@@ -32,9 +32,10 @@ class Records:
         streams = [self._stream(record, floor) for record, floor in self._streams()]
         known = {record.id for record in streams}
         self.orphans = self._orphans(known)
+        dropped = [first >> SEQ_BITS for first, _ in self.reader.doomed]
         return Recovered(
             streams, self._consumers(), self._values(), f"SQLite {apsw.sqlite_lib_version()}",
-            max(known.union(self.orphans), default=0), tuple(self.damage),
+            max(known.union(self.orphans, dropped), default=0), tuple(self.damage),
         )  # fmt: skip
 
     # ---- streams

@@ -15,28 +15,50 @@ from edge.store.database import checkpoint, open_reader, open_writer
 from edge.store.files import sync_folder
 from edge.store.reader import CHUNK, FORWARD, Reader
 from edge.store.records import Records
-from edge.store.statements import Statement, append, put_consumer, put_stream, put_value, transact
+from edge.store.statements import Statement, append, doomed, put_consumer, put_stream, put_value, transact
 
 log = logging.getLogger("edge.store")
 
+MAX_BYTES = 1 << 40  # a length beyond it is damage itself
+
 
 def rescue(path: str, free_bytes: int) -> tuple[str, ...]:
-    """Lines that say what was damaged.  StoreError when the disk has no room for a copy; the file stays as it is."""
+    """Lines that say what was damaged.  No connection of ours may write meanwhile; one that reads goes on reading the
+    old file.  StoreError when the disk has no room for a copy, or apsw.Error: the file stays as it is."""
     size = os.path.getsize(path)
     if free_bytes < size:
-        raise StoreError(f"{path} is damaged and has to be copied: that takes {size >> 20} MB on this disk")
+        raise StoreError(f"{path} is damaged and has to be copied: that takes {size >> 20} MB on this disk", full=True)
     log.warning("store: %s is damaged; copying what can be read", path)
     fresh = path + ".rescue"
-    _remove(fresh)
+    _remove(fresh, *_beside(fresh))
     damage = _copy(path, fresh)
     kept = path + ".damaged"
     _remove(kept)
     if free_bytes > 2 * size:
         os.link(path, kept)
         log.warning("store: the damaged file is kept as %s, for you to look at or to delete", kept)
+    _remove(*_beside(path))  # all of the log is in the file; the new one must not take it for its own
     os.replace(fresh, path)
     sync_folder(os.path.dirname(path))
     return damage
+
+
+def lengthen(path: str) -> bool:
+    """SQLite refuses a file that was cut short.  With empty pages in place of those that are missing it does not."""
+    if not os.path.exists(path):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(100)
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        return False
+    page = int.from_bytes(head[16:18]) or 1
+    length = int.from_bytes(head[28:32]) * (65536 if page == 1 else page)
+    is_valid = head[24:28] == head[92:96]  # else the length was not kept up
+    if not is_valid or os.path.getsize(path) >= length or length > MAX_BYTES:
+        return False
+    log.error("store: %s was cut short: %d bytes of %d", path, os.path.getsize(path), length)
+    os.truncate(path, length)
+    return True
 
 
 def _copy(path: str, fresh: str) -> tuple[str, ...]:
@@ -46,6 +68,7 @@ def _copy(path: str, fresh: str) -> tuple[str, ...]:
         checkpoint(source)  # a log that outlived its file would be taken for that of the new one
         target.pragma("synchronous", "OFF")
         reader = Reader(connection)
+        reader.hide(doomed(connection))
         records = Records(connection, reader)
         found = records.load()
         _copy_records(target, found)
@@ -76,7 +99,11 @@ def _copy_messages(target: apsw.Connection, reader: Reader, stream: int) -> None
         first = rows[-1].seq + 1
 
 
-def _remove(path: str) -> None:
-    for name in (path, path + "-wal", path + "-shm"):
-        if os.path.exists(name):
-            os.unlink(name)
+def _beside(path: str) -> tuple[str, str]:
+    return path + "-wal", path + "-shm"
+
+
+def _remove(*paths: str) -> None:
+    for path in paths:
+        if os.path.exists(path):
+            os.unlink(path)

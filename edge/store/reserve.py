@@ -27,7 +27,7 @@ class Reserve:
     def take(self) -> bool:
         """Hold the room (again), if the disk has as much once more; is it held?"""
         if not self.whole and (self._size() == RESERVE_BYTES or self.free_bytes() > 2 * RESERVE_BYTES):
-            self._fill()
+            self.whole = self._fill(RESERVE_BYTES)
         return self.whole
 
     def release(self) -> None:
@@ -35,14 +35,20 @@ class Reserve:
         if os.path.exists(self.path):
             os.unlink(self.path)
 
+    def keep_some(self) -> None:
+        """Before the end: what the next start needs to open the store, however full the disk is by then."""
+        if not os.path.exists(self.path):
+            self._fill(TINY_BYTES)
+
     def _size(self) -> int:
         return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
-    def _fill(self) -> None:
+    def _fill(self, size: int) -> bool:
         try:
             with open(self.path, "ab") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-            self.whole = True
+                os.posix_fallocate(file.fileno(), 0, size)
         except OSError as exc:
             log.warning("store: no room for the reserve: %s", exc)
             self.release()
+            return False
+        return True

@@ -10,7 +10,7 @@ MIGRATIONS = [
     #     times as much (reference: performance.md).  Subjects live in memory.
     #     crc: see seal.py.  floor: no sequence up to it is given again, because rows that stood there were damaged.
     #     stream_copy: a stream's name and configuration once more, on another page: without them its messages are
-    #     nobody's.
+    #     nobody's.  doomed: ids that are deleted already, though their rows are only taken away bit by bit.
     (
         """
         CREATE TABLE stream (
@@ -38,6 +38,7 @@ MIGRATIONS = [
             crc INTEGER NOT NULL
         )
         """,
+        "CREATE TABLE doomed (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)",
         """
         CREATE VIEW messages AS
             SELECT CAST(stream.name AS TEXT) AS stream, message.id & 0xFFFFFFFFFF AS seq,
@@ -64,7 +65,27 @@ def _append(size: int) -> str:
 APPEND = {1: "INSERT INTO message VALUES (?,?,?,?,?,?)"} | {size: _append(size) for size in APPEND_SIZES[1:]}
 DELETE_SIZE = 128
 DELETE = f"DELETE FROM message WHERE id IN ({','.join('?' * DELETE_SIZE)})"
-DELETE_RANGE = "DELETE FROM message WHERE id BETWEEN ? AND ?"
+
+# A range of many rows is only noted, and taken away bit by bit: at once the log would grow as long as the rows are, for
+# which a full disk has no room, and everyone would wait.  Smaller bits would write the pages at their ends too often.
+DOOM_RANGE = """
+    INSERT INTO doomed SELECT ?1, ?2
+    WHERE (SELECT count(*) FROM (SELECT 1 FROM message WHERE id BETWEEN ?1 AND ?2 LIMIT 1001)) > 1000
+        OR EXISTS (SELECT 1 FROM doomed WHERE first = ?1)
+    ON CONFLICT (first) DO UPDATE SET last = max(last, ?2)
+"""
+DELETE_RANGE = """
+    DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND NOT EXISTS (SELECT 1 FROM doomed WHERE first = ?1)
+"""
+DOOMED = "SELECT first, last FROM doomed ORDER BY first"
+DELETE_SOME = """
+    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1000)
+"""
+FORGET_DOOMED = """
+    DELETE FROM doomed
+    WHERE first = ? AND NOT EXISTS (SELECT 1 FROM message WHERE id BETWEEN doomed.first AND doomed.last)
+"""
+
 PUT_STREAM = (
     "INSERT INTO stream VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) ON CONFLICT (id) DO UPDATE"
     " SET account = ?2, name = ?3, config = ?4, crc = ?5, state = ?6, state_crc = ?7"

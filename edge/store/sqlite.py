@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import apsw
 
@@ -13,9 +14,9 @@ from edge.store.contract import MAX_SEQ, Done, NewRow, Recovered, Row, SubjectRe
 from edge.store.database import FILE, checkpoint, lock_folder, open_reader, open_writer
 from edge.store.reader import BACK, FORWARD, Reader
 from edge.store.records import Records
-from edge.store.rescue import rescue
+from edge.store.rescue import lengthen, rescue
 from edge.store.reserve import Reserve
-from edge.store.statements import Write
+from edge.store.statements import Write, doomed
 from edge.store.writer import Unit, Writer
 
 log = logging.getLogger("edge.store")
@@ -39,10 +40,12 @@ class SqliteStore:
             self._open()
         except (apsw.Error, OSError) as exc:
             self.lock.close()
+            if self.reserve.is_spent():
+                raise StoreError(f"{self.path} cannot be opened: no space left on its disk", full=True) from exc
             raise StoreError(f"{self.path} cannot be used as a store: {exc}; move it away to start anew") from exc
-        self.writer = Writer(self.connection, self.reserve, self.mark, call_soon, window_ns)
+        self.call_soon = call_soon
+        self.writer = Writer(self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running)
         self.writes: list[Write] = []
-        self.appends = False
 
     @property
     def full(self) -> bool:
@@ -52,13 +55,12 @@ class SqliteStore:
 
     def append(self, stream: int, rows: list[NewRow]) -> None:
         self.writes.append(statements.append(stream, rows))
-        self.appends = True
 
     def delete(self, stream: int, seqs: list[int]) -> None:
         self.writes += statements.delete(stream, seqs)
 
     def delete_range(self, stream: int, first: int, last: int) -> None:
-        self.writes.append(statements.delete_range(stream, first, last))
+        self.writes += statements.delete_range(stream, first, last)
 
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None:
         self.writes += statements.put_stream(stream, account, name, config, state)
@@ -85,9 +87,8 @@ class SqliteStore:
         self.writes.append(statements.drop_value(key))
 
     def commit(self, done: Done, urgent: bool = True) -> None:
-        unit = Unit(self.writes, self.appends, done, urgent, time.monotonic_ns())
-        self.writes, self.appends = [], False
-        self.writer.submit(unit)
+        writes, self.writes = self.writes, []
+        self.writer.submit(Unit(writes, done, urgent, time.monotonic_ns()))
 
     # ---- reads
 
@@ -112,37 +113,57 @@ class SqliteStore:
 
     def close(self) -> None:
         self.writer.close()
-        self._close()
+        self._disconnect()
+        self.reserve.keep_some()
         self.lock.close()
 
-    # ---- open and close
+    # ---- open, mend, close
 
     def _open(self) -> None:
         if self.reserve.is_spent():  # or not even the log's index finds room
             self.reserve.release()
+        if lengthen(self.path):
+            self._mark()
         self._connect()
         records = Records(self.reader.connection, self.reader)
         records.load()
         if records.broken or os.path.exists(self.mark):
+            self._disconnect()
             self._mend()
+            self._connect()
         elif self.reserve.is_spent():
             checkpoint(self.connection)
 
     def _connect(self) -> None:
         self.connection = open_writer(self.path)
         self.reader = Reader(open_reader(self.path))
+        self.reader.hide(doomed(self.connection))
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         self.reader.connection.close()
         self.connection.close()
 
     def _mend(self) -> None:
-        self._close()
+        """With no connection that writes.  The mark asks the next start for it, when it cannot be done now."""
+        self._mark()
         try:
             self.mended = rescue(self.path, self.reserve.free_bytes())
+            os.unlink(self.mark)
         except (StoreError, apsw.Error, OSError) as exc:
             log.error("store: %s; it goes on with what can be read", exc)
-        else:
-            if os.path.exists(self.mark):
-                os.unlink(self.mark)
-        self._connect()
+
+    def _mark(self) -> None:
+        with suppress(OSError):
+            open(self.mark, "wb").close()
+
+    def _mend_running(self) -> apsw.Connection:
+        """On the writer's thread: the connection to go on with."""
+        self.connection.close()
+        self._mend()
+        self.connection = open_writer(self.path)
+        self.call_soon(self._follow)
+        return self.connection
+
+    def _follow(self) -> None:
+        """The reader has read on in the old file."""
+        self.reader.move(open_reader(self.path))

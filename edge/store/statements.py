@@ -11,6 +11,7 @@ import apsw
 
 from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, NewRow
+from edge.store.database import DAMAGE
 from edge.store.seal import seal_message, seal_record, to_bytes
 
 
@@ -38,7 +39,7 @@ def append(stream: int, rows: Iterable[NewRow]) -> Appended:
 
 def delete(stream: int, seqs: list[int]) -> list[Write]:
     if seqs and max(seqs) - min(seqs) == len(set(seqs)) - 1:
-        return [delete_range(stream, min(seqs), max(seqs))]
+        return delete_range(stream, min(seqs), max(seqs))
     base = stream << SEQ_BITS
     found: list[Write] = []
     for i in range(0, len(seqs), schema.DELETE_SIZE):
@@ -47,9 +48,23 @@ def delete(stream: int, seqs: list[int]) -> list[Write]:
     return found
 
 
-def delete_range(stream: int, first: int, last: int) -> Statement:
+def delete_range(stream: int, first: int, last: int) -> list[Write]:
     base = stream << SEQ_BITS
-    return Statement(schema.DELETE_RANGE, (base | first, base | last), True)
+    ends = base | first, base | last
+    return [Statement(schema.DOOM_RANGE, ends, True), Statement(schema.DELETE_RANGE, ends, True)]
+
+
+def delete_some(doomed: tuple[int, int]) -> list[Write]:
+    """Of a range that is doomed, a bit; and the note of it, when that was all."""
+    return [Statement(schema.DELETE_SOME, doomed, True), Statement(schema.FORGET_DOOMED, doomed[:1], True)]
+
+
+def doomed(connection: apsw.Connection) -> list[tuple[int, int]]:
+    """Ids from the first to the last of each range."""
+    try:
+        return list(connection.execute(schema.DOOMED))
+    except DAMAGE:  # what was deleted comes back, which is better than the other way round
+        return []
 
 
 def put_stream(stream: int, account: str, name: str, config: bytes, state: bytes) -> list[Write]:
@@ -67,7 +82,7 @@ def put_stream_state(stream: int, state: bytes) -> Statement:
 
 def drop_stream(stream: int) -> list[Write]:
     drops = (schema.DROP_CONSUMERS, schema.DROP_STREAM, schema.DROP_STREAM_COPY)
-    return [delete_range(stream, 0, MAX_SEQ), *(Statement(sql, (stream,)) for sql in drops)]
+    return [*delete_range(stream, 0, MAX_SEQ), *(Statement(sql, (stream,)) for sql in drops)]
 
 
 def put_consumer(stream: int, name: str, config: bytes, state: bytes) -> Statement:

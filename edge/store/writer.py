@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -19,39 +18,59 @@ from edge.errors import StoreError
 from edge.store.contract import Done
 from edge.store.database import checkpoint
 from edge.store.reserve import RESERVE_BYTES, Reserve
-from edge.store.statements import Write, transact
+from edge.store.statements import Statement, Write, delete_some, doomed, transact
 
 log = logging.getLogger("edge.store")
 
 # How long a busy loop keeps the interpreter from the writer, at each statement.  Python's 5 ms cost 50 times the rate.
 SWITCH_SECONDS = 0.0005
 RECHECK_SECONDS = 1.0  # of a full disk
+MENDINGS = 3
+CORRUPT = (apsw.CorruptError, apsw.NotADBError)
 FULL = "no space left on the device of the store"
 
 
 class Unit(NamedTuple):
     writes: list[Write]
-    appends: bool  # does it need room for messages?
     done: Done
     urgent: bool
     queued_ns: int
 
+    def appends(self) -> bool:
+        return any(isinstance(write, list) for write in self.writes)
+
+    def deletes(self) -> bool:
+        return any(isinstance(write, Statement) and write.on_messages for write in self.writes)
+
 
 class Writer:
+    """``hide`` is called on the owner's thread with the ids that are deleted though their rows are there.
+
+    ``mend`` is called on this one, after a page that was to be written turned out to be damaged; it closes the
+    connection and returns another.
+    """
+
     def __init__(
         self,
         connection: apsw.Connection,
         reserve: Reserve,
-        mark: str,
         call_soon: Callable[[Callable[[], None]], None],
         window_ns: int,
+        hide: Callable[[list[tuple[int, int]]], None],
+        mend: Callable[[], apsw.Connection],
     ) -> None:
         self.connection = connection
         self.reserve = reserve
-        self.mark = mark  # path of a file whose existence asks the next start to mend the database
         self.call_soon = call_soon
         self.window_ns = window_ns
+        self.hide = hide
+        self.mend = mend
+        self.mendings = MENDINGS
+        self.damaged = False
         self.full = not self._has_room()
+        self.doomed = doomed(connection)
+        self.stuck = False  # taking them away failed
+        self.said = ""
         self.condition = threading.Condition()
         self.units: list[Unit] = []
         self.urgent = False
@@ -77,19 +96,30 @@ class Writer:
     # ---- the thread
 
     def _work(self) -> None:
-        while units := self._take():
-            try:
-                self._commit(units)
-            except StoreError as error:
-                self._fail(units, error)
-            except Exception as exc:  # a bug must not leave the owner waiting for ever
-                log.exception("store: a commit that could not even be tried")
-                self._fail(units, StoreError(f"commit of {len(units)} units: {exc!r}"))
-            else:
-                self.call_soon(partial(_tell, units, None))
+        while (units := self._take()) is not None:
+            if units:
+                self._serve(units)
+            if self.doomed and not self.stuck:
+                self._delete_some()
+            if self.damaged:
+                self._mend()
 
-    def _take(self) -> list[Unit]:
-        """All units, as soon as one is urgent or the oldest has waited for the window; none at the end."""
+    def _serve(self, units: list[Unit]) -> None:
+        try:
+            self._commit(units)
+        except StoreError as error:
+            self._fail(units, error)
+        except Exception as exc:  # a bug must not leave the owner waiting for ever
+            log.exception("store: a commit that could not even be tried")
+            self._fail(units, StoreError(f"commit of {len(units)} units: {exc!r}"))
+        else:
+            self.call_soon(partial(self._tell, units))
+
+    def _take(self) -> list[Unit] | None:
+        """All units, as soon as one is urgent or the oldest has waited for the window.
+
+        None of them when there is something else to do meanwhile; None at the end.
+        """
         with self.condition:
             while True:
                 if self.units and not self.halted:
@@ -99,6 +129,8 @@ class Writer:
                         return units
                     self.condition.wait(wait_ns / 1e9)
                 elif self.closing:
+                    return None
+                elif self.doomed and not self.stuck and not self.halted:
                     return []
                 elif self.full and not self.halted:
                     self.condition.wait(RECHECK_SECONDS)
@@ -108,30 +140,44 @@ class Writer:
 
     def _commit(self, units: list[Unit]) -> None:
         """StoreError: nothing of these units is on disk."""
-        appends = any(unit.appends for unit in units)
+        writes = [write for unit in units for write in unit.writes]
+        appends = any(unit.appends() for unit in units)
         if not self.reserve.whole:
             self.full = not self._has_room()
         if self.full and appends:
             raise StoreError(FULL, full=True)
         try:
-            self._transaction(units)
+            self._run(writes, appends)
+        except apsw.Error as exc:
+            raise self._failure(units, exc) from exc
+        if appends:
+            self.said = ""
+        if any(unit.deletes() for unit in units):
+            self.doomed, self.stuck = doomed(self.connection), False
+
+    def _delete_some(self) -> None:
+        """A bit of what is doomed.  When it fails it has time until the next start, or the next range."""
+        try:
+            self._run(delete_some(self.doomed[0]), appends=False)
+        except apsw.Error as exc:
+            log.warning("store: deleted messages still take room: %s", exc)
+            self.stuck = True
+            self.damaged = isinstance(exc, CORRUPT)
+            return
+        self.doomed = doomed(self.connection)
+        self.call_soon(partial(self.hide, self.doomed))
+
+    def _run(self, writes: list[Write], appends: bool) -> None:
+        """On a full disk acks and deletes are tried once more, with the room that is kept for them."""
+        try:
+            transact(self.connection, writes)
         except apsw.Error as exc:
             if not self._is_full(exc):
-                raise self._failure(units, exc) from exc
+                raise
             self._make_room()
             if appends:
                 raise StoreError(FULL, full=True) from exc
-            self._retry(units)
-
-    def _retry(self, units: list[Unit]) -> None:
-        """Acks and deletes once more, with the room that was kept for them."""
-        try:
-            self._transaction(units)
-        except apsw.Error as exc:
-            raise self._failure(units, exc) from exc
-
-    def _transaction(self, units: list[Unit]) -> None:
-        transact(self.connection, (write for unit in units for write in unit.writes))
+            transact(self.connection, writes)
 
     # ---- a disk that is full
 
@@ -158,27 +204,38 @@ class Writer:
     # ---- a commit that failed
 
     def _failure(self, units: list[Unit], exc: apsw.Error) -> StoreError:
-        if isinstance(exc, (apsw.CorruptError, apsw.NotADBError)):
-            with suppress(OSError):
-                open(self.mark, "wb").close()
-            return StoreError(f"the database is damaged where it is to be written, a restart mends it: {exc}")
+        if isinstance(exc, CORRUPT):
+            self.damaged = True
+            return StoreError("the database is damaged where it is to be written")
         return StoreError(f"commit of {len(units)} units: {exc}", full=self._is_full(exc))
+
+    def _mend(self) -> None:
+        """Once more or twice, not for ever: who knows what the disk does."""
+        self.damaged = False
+        if self.mendings:
+            self.mendings -= 1
+            self.connection = self.mend()
+            self.doomed, self.stuck = doomed(self.connection), False
 
     def _fail(self, units: list[Unit], error: StoreError) -> None:
         """Stop, and let the owner's thread fail these and all that is queued by the time it hears of it."""
-        log.error("store: nothing of the last commit is on disk: %s", error)
+        if str(error) != self.said:  # once, and not for every message that somebody goes on sending
+            log.error("store: nothing of the last commit is on disk: %s", error)
+            self.said = str(error)
         with self.condition:
             self.halted = True
         self.call_soon(partial(self._tell_failure, units, error))
+
+    def _tell(self, units: list[Unit]) -> None:
+        if any(unit.deletes() for unit in units):
+            self.hide(self.doomed)
+        for unit in units:
+            unit.done(None)
 
     def _tell_failure(self, units: list[Unit], error: StoreError) -> None:
         with self.condition:
             units = units + self.units
             self.units, self.urgent, self.halted = [], False, False
             self.condition.notify()
-        _tell(units, error)
-
-
-def _tell(units: list[Unit], error: StoreError | None) -> None:
-    for unit in units:
-        unit.done(error)
+        for unit in units:
+            unit.done(error)
