@@ -57,6 +57,8 @@ static void write_bytes(petiole_writer *w, const void *data, size_t size)
         w->overflow = 1;
         return;
     }
+    if (size == 0)
+        return; /* of an item that is not there data is NULL, which memcpy must not see */
     memcpy(w->data + w->size, data, size);
     w->size += size;
 }

@@ -1,15 +1,20 @@
-"""The C library, compiled, on a real pseudo-terminal; the other end is frames written by hand."""
+"""The C library, compiled: the example on a real pseudo-terminal, and the library alone with a clock made by hand."""
 
+import ctypes
+import math
 import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
+import cbor2
 import pytest
 
 from firmware_bridge.device_build import FLAGS, DeviceBuildError, build_host_device, device_sources
@@ -198,3 +203,469 @@ def test_where_it_cannot_be_built_it_says_why(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(DeviceBuildError, match="no C compiler"):
         build_host_device(tmp_path)
+
+
+# ---- the library alone: a clock made by hand, and a wire that knows nothing of firmware_bridge
+
+
+def stuff(data: bytes) -> bytes:
+    """COBS, from the page."""
+    out = b""
+    pieces = data.split(b"\0")
+    for place, piece in enumerate(pieces):
+        while len(piece) >= 254:
+            out, piece = out + b"\xff" + piece[:254], piece[254:]
+            if not piece and place == len(pieces) - 1:
+                return out
+        out += bytes([len(piece) + 1]) + piece
+    return out
+
+
+def unstuff(wire: bytes) -> bytes:
+    out = b""
+    while wire:
+        code, piece, wire = wire[0], wire[1 : wire[0]], wire[wire[0] :]
+        assert len(piece) == code - 1 and 0 not in piece
+        out += piece + (b"\0" if code < 255 and wire else b"")
+    return out
+
+
+def wire(kind: int, layout: str, *fields: int, payload: bytes = b"") -> bytes:
+    content = struct.pack("<B" + layout, kind, *fields) + payload
+    return stuff(content + struct.pack("<I", crc32(content))) + b"\0"
+
+
+def hello(sid: int, base: int = 1, window: int = 4, boot: int = 5) -> bytes:
+    return wire(1, "BHIIB", 1, sid, boot, base, window, payload=b"\xa0")
+
+
+def ack(sid: int, next: int, seen: int) -> bytes:
+    return wire(3, "HII", sid, next, seen)
+
+
+def command(sid: int, id: int, payload: bytes) -> bytes:
+    return wire(5, "HI", sid, id, payload=payload)
+
+
+class Item(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+SEND = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, Item, ctypes.c_void_p)
+
+
+class Config(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p), ("firmware", ctypes.c_char_p), ("boot", ctypes.c_uint32),
+        ("slots", ctypes.c_void_p), ("capacity", ctypes.c_uint32), ("user", ctypes.c_void_p),
+        ("send", SEND), ("command", CALL),
+    )  # fmt: skip
+
+
+class Board:
+    """The library with its memory; ``sent`` has what it put on the wire, ``called`` the verbs it carried out."""
+
+    def __init__(self, library: ctypes.CDLL, capacity: int = 16, name: str = "pump", boot: int = 5, now: int = 0) -> None:
+        self.library = library
+        self.link = ctypes.create_string_buffer(ctypes.c_size_t.in_dll(library, "link_size").value)
+        self.slots = ctypes.create_string_buffer(max(1, capacity) * ctypes.c_size_t.in_dll(library, "slot_size").value)
+        self.now = now
+        self.wire = b""
+        self.called: list[tuple[str, bytes]] = []
+        self.status = 0
+        self.result: bytes | None = None  # None: the argument
+        self.config = Config(
+            name.encode(), b"1.0", boot, ctypes.addressof(self.slots), capacity, None, SEND(self._send), CALL(self._call)
+        )
+        self.works = library.petiole_init(self.link, ctypes.byref(self.config))
+
+    def receive(self, data: bytes) -> None:
+        self.library.petiole_receive(self.link, data, len(data), self.now & 0xFFFFFFFF)
+
+    def poll(self, milliseconds: int = 0) -> None:
+        self.now += milliseconds
+        self.library.petiole_poll(self.link, self.now & 0xFFFFFFFF)
+
+    def count(self, value: int) -> int:
+        kept: int = self.library.petiole_int(self.link, b"counter", ctypes.c_int64(value), b"1", self.now & 0xFFFFFFFF)
+        return kept
+
+    @property
+    def unacked(self) -> int:
+        return int(self.library.petiole_unacked(self.link))
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """Type and body of what was sent since the last call."""
+        *whole, rest = self.wire.split(b"\0")
+        assert not rest
+        self.wire = b""
+        found = []
+        for content in (unstuff(part) for part in whole if part):
+            assert len(content) <= 256 and crc32(content[:-4]).to_bytes(4, "little") == content[-4:]
+            found.append((content[0], content[1:-4]))
+        return found
+
+    def seqs(self) -> list[int]:
+        return [struct.unpack_from("<HI", body)[1] for kind, body in self.frames() if kind == 2]
+
+    def results(self) -> list[tuple[int, Any]]:
+        """Ids and values of the results sent."""
+        return [(struct.unpack_from("<HI", body)[1], cbor2.loads(body[6:])) for kind, body in self.frames() if kind == 6]
+
+    def _send(self, user: int, data: int, size: int) -> None:
+        self.wire += ctypes.string_at(data, size)
+
+    def _call(self, user: int, verb: int, size: int, argument: Item, writer: int) -> int:
+        given = ctypes.string_at(argument.data, argument.size) if argument.size else b""
+        self.called.append((ctypes.string_at(verb, size).decode(), given))
+        value = given if self.result is None else self.result
+        self.library.petiole_write_raw(ctypes.c_void_p(writer), value, ctypes.c_size_t(len(value)))
+        return self.status
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("library")
+    sizes = folder / "sizes.c"
+    sizes.write_text('#include "petiole.h"\nconst size_t link_size = sizeof(petiole), slot_size = sizeof(petiole_slot);\n')
+    sources = [str(sizes), str(device_sources() / "petiole.c")]
+    out = str(folder / "petiole.so")
+    subprocess.run(["cc", *FLAGS, "-shared", "-fPIC", "-I", str(device_sources()), "-o", out, *sources], check=True)
+    return ctypes.CDLL(out)
+
+
+def test_the_page_s_examples(library: ctypes.CDLL) -> None:
+    lines = (device_sources().parent / "docs" / "protocol.md").read_text().splitlines()
+    cells = [[cell.strip().strip("`") for cell in line.strip("| ").split("|")] for line in lines if line.count("|") == 4]
+    page = {row[0]: bytes.fromhex(row[2]) for row in cells if row[2].endswith(" 00")}
+    board = Board(library, boot=0x01020304, now=250)
+    board.poll()
+    assert board.wire == b"\0" + page["HELLO of a device named pump"]
+    board.receive(page["HELLO of the bridge"])
+    board.frames()
+    library.petiole_float(board.link, b"temp", ctypes.c_double(21.5), b"C", 1000)
+    [(kind, body)] = board.frames()
+    shown = unstuff(page["DATA, temp is 21.5 C"][:-1])[1:-4]
+    assert kind == 2 and body[:6] == shown[:6] and cbor2.loads(body[6:]) == cbor2.loads(shown[6:])
+    board.receive(page["ACK, received"])
+    assert board.unacked == 1
+    board.receive(page["ACK, stored"])
+    assert board.unacked == 0
+    board.receive(page["COMMAND set_led true"])
+    assert board.wire == page["RESULT, done"] and board.called == [("set_led", b"\xf5")]
+    board.frames()
+    board.receive(page["WHO"])
+    assert [kind for kind, _ in board.frames()] == [1] and not library.petiole_connected(board.link)
+
+
+def test_hello_every_second_with_a_clock_that_does_not_wrap(library: ctypes.CDLL) -> None:
+    board = Board(library, now=2**32 - 1500)
+    board.poll()
+    for _ in range(4):
+        board.poll(999)
+        board.poll(1)
+    said = [(*struct.unpack_from("<BHIIB", body), cbor2.loads(body[12:])[3]) for _, body in board.frames()]
+    assert said == [(1, 0, 5, 1, 0, 2**32 - 1500 + 1000 * n) for n in range(5)]
+    board.receive(hello(7, boot=6) + hello(7, base=2) + hello(0))  # another boot, readings never made, its own echoed
+    assert not library.petiole_connected(board.link)
+    board.receive(hello(7))
+    assert library.petiole_connected(board.link)
+    board.poll(1000)
+    assert board.frames() == []
+
+
+def test_the_timeout_doubles_and_is_short_again_after_progress(library: ctypes.CDLL) -> None:
+    board = Board(library)
+    board.receive(hello(7, window=2))
+    for n in range(4):
+        board.count(n)
+    assert board.seqs() == [1, 2]
+    for timeout in (500, 1000, 2000, 4000, 4000):
+        board.poll(timeout - 1)
+        assert board.seqs() == []
+        board.poll(1)
+        assert board.seqs() == [1, 2]
+    board.receive(ack(7, 1, 2))
+    assert board.seqs() == []
+    board.poll(499)
+    assert board.seqs() == []
+    board.poll(1)
+    assert board.seqs() == [2]
+    board.receive(ack(7, 1, 3))
+    board.poll(60_000)
+    assert board.seqs() == [] and board.unacked == 4
+    board.receive(ack(7, 3, 3))
+    assert board.seqs() == [3, 4] and board.unacked == 2
+
+
+def test_no_ack_that_could_not_be_is_believed(library: ctypes.CDLL) -> None:
+    board = Board(library)
+    board.receive(hello(7, window=4))
+    for n in range(6):
+        board.count(n)
+    board.receive(ack(7, 2, 3))
+    board.frames()
+    numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7FFFFFFF, 0x80000000, 0x80000003, 0x90000000, 0xFFFFFFFE, 0xFFFFFFFF]
+    for next in numbers:
+        for seen in numbers:
+            if not 2 <= next <= seen <= 6:
+                board.receive(ack(7, next, seen))
+                assert (board.unacked, board.wire) == (5, b""), (next, seen)
+    board.receive(ack(8, 3, 3))
+    assert board.unacked == 5
+
+
+def test_an_ack_damaged_in_any_bit_or_cut_anywhere_is_no_ack(library: ctypes.CDLL) -> None:
+    board = Board(library)
+    board.receive(hello(7))
+    board.count(1)
+    good = ack(7, 2, 2)
+    for bit in range(8 * len(good)):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        board.receive(bytes(damaged) + b"\0")
+        assert board.unacked == 1, bit
+    for cut in range(len(good) - 1):
+        board.receive(good[:cut] + b"\0" + good[cut + 1 :] + b"\0")
+        assert board.unacked == 1, cut
+    board.receive(b"\x55" * 1000 + b"\0\0")  # longer than a frame
+    for byte in good:
+        assert board.unacked == 1
+        board.receive(bytes([byte]))
+    assert board.unacked == 0
+
+
+def test_a_full_memory_forgets_nothing(library: ctypes.CDLL) -> None:
+    board = Board(library, capacity=3)
+    assert [board.count(n) for n in range(5)] == [1, 1, 1, 0, 0]
+    board.receive(hello(7, window=9))
+    assert board.seqs() == [1, 2, 3]
+    board.receive(ack(7, 1, 4))
+    assert board.count(9) == 0
+    board.receive(ack(7, 2, 4))
+    assert [board.count(3), board.count(4)] == [1, 0] and board.seqs() == [4]
+    board.receive(hello(8, base=1, window=9))  # below what it has: it cannot go back
+    readings = [body[6:] for kind, body in board.frames() if kind == 2]
+    assert [cbor2.loads(payload)[2] for payload in readings] == [1, 2, 3]
+
+
+def test_what_can_never_work_is_said_at_once(library: ctypes.CDLL) -> None:
+    assert Board(library).works == 1
+    assert Board(library, capacity=0).works == 0 and Board(library, capacity=0).count(1) == 0
+    assert Board(library, name="n" * 230).works == 0
+    board = Board(library)
+    assert library.petiole_text(board.link, b"c", b"x" * 62, None, 0) == -1 and board.unacked == 0
+    assert library.petiole_text(board.link, b"c" * 9999, b"x", None, 0) == -1
+    assert library.petiole_text(board.link, b"c", b"x" * 40, None, 0) == 1 and board.unacked == 1
+
+
+def test_every_kind_of_value(library: ctypes.CDLL) -> None:
+    board = Board(library, capacity=64)
+    board.receive(hello(7, window=255))
+    ints = [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1, -1, -24, -25, -256, -257, -(2**63)]
+    floats = [0.0, -0.0, 21.5, 0.1, 1e300, -1e-300, 5e-324, 3.4028234663852886e38, math.inf, -math.inf]
+    for number in ints:
+        library.petiole_int(board.link, b"i", ctypes.c_int64(number), None, 7)
+    for real in floats:
+        library.petiole_float(board.link, b"f", ctypes.c_double(real), b"C", 7)
+    library.petiole_bool(board.link, b"b", 2, None, 7)
+    library.petiole_text(board.link, b"t", "grün".encode(), None, 7)
+    payloads = [body[6:] for _, body in board.frames()]
+    maps = [cbor2.loads(payload) for payload in payloads]
+    assert [fields[2] for fields in maps] == [*ints, *floats, True, "grün"]
+    assert all(fields[4] == 7 for fields in maps) and {fields.get(3) for fields in maps} == {None, "C"}
+    assert all(payload == cbor2.dumps(fields) for payload, fields in zip(payloads[:16], maps, strict=False))
+    assert math.copysign(1, maps[17][2]) == -1 and len(payloads[18]) == len(payloads[19]) - 4  # 21.5 in 32 bits
+
+
+def test_numbers_of_every_width_are_read(library: ctypes.CDLL) -> None:
+    value = ctypes.c_double()
+
+    def read(data: bytes) -> float:
+        raw = ctypes.create_string_buffer(data, len(data))
+        assert library.petiole_read_double(Item(ctypes.addressof(raw), len(data)), ctypes.byref(value)) == 1, data.hex()
+        return value.value
+
+    rng = random.Random(8)
+    halves = [bits.to_bytes(2, "big") for bits in range(0, 65536, 7)]
+    edges = [b"\x00", b"\x80", b"\x7f", b"\xff", b"\x01", b"\x7f\xf0", b"\xff\xf0", b"\x7f\xef", b"\x7f\x80", b"\x7f\xc0"]
+    for head, code, size in ((0xF9, ">e", 2), (0xFA, ">f", 4), (0xFB, ">d", 8)):
+        some = [edge + bytes(size - len(edge)) for edge in edges] + [rng.randbytes(size) for _ in range(3000)]
+        for raw in some + (halves if size == 2 else []):
+            (expected,) = struct.unpack(code, raw)
+            found = read(bytes([head]) + raw)
+            assert (math.isnan(found) and math.isnan(expected)) or struct.pack(">d", found) == struct.pack(">d", expected)
+    assert read(b"\x18\x05") == 5 and read(b"\x29") == -10
+
+
+def test_commands_are_carried_out_once_and_in_order(library: ctypes.CDLL) -> None:
+    board = Board(library)
+    call = {n: cbor2.dumps({1: f"v{n}", 2: n}) for n in range(9)}
+    board.receive(command(7, 1, call[1]))
+    assert board.frames() == []  # no session yet
+    board.receive(hello(7) + command(7, 4, call[4]) + command(7, 4, call[4]) + command(7, 4, call[5]))
+    assert board.results() == [(4, {1: 0, 2: 4})] * 3
+    board.receive(command(7, 3, call[3]) + command(7, 6, call[6]) + command(8, 5, call[5]))
+    assert board.results() == []
+    board.receive(command(7, 5, call[5]))
+    board.receive(hello(9) + command(9, 1, call[1]))  # a new session begins anew
+    assert board.results() == [(5, {1: 0, 2: 5}), (1, {1: 0, 2: 1})]
+    assert [verb for verb, _ in board.called] == ["v4", "v5", "v1"]
+
+
+def test_half_a_command_is_not_carried_out(library: ctypes.CDLL) -> None:
+    board = Board(library)
+    board.receive(hello(7))
+    whole = cbor2.dumps({1: "fire", 2: [1, {"a": [2, "b"]}], 9: "more"})
+    broken = [whole[:cut] for cut in range(len(whole))]
+    broken += [whole + b"\0", b"\xbf\x01\x64fire\xff", b"\x64fire", cbor2.dumps({1: 5}), cbor2.dumps({2: 5}), b"\xa1\x01\x9b" + b"\xff" * 8]
+    broken += [cbor2.dumps({1: "fire", 2: [[[[]]]]}), b"\xa2\x01\x64fire\x02" + b"\x81" * 200, b"\xa2\x01\x64fire\x02" + b"\xc1" * 200]
+    for id, payload in enumerate(broken, 1):
+        board.receive(command(7, id, payload))
+        assert board.results() == [(id, {1: 3})], payload.hex()
+    assert board.called == []
+    board.receive(command(7, len(broken) + 1, whole))
+    board.receive(command(7, len(broken) + 2, cbor2.dumps({1: "fire", 2: [[["x"], 1.5]]})))  # four deep with the map
+    assert [value for _, value in board.results()] == [{1: 0, 2: [1, {"a": [2, "b"]}]}, {1: 0, 2: [[["x"], 1.5]]}]
+
+
+def test_results_of_every_size(library: ctypes.CDLL) -> None:
+    """Through lengths where COBS starts another piece, up to a frame that is full, and past it."""
+    board = Board(library)
+    board.receive(hello(7))
+    for id, size in enumerate(range(245), 1):
+        data = bytes([(size * 7 + n) % 251 if size % 2 else 1 + n % 250 for n in range(size)])
+        board.result = cbor2.dumps(data)
+        board.receive(command(7, id, cbor2.dumps({1: "get"})))
+        fits = len(board.result) <= 256 - 4 - 7 - 4
+        assert board.results() == [(id, {1: 0, 2: data} if fits else {1: 2})], size
+    board.result = b"\x01"
+    board.status = 17
+    board.receive(command(7, 246, cbor2.dumps({1: "get"})))
+    assert board.results() == [(246, {1: 2})]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_bad_line_and_bridges_that_die_lose_nothing_and_repeat_nothing(library: ctypes.CDLL, seed: int) -> None:
+    """A bridge in twenty lines that keeps ``stored`` and forgets the rest at each restart."""
+    rng = random.Random(seed)
+    board = Board(library, capacity=rng.choice([1, 5, 16]))
+    stored: list[int] = []
+    received: list[int] = []  # and not stored yet
+    sid = window = made = 0
+    used = False
+
+    def line(data: bytes) -> bytes:
+        """Bytes lost, changed, or put in between."""
+        if rng.random() < 0.15 and data:
+            at = rng.randrange(len(data))
+            data = data[:at] + rng.choice([b"", b"\0", rng.randbytes(9)]) + data[at + rng.randrange(2) :]
+        return data
+
+    buffer = b""
+    for turn in range(4000):
+        if made < 200 and board.count(made + 1) == 1:
+            made += 1
+        board.poll(rng.choice([1, 50, 300]) if turn < 3000 else 300)
+        if rng.random() < 0.01 and turn < 3000:  # the bridge is killed
+            received.clear()
+            sid, buffer = 0, b""
+        *whole, buffer = (buffer + line(board.wire)).split(b"\0")
+        board.wire = b""
+        answers = b"" if sid else wire(4, "B", 1)
+        for part in filter(None, whole):
+            try:
+                content = unstuff(part)
+            except AssertionError:
+                continue
+            if len(content) < 5 or crc32(content[:-4]).to_bytes(4, "little") != content[-4:]:
+                continue
+            if content[0] == 1:
+                received.clear()
+                base = len(stored) + 1
+                if used or not sid:  # else the HELLO that was answered, once more
+                    sid, window = 1 + (sid + rng.randrange(1, 999)) % 65000, rng.randrange(1, 20)
+                used = False
+                assert struct.unpack_from("<I", content, 8)[0] <= base, "forgot what was not stored"
+                answers += hello(sid, base, window)
+            elif content[0] == 2:
+                of, seq = struct.unpack_from("<HI", content, 1)
+                if of != sid:
+                    answers += wire(4, "B", 1)
+                    continue
+                used = True
+                assert seq < len(stored) + 1 + window, "sent beyond the window"
+                if seq == len(stored) + len(received) + 1:
+                    received.append(cbor2.loads(content[7:-4])[2])
+                answers += ack(sid, len(stored) + 1, len(stored) + len(received) + 1)
+        if received and rng.random() < 0.5:
+            stored += received
+            received.clear()
+        if sid:
+            answers += ack(sid, len(stored) + 1, len(stored) + len(received) + 1)
+        board.receive(line(answers))
+        if len(stored) == 200 and board.unacked == 0:
+            break
+    assert stored == list(range(1, 201)) and board.unacked == 0
+
+
+FUZZ = r"""
+#include "petiole.h"
+#include <stdio.h>
+#include <string.h>
+static void out(void *user, const uint8_t *data, size_t size) {
+    while (size--) *(unsigned *)user = *(unsigned *)user * 31 + *data++;
+}
+static int call(void *user, const char *verb, size_t size, petiole_item argument, petiole_writer *result) {
+    petiole_item inner; double real; int flag; int64_t whole; size_t i;
+    for (i = 0; i < size; i++) *(unsigned *)user += (unsigned char)verb[i];
+    petiole_read_double(argument, &real); petiole_read_bool(argument, &flag); petiole_read_int(argument, &whole);
+    if (petiole_map_get(argument, "on", &inner)) petiole_read_double(inner, &real);
+    petiole_write_raw(result, argument.data, argument.size);
+    return 0;
+}
+int main(void) {
+    static petiole_slot slots[5]; static petiole link; unsigned sum = 0, turns = 0; uint32_t now = 0;
+    uint8_t data[64]; size_t n;
+    petiole_config config = {"fuzz", "1", 5, slots, 5, &sum, out, call};
+    if (!petiole_init(&link, &config)) return 1;
+    while ((n = fread(data, 1, 1 + turns++ % sizeof data, stdin)) > 0) {
+        petiole_receive(&link, data, n, now += 37);
+        petiole_poll(&link, now);
+        petiole_int(&link, "c", (int64_t)now, "1", now);
+        if (petiole_unacked(&link) > 5) return 3;
+    }
+    printf("%u %u\n", turns, sum);
+    return 0;
+}
+"""
+
+
+def test_no_bytes_at_all_break_the_library(tmp_path: Path) -> None:
+    source, program = tmp_path / "fuzz.c", tmp_path / "fuzz"
+    source.write_text(FUZZ)
+    flags = [*FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", str(device_sources())]
+    build = ["cc", *flags, "-o", str(program), str(source), str(device_sources() / "petiole.c")]
+    if subprocess.run(build, capture_output=True).returncode:
+        pytest.skip("this compiler has no sanitizers")
+    rng = random.Random(11)
+    numbers = [0, 1, 2, 3, 6, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+    good = cbor2.dumps({1: "verb", 2: {"on": [1.5, True, {"x": -7}]}})
+    data = b""
+    for _ in range(8_000):
+        id = rng.choice([1, 2, 3, rng.choice(numbers)])
+        payload = bytearray(good)
+        for _ in range(rng.randrange(4)):
+            payload[rng.randrange(len(payload))] = rng.randrange(256)  # with a right CRC
+        frame = rng.choice([
+            hello(rng.choice([0, 7, 7, 8]), rng.choice(numbers), rng.choice([0, 4, 255])),
+            ack(7, rng.choice(numbers), rng.choice(numbers)),
+            command(7, id, bytes(payload)),
+            command(7, id, rng.randbytes(rng.randrange(245))),
+            wire(rng.randrange(9), "", payload=rng.randbytes(rng.randrange(20))),
+            rng.randbytes(rng.randrange(300)),
+        ])  # fmt: skip
+        data += frame if rng.random() < 0.9 else frame[: rng.randrange(len(frame) + 1)]
+    done = subprocess.run([str(program)], input=data, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()[:2000]
