@@ -67,8 +67,11 @@ class Consumer:
     def configure(self, config: ConsumerConfig) -> None:
         """Another configuration; under other filters what was read ahead is read anew."""
         self.config = self.acks.config = config
-        self.ahead.clear()
         self.verdicts.clear()
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        self.ahead.clear()
         self.read_seq = 0
         self.left = None
 
@@ -192,13 +195,17 @@ class Consumer:
 
     def _read(self) -> bool:
         """Read ahead; False at the end of the stream."""
-        seq = max(self.read_seq, self.acks.delivered.stream_seq + 1)
+        seq = self._unread_seq()
         while rows := self.stream.scan(seq, READ_AHEAD):
             seq = self.read_seq = rows[-1].seq + 1
             self.ahead.extend([row for row in rows if self._wants(row.subject)] if self.config.filters else rows)
             if self.ahead:
                 return True
         return False
+
+    def _unread_seq(self) -> int:
+        """Nothing before it is still to be delivered, but for what is in ``ahead``."""
+        return max(self.read_seq, self.acks.delivered.stream_seq + 1)
 
     def _wants(self, subject: str) -> bool:
         verdict = self.verdicts.get(subject)
@@ -212,7 +219,7 @@ class Consumer:
         """Messages that match and have not been delivered."""
         last, wanted = self.stream.last_seq, self._wants if self.config.filters else None
         if self.left is None:
-            self.left = self.stream.count_from(self.acks.delivered.stream_seq + 1, wanted)
+            self.left = len(self.ahead) + self.stream.count_from(self._unread_seq(), wanted)
         elif self.counted_seq < last:
             behind = max(self.counted_seq, self.acks.delivered.stream_seq)
             self.left += self.stream.count_from(behind + 1, wanted)
@@ -227,9 +234,11 @@ class Consumer:
 
     def on_removed(self, gone: Container[int], highest: int) -> None:
         """The stream has fewer messages."""
-        if highest > self.acks.delivered.stream_seq:
-            self.left = None
+        if highest >= self._unread_seq():
+            self._read_anew()
+        elif highest > self.acks.delivered.stream_seq:
             self.ahead = deque(row for row in self.ahead if row.seq not in gone)
+            self.left = None
         if self.acks.forget(gone, highest):
             self.acked_ns = self.clock.wall()
             self._touch()

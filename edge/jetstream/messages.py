@@ -6,7 +6,7 @@ Invariants:
 """
 
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 
@@ -20,7 +20,8 @@ CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
 BLOCK = 256  # rows read at once
 
 After = Callable[[StoreError | None], None]
-Removed = Callable[[Container[int], int], None]  # the sequences that went, and the highest of them
+# The sequences that went, and the highest of them; none went: what was out of sight has come back.
+Removed = Callable[[Container[int], int], None]
 
 
 class Messages:
@@ -161,17 +162,25 @@ class Messages:
     def drop_before(self, seq: int) -> None:
         """Take away all that is visible before ``seq``.  The caller commits; should that fail, the rows stay on disk
         until the next time and nobody sees them."""
-        seq = min(seq, self.last_seq + 1)
-        if seq <= self.first_seq:
-            return
-        first = self.first_seq
+        gone = self._drop_front(seq)
+        if gone:
+            self._tell_removed(gone, gone[-1])
+
+    def _drop_front(self, seq: int) -> range:
+        """The sequences that are out of sight now."""
+        first, seq = self.first_seq, min(seq, self.last_seq + 1)
+        if seq <= first:
+            return range(0)
         self._uncount(first, seq)
         self.store.delete_range(self.id, 0, seq - 1)
         self.first_seq = seq
         self._settle_front()
         self._save_state()
+        return range(first, seq)
+
+    def _tell_removed(self, gone: Container[int], highest: int) -> None:
         for listener in self.removal_listeners:
-            listener(range(first, seq), seq - 1)
+            listener(gone, highest)
 
     def _uncount(self, first: int, before: int) -> None:
         """Count out what lies between two sequences; by rows only where the index must know of each."""
@@ -215,8 +224,8 @@ class Messages:
             if keep:
                 kept = self.store.scan_back(self.id, self.last_seq, keep + len(self.leaving))
                 before = min([row.seq for row in kept if row.seq not in self.leaving][:keep], default=0)
-            self.drop_before(before or self.last_seq + 1)
-            self.store.commit(partial(self._gone, [], after))
+            gone = self._drop_front(before or self.last_seq + 1)
+            self.store.commit(partial(self._gone, gone, after))
         return messages - self.messages
 
     def _doomed(self, pattern: str, before: int, keep: int) -> list[Row]:
@@ -235,15 +244,15 @@ class Messages:
             self._settle_front()
         self._save_state()
         self.store.commit(partial(self._gone, seqs, after))
-        if rows:
-            gone = set(seqs)
-            for listener in self.removal_listeners:
-                listener(gone, max(gone))
 
-    def _gone(self, seqs: list[int], after: After, error: StoreError | None) -> None:
+    def _gone(self, seqs: Sequence[int], after: After, error: StoreError | None) -> None:
+        """Who reads the stream hears of it only now: until here it could have failed."""
         self.leaving.difference_update(seqs)
         if error is not None:
             self._recount()
+            self._tell_removed((), self.last_seq)
+        elif seqs:
+            self._tell_removed(seqs if isinstance(seqs, range) else set(seqs), seqs[-1])
         after(error)
 
     def _recount(self) -> None:
