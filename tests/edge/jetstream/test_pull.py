@@ -1,0 +1,66 @@
+import pytest
+
+from edge.jetstream.consumer_config import ConsumerConfig
+from edge.jetstream.pull import BadRequest, PullRequest, go_duration, over_cap, parse_pull, status
+from edge.jetstream.times import SECOND
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"batch": 1}),
+        (b" ", {"batch": 1}),
+        (b"25", {"batch": 25}),
+        (b"zz", {"batch": 1}),
+        (b"99999999999999999999", {"batch": 1}),
+        (b"{}", {}),
+        (b'{"batch": 3, "no_wait": true, "unknown": 1}', {"batch": 3, "no_wait": True}),
+        (b'{"expires": 99999999999999999999999}', {"expires": (1 << 63) - 1}),
+    ],
+)
+def test_bodies(body: bytes, fields: dict[str, object]) -> None:
+    assert dict(parse_pull(body)) == fields
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"batch": "x"}', b'{"batch": 1.5}', b'{"no_wait": 1}', b'{"a":' * 100_000, b"{\xff}"])
+def test_bodies_that_are_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_pull(body)
+
+
+@pytest.mark.parametrize("fields", [{"idle_heartbeat": 5}, {"idle_heartbeat": 6, "expires": 10}])
+def test_heartbeats_that_never_come(fields: dict[str, int]) -> None:
+    with pytest.raises(BadRequest, match="heartbeat value too large"):
+        PullRequest("r", fields, now=0)
+
+
+def test_the_next_thing_a_request_waits_for() -> None:
+    assert PullRequest("r", {}, now=7).deadline() == 0
+    assert PullRequest("r", {"expires": 10}, now=7).deadline() == 17
+    assert PullRequest("r", {"expires": 10, "idle_heartbeat": 4}, now=7).deadline() == 11
+
+
+def test_caps() -> None:
+    config = ConsumerConfig("C", max_batch=5, max_expires_ns=90 * SECOND, max_bytes=1000)
+    assert over_cap(config, {"batch": 5, "expires": 90 * SECOND, "max_bytes": 1000}) == ""
+    assert over_cap(config, {"batch": 6, "expires": 1}) == "Exceeded MaxRequestBatch of 5"
+    assert over_cap(config, {"expires": 91 * SECOND}) == over_cap(config, {}) == "Exceeded MaxRequestExpires of 1m30s"
+    assert over_cap(config, {"expires": 1, "max_bytes": 1001}) == "Exceeded MaxRequestMaxBytes of 1000"
+
+
+def test_a_status_says_what_was_still_to_come() -> None:
+    request = PullRequest("r", {"batch": 3, "max_bytes": 100}, now=0)
+    assert status(408, "Request Timeout", request) == (
+        b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 3\r\nNats-Pending-Bytes: 100\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (1, "1ns"), (1_500, "1.5µs"), (250_000_000, "250ms"), (SECOND, "1s"), (1_500_000_000, "1.5s"),
+        (60 * SECOND, "1m0s"), (90 * SECOND, "1m30s"), (3600 * SECOND, "1h0m0s"), (5400 * SECOND + 1, "1h30m0.000000001s"),
+    ],
+)  # fmt: skip
+def test_durations_as_go_writes_them(ns: int, text: str) -> None:
+    assert go_duration(ns) == text
