@@ -21,7 +21,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--port", required=True, metavar="PATH", help="The serial port, as /dev/ttyUSB0.")
-@click.option("--baud", default=115200, show_default=True, type=click.IntRange(min=50), help="Its speed.")
+@click.option("--baud", default=115200, show_default=True, type=click.IntRange(50, 4_000_000), help="Its speed.")
 @click.option("--edge", required=True, metavar="NAME", help="The edge's name, second token of the subjects.")
 @click.option("--server", default="nats://127.0.0.1:4222", show_default=True, metavar="URL", help="The local edge.")
 @click.option("--user", metavar="NAME", help="User at the edge.")
@@ -35,8 +35,9 @@ def run(
     """Bridge one serial port until told to stop."""
     from nats.errors import Error as NatsError
 
-    from firmware_bridge.bridge import Options, serve, token
+    from firmware_bridge.bridge import Options, serve
     from firmware_bridge.journal import JournalError
+    from firmware_bridge.messages import token
 
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO, format="%(asctime)s [%(levelname).3s] %(message)s"
@@ -59,7 +60,7 @@ def run(
 
 @cli.command()
 @click.option("--port", required=True, metavar="PATH", help="The serial port, or a pseudo-terminal.")
-@click.option("--baud", default=115200, show_default=True, type=click.IntRange(min=50), help="Its speed.")
+@click.option("--baud", default=115200, show_default=True, type=click.IntRange(50, 4_000_000), help="Its speed.")
 @click.option("--name", default="simulator", show_default=True, help="The device's name.")
 @click.option("--rate", default=20.0, show_default=True, type=click.FloatRange(min=0.01), help="Readings a second.")
 @click.option("--count", default=0, type=click.IntRange(min=0), help="Stop after so many [default: never].")

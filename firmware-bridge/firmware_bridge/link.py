@@ -115,8 +115,11 @@ class BridgeLink:
         return True
 
     def drop_command(self) -> None:
-        """Patience has ended; a late result is passed over."""
+        """Patience has ended.  The session ends with it: whether the device has had this id is not known, and it takes
+        another only behind it."""
         self.command = None
+        self.sid = 0
+        self.who_at = 0
 
     def deadline(self) -> int | None:
         if not self.sid:
@@ -185,15 +188,16 @@ class BridgeLink:
         return sid if sid not in (0, self.sid) else (self.sid % 0xFFFF) + 1
 
     def _on_data(self, data: Data, now: int) -> Iterator[Event]:
-        if data.sid != self.sid:
-            if not self.sid or now >= self.who_at:
+        if not self.sid or data.sid != self.sid:
+            if now >= self.who_at:  # one for all that is on its way
                 self.out.append(encode(Who()))
                 self.who_at = now + WHO_NS
             return
         self.used = True
         if data.seq == self.seen and data.seq < self.next + WINDOW:
             self.seen += 1
-            yield Reading(self.boot, data.seq, data.payload)
+            if data.seq not in self.stored:  # sent again in a new session, one before it is not stored yet
+                yield Reading(self.boot, data.seq, data.payload)
         self._ack()
 
     def _ack(self) -> None:
@@ -285,9 +289,9 @@ class DeviceLink:
                 self._hello(now)
             case Hello(sid, boot, base, window, _, version) if boot == self.boot and sid and version == VERSION:
                 self._begin(sid, base, window, now)
-            case Ack(sid, next, seen) if sid == self.sid and self.base <= next <= seen <= self.sent:
+            case Ack(sid, next, seen) if sid == self.sid != 0 and self.base <= next <= seen <= self.sent:
                 self._on_ack(next, seen, now)
-            case Command(sid, id, payload) if sid == self.sid:
+            case Command(sid, id, payload) if sid == self.sid != 0:
                 if id == self.last_id and self.last_result is not None:
                     self.out.append(encode(Result(self.sid, id, self.last_result)))
                 elif not self.last_id or id == self.last_id + 1:

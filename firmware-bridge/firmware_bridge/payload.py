@@ -5,6 +5,8 @@ from typing import Any
 
 import cbor2
 
+MAX_DEPTH = 16  # of what is received; protocol.md promises a device less
+TAGS = (2, 3)  # big numbers
 STATUSES = {0: "ok", 1: "unknown verb", 2: "failed", 3: "bad argument"}
 
 
@@ -98,15 +100,20 @@ def write_result(result: CommandResult) -> bytes:
 
 
 def _dumps(fields: dict[int, Any]) -> bytes:
-    encoded: bytes = cbor2.dumps(fields)
+    try:
+        encoded: bytes = cbor2.dumps(fields)
+    except (cbor2.CBOREncodeError, ValueError, RecursionError) as exc:
+        raise PayloadError(f"there is no CBOR for this: {exc}") from exc
     return encoded
 
 
 def _map(payload: bytes) -> dict[Any, Any]:
-    """A frame bounds its payload, and with that how deep it can nest."""
+    """Exactly one item, a map."""
+    if _item_end(payload, 0, MAX_DEPTH) != len(payload):
+        raise PayloadError("bytes behind the map")
     try:
         value = cbor2.loads(payload)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+    except (cbor2.CBORDecodeError, ValueError, TypeError) as exc:  # text that is no UTF-8, a key that is a map
         raise PayloadError(f"not CBOR: {exc}") from exc
     if not isinstance(value, dict):
         raise PayloadError("not a CBOR map")
@@ -123,3 +130,32 @@ def _text(fields: dict[Any, Any], key: int) -> str:
 def _time(fields: dict[Any, Any], key: int) -> int | None:
     value = fields.get(key)
     return value if type(value) is int and value >= 0 else None
+
+
+def _item_end(payload: bytes, at: int, depth: int) -> int:
+    """Where the item at ``at`` ends.  PayloadError: it is cut off, too deep, or what the page has not.
+
+    cbor2 reads far more than the page allows: tags for dates and expressions, and references, with which a few bytes
+    stand for millions of values.
+    """
+    if at >= len(payload) or depth == 0:
+        raise PayloadError("the CBOR is cut off" if depth else "the CBOR is too deep")
+    major, info = payload[at] >> 5, payload[at] & 31
+    size = 1 << info - 24 if info > 23 else 0
+    end = at + 1 + size
+    if info > 27 or end > len(payload):
+        raise PayloadError("the CBOR is cut off" if info < 28 else "CBOR without a length")
+    number = int.from_bytes(payload[at + 1 : end]) if size else info
+    match major:
+        case 2 | 3:
+            end += number
+        case 4 | 5:
+            for _ in range(number * (major - 3)):
+                end = _item_end(payload, end, depth - 1)
+        case 6 if number in TAGS:
+            end = _item_end(payload, end, depth - 1)
+        case 6:
+            raise PayloadError(f"a CBOR tag {number}")
+    if end > len(payload):
+        raise PayloadError("the CBOR is cut off")
+    return end

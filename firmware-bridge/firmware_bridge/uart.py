@@ -10,6 +10,7 @@ import serial
 log = logging.getLogger("petiole-bridge")
 
 READ_SIZE = 4096
+MAX_UNSENT = 4096  # a line that takes nothing gets no more than this; the link sends the rest again
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -61,7 +62,7 @@ class Uart:
 
     def write(self, data: bytes) -> None:
         """Send when the line takes it; without a port the data is dropped, the link sends it again."""
-        if self.port is not None:
+        if self.port is not None and len(self.unsent) + len(data) <= MAX_UNSENT:
             self.unsent += data
             self._send()
 
