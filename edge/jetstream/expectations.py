@@ -45,8 +45,12 @@ def check_headers(stream: Known, subject: str, headers: bytes) -> Checked:
     """ApiError when an expectation is not met: nothing is stored then."""
     if len(headers) > MAX_HEADERS:
         raise errors.HEADERS_TOO_LARGE
-    if b"\r\nNats-" not in headers:
+    ours = headers.count(b"\r\nNats-")
+    if not ours:
         return NOTHING
+    if ours == 1 and b"\r\nNats-Msg-Id:" in headers:  # by far the most
+        msg_id = header_get(headers, "Nats-Msg-Id") or ""
+        return Checked(msg_id, stream.find_id(msg_id) if msg_id else 0)
     for name, error in DISABLED:
         if header_get(headers, name):
             raise error

@@ -66,6 +66,7 @@ class Stream(Messages):
         self.ahead: dict[str, int] | None = None  # subject to last sequence of those; None: nobody has asked yet
         self.rows: list[NewRow] = []  # of the batch that ``flush`` is about
         self.noted = 0  # how many of them are in ``ahead``
+        self.moment = 0  # monotonic, of that batch
         self.dedupe = Dedupe(config.duplicate_window_ns)
         self.incoming: list[tuple[str, str, bytes, bytes]] = []
         self.subscriptions: list[Subscription] = []
@@ -110,6 +111,7 @@ class Stream(Messages):
         """Give what was captured its sequence and queue it to the store."""
         incoming, self.incoming = self.incoming, []
         now = self.last_ns = max(self.clock.wall(), self.last_ns)
+        self.moment = self.clock.monotonic()
         seq = self.assigned_seq
         rows: list[NewRow] = []
         self.rows, self.noted = rows, 0
@@ -161,7 +163,7 @@ class Stream(Messages):
             if self.config.discard == "new":
                 self._check_room(size + len(subject) + message + self.overhead)
             if msg_id:
-                self.dedupe.add(msg_id, self.last_sequence() + 1, self.clock.monotonic())
+                self.dedupe.add(msg_id, self.last_sequence() + 1, self.moment)
         except ApiError as error:
             return self._error(error)
         return None
@@ -194,7 +196,7 @@ class Stream(Messages):
         return header_get(row.headers, "Nats-Msg-Id") or "" if row is not None else ""
 
     def find_id(self, msg_id: str) -> int:
-        return self.dedupe.find(msg_id, self.clock.monotonic())
+        return self.dedupe.find(msg_id, self.moment)
 
     def last_of(self, pattern: str) -> int:
         if self.ahead is None:
