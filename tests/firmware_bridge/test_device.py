@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import time
+import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +30,8 @@ F = TypeVar("F", bound=Frame)
 class Peer:
     """The bridge's end of the line, frame by frame."""
 
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    def __init__(self, path: str | int) -> None:
+        self.fd = path if isinstance(path, int) else os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self.reader = FrameReader()
         self.frames: list[Frame] = []
 
@@ -165,6 +166,62 @@ def test_it_ends_when_all_is_stored_and_stops_when_asked(start: Any) -> None:
     peer.wait_for(Data)
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
+
+
+def test_asked_to_stop_producing_it_goes_on_serving(program: str, cable: Any) -> None:
+    process = subprocess.Popen([program, cable.b, "--rate", "200"], stdout=subprocess.PIPE, text=True)
+    peer = Peer(cable.a)
+    try:
+        peer.greet(window=255)
+        peer.wait_for(Data, lambda data: data.seq == 3)
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout is not None
+        said: list[str] = []
+        while not said or not said[-1].startswith("stopped"):
+            said.append(process.stdout.readline())
+            assert said[-1], "it ended"
+        made = int(said[-1].split()[1])
+        assert said == [*(f"produced {n}\n" for n in range(1, made + 1)), f"stopped {made}\n"]
+        peer.send(Command(7, 1, write_command(CommandCall("status"))))
+        status = read_result(peer.wait_for(Result).payload).value
+        assert status == {"produced": made, "unacked": made, "dropped_frames": status["dropped_frames"]}
+        peer.send(Ack(7, made + 1, made + 1), Command(7, 2, write_command(CommandCall("status"))))
+        assert read_result(peer.wait_for(Result).payload).value["unacked"] == 0
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(peer.fd)
+
+
+def test_a_port_that_goes_away_is_opened_again(program: str, tmp_path: Path) -> None:
+    """A plug pulled and put in again: the path is another terminal then, and what was not stored comes there."""
+    path = tmp_path / "ttyUSB0"
+    process = subprocess.Popen([program, str(path), "--rate", "200", "--count", "9"], stdout=subprocess.DEVNULL)
+    try:
+        for sid, base in ((7, 1), (8, 3)):
+            master, slave = os.openpty()
+            tty.setraw(slave)
+            os.set_blocking(master, False)
+            path.unlink(missing_ok=True)
+            path.symlink_to(os.ttyname(slave))
+            peer = Peer(master)
+            hello = peer.greet(sid, window=20)  # WHO waits in the terminal until it has been opened
+            assert hello.base == base
+            peer.wait_for(Data, lambda data: data.seq == 9)
+            peer.send(Ack(sid, 3 if sid == 7 else 10, 10))
+            if sid == 7:
+                peer.send(Command(7, 1, write_command(CommandCall("status"))))
+                peer.wait_for(Result)  # so it has the ACK
+                os.close(slave)
+                os.close(master)
+        assert process.wait(15) == 0
+        os.close(slave)
+        os.close(master)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_garbage_costs_nothing_else(start: Any, tmp_path: Path) -> None:
