@@ -5,7 +5,7 @@ also mislead a walk to end early without an error, so a walk that has ended is h
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import apsw
@@ -54,6 +54,7 @@ class Reader:
         self.connection = connection
         self.doomed: list[tuple[int, int]] = []  # ids that are deleted though they are there, from ... to
         self.reported: set[tuple[int, int, int]] = set()
+        self.on_gap: Callable[[], None] = _nobody_asks  # more is missing than a page holds: the way to it is damaged
         self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
 
     def move(self, connection: apsw.Connection) -> None:
@@ -100,7 +101,10 @@ class Reader:
                 break
             torn, broken = True, broken or fetched.broken
             found = self._cross(way, stream, at, last)
-            self._report(stream, at, found - way.step if found is not None else last)
+            end = found - way.step if found is not None else last
+            self._report(stream, at, end)
+            if fetched.broken and abs(end - at) > PAGE_ROWS:
+                self.on_gap()
             if found is None:
                 break
             at = found
@@ -249,3 +253,7 @@ def _is_sound(id: int, time_ns: int, subject: bytes, headers: bytes | None, payl
         return seal_message(id, time_ns, subject, headers, payload) == crc
     except TypeError:  # a field that has become NULL
         return False
+
+
+def _nobody_asks() -> None:
+    """Until there is a writer that can mend it."""

@@ -25,17 +25,17 @@ class Records:
         self.connection = connection
         self.reader = reader
         self.damage: list[str] = []
-        self.orphans: list[int] = []
+        self.torn: set[int] = set()  # streams whose end is damaged
         self.broken = False  # a page could not be read, so it cannot be written either
 
     def load(self) -> Recovered:
         streams = [self._stream(record, floor) for record, floor in self._streams()]
         known = {record.id for record in streams}
-        self.orphans = self._orphans(known)
+        orphans = self._orphans(known)
         dropped = [first >> SEQ_BITS for first, _ in self.reader.doomed]
         return Recovered(
             streams, self._consumers(), self._values(), f"SQLite {apsw.sqlite_lib_version()}",
-            max(known.union(self.orphans, dropped), default=0), tuple(self.damage),
+            max(known.union(orphans, dropped), default=0), tuple(self.damage),
         )  # fmt: skip
 
     # ---- streams
@@ -63,6 +63,7 @@ class Records:
         self.broken = self.broken or head.broken or tail.broken
         if tail.torn:
             self.damage.append(f"stream {record.name}: its end is damaged, the last message to be read is {last}")
+            self.torn.add(record.id)
             last += SAFE_DISTANCE
         return record._replace(first_seq=first, last_seq=max(last, floor))
 

@@ -5,24 +5,26 @@ The new file takes the place of the old one in one rename; the old one stays bes
 
 import logging
 import os
+from itertools import islice
 
 import apsw
 
 from edge.errors import StoreError
 from edge.store import schema
-from edge.store.contract import MAX_SEQ, Recovered
+from edge.store.contract import MAX_SEQ, SEQ_BITS, Recovered
 from edge.store.database import checkpoint, open_reader, open_writer
 from edge.store.files import sync_folder
-from edge.store.reader import CHUNK, FORWARD, Reader
-from edge.store.records import Records
-from edge.store.statements import Statement, append, doomed, put_consumer, put_stream, put_value, transact
+from edge.store.pages import Pages
+from edge.store.reader import CHUNK, Reader
+from edge.store.records import SAFE_DISTANCE, Records
+from edge.store.statements import Statement, doomed, put_consumer, put_stream, put_value, transact
 
 log = logging.getLogger("edge.store")
 
 MAX_BYTES = 1 << 40  # a length beyond it is damage itself
 
 
-def rescue(path: str, free_bytes: int) -> tuple[str, ...]:
+def rescue(path: str, pages: Pages, free_bytes: int) -> tuple[str, ...]:
     """Lines that say what was damaged.  No connection of ours may write meanwhile; one that reads goes on reading the
     old file.  StoreError when the disk has no room for a copy, or apsw.Error: the file stays as it is."""
     size = os.path.getsize(path)
@@ -31,7 +33,7 @@ def rescue(path: str, free_bytes: int) -> tuple[str, ...]:
     log.warning("store: %s is damaged; copying what can be read", path)
     fresh = path + ".rescue"
     _remove(fresh, *_beside(fresh))
-    damage = _copy(path, fresh)
+    damage = _copy(path, pages, fresh)
     kept = path + ".damaged"
     _remove(kept)
     if free_bytes > 2 * size:
@@ -61,19 +63,19 @@ def lengthen(path: str) -> bool:
     return True
 
 
-def _copy(path: str, fresh: str) -> tuple[str, ...]:
+def _copy(path: str, pages: Pages, fresh: str) -> tuple[str, ...]:
     source, target = open_writer(path), open_writer(fresh)
     connection = open_reader(path)
     try:
         checkpoint(source)  # a log that outlived its file would be taken for that of the new one
         target.pragma("synchronous", "OFF")
+        deleted = doomed(connection)
         reader = Reader(connection)
-        reader.hide(doomed(connection))
+        reader.hide(deleted)
         records = Records(connection, reader)
         found = records.load()
-        _copy_records(target, found)
-        for stream in [record.id for record in found.streams] + records.orphans:
-            _copy_messages(target, reader, stream)
+        _copy_messages(target, pages, deleted)
+        _copy_records(target, found, records.torn)
         target.pragma("synchronous", "FULL")
         checkpoint(target)
     finally:
@@ -83,20 +85,29 @@ def _copy(path: str, fresh: str) -> tuple[str, ...]:
     return found.damage
 
 
-def _copy_records(target: apsw.Connection, found: Recovered) -> None:
-    """What is damaged is forgotten with this, but not how far sequences have been given."""
+def _copy_messages(target: apsw.Connection, pages: Pages, deleted: list[tuple[int, int]]) -> None:
+    """From wherever they are in the file; the way to them may be what is damaged."""
+    messages = pages.messages()
+    while chunk := list(islice(messages, CHUNK)):
+        target.execute("BEGIN")
+        target.executemany(schema.SALVAGE, [row for row in chunk if not _is_in(row.id, deleted)])
+        target.execute("COMMIT")
+
+
+def _copy_records(target: apsw.Connection, found: Recovered, torn: set[int]) -> None:
+    """What is damaged is forgotten with this, but not how far sequences may have been given."""
     for stream in found.streams:
+        base = stream.id << SEQ_BITS
+        ((last,),) = target.execute(schema.LAST_OF, (base, base | MAX_SEQ))
+        floor = ((last or 0) & MAX_SEQ) + SAFE_DISTANCE if stream.id in torn else 0
         transact(target, put_stream(stream.id, stream.account, stream.name, stream.config, stream.state))
-        transact(target, [Statement(schema.PUT_STREAM_FLOOR, (stream.id, stream.last_seq))])
+        transact(target, [Statement(schema.PUT_STREAM_FLOOR, (stream.id, max(floor, stream.last_seq)))])
     transact(target, [put_consumer(*consumer) for consumer in found.consumers])
     transact(target, [put_value(key, value) for key, value in found.values.items()])
 
 
-def _copy_messages(target: apsw.Connection, reader: Reader, stream: int) -> None:
-    first = 0
-    while rows := reader.walk(FORWARD, stream, first, MAX_SEQ, CHUNK).rows:
-        transact(target, [append(stream, rows)])
-        first = rows[-1].seq + 1
+def _is_in(id: int, ranges: list[tuple[int, int]]) -> bool:
+    return any(first <= id <= last for first, last in ranges)
 
 
 def _beside(path: str) -> tuple[str, str]:

@@ -116,6 +116,9 @@ COUNT = (
     "SELECT count(*), total(length(CAST(subject AS BLOB)) + ifnull(length(headers), 0) + length(payload))"
     " FROM message WHERE id BETWEEN ? AND ?"
 )
+ROOT = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'message'"
+SALVAGE = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
+LAST_OF = "SELECT max(id) FROM message WHERE id BETWEEN ? AND ?"
 FIRST_ID = "SELECT id FROM message WHERE id >= ? ORDER BY id LIMIT 1"
 
 _RECORD = "CAST(account AS BLOB), CAST(name AS BLOB), CAST(config AS BLOB), CAST(crc AS INTEGER)"

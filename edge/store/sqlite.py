@@ -5,13 +5,15 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import apsw
 
 from edge.errors import StoreError
-from edge.store import statements
+from edge.store import schema, statements
 from edge.store.contract import MAX_SEQ, Done, NewRow, Recovered, Row, SubjectRecord
 from edge.store.database import FILE, checkpoint, lock_folder, open_reader, open_writer
+from edge.store.pages import Pages
 from edge.store.reader import BACK, FORWARD, Reader
 from edge.store.records import Records
 from edge.store.rescue import lengthen, rescue
@@ -45,6 +47,7 @@ class SqliteStore:
             raise StoreError(f"{self.path} cannot be used as a store: {exc}; move it away to start anew") from exc
         self.call_soon = call_soon
         self.writer = Writer(self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running)
+        self.reader.on_gap = self.writer.ask_to_mend
         self.writes: list[Write] = []
 
     @property
@@ -122,35 +125,54 @@ class SqliteStore:
     def _open(self) -> None:
         if self.reserve.is_spent():  # or not even the log's index finds room
             self.reserve.release()
+        was_cut_off = os.path.exists(self.path + "-wal")
         if lengthen(self.path):
             self._mark()
         self._connect()
+        if self._is_damaged(was_cut_off):
+            self._disconnect()
+            pages = Pages(self.path)
+            self._mend(pages)
+            pages.close()
+            self._connect()
+
+    def _is_damaged(self, was_cut_off: bool) -> bool:
+        """Where it would be found too late, or cannot be written."""
         records = Records(self.reader.connection, self.reader)
         records.load()
         if records.broken or os.path.exists(self.mark):
-            self._disconnect()
-            self._mend()
-            self._connect()
-        elif self.reserve.is_spent():
+            return True
+        if not was_cut_off:
+            return False
+        try:
             checkpoint(self.connection)
+        except apsw.Error as exc:
+            log.warning("store: the log of the last run stays for now: %s", exc)
+            return False
+        ((root,),) = self.connection.execute(schema.ROOT)
+        return not self.pages.is_whole(root)
 
     def _connect(self) -> None:
         self.connection = open_writer(self.path)
         self.reader = Reader(open_reader(self.path))
         self.reader.hide(doomed(self.connection))
+        self.pages = Pages(self.path)
 
     def _disconnect(self) -> None:
         self.reader.connection.close()
         self.connection.close()
+        self.pages.close()
 
-    def _mend(self) -> None:
+    def _mend(self, pages: Pages) -> bool:
         """With no connection that writes.  The mark asks the next start for it, when it cannot be done now."""
         self._mark()
         try:
-            self.mended = rescue(self.path, self.reserve.free_bytes())
+            self.mended = rescue(self.path, pages, self.reserve.free_bytes())
             os.unlink(self.mark)
         except (StoreError, apsw.Error, OSError) as exc:
             log.error("store: %s; it goes on with what can be read", exc)
+            return False
+        return True
 
     def _mark(self) -> None:
         with suppress(OSError):
@@ -159,11 +181,14 @@ class SqliteStore:
     def _mend_running(self) -> apsw.Connection:
         """On the writer's thread: the connection to go on with."""
         self.connection.close()
-        self._mend()
+        is_mended = self._mend(self.pages)
         self.connection = open_writer(self.path)
-        self.call_soon(self._follow)
+        if is_mended:
+            old, self.pages = self.pages, Pages(self.path)
+            self.call_soon(partial(self._follow, old))
         return self.connection
 
-    def _follow(self) -> None:
+    def _follow(self, old: Pages) -> None:
         """The reader has read on in the old file."""
         self.reader.move(open_reader(self.path))
+        old.close()

@@ -93,6 +93,11 @@ class Writer:
             self.condition.notify()
         self.thread.join()
 
+    def ask_to_mend(self) -> None:
+        with self.condition:
+            self.damaged = True
+            self.condition.notify()
+
     # ---- the thread
 
     def _work(self) -> None:
@@ -130,7 +135,7 @@ class Writer:
                     self.condition.wait(wait_ns / 1e9)
                 elif self.closing:
                     return None
-                elif self.doomed and not self.stuck and not self.halted:
+                elif self.damaged or (self.doomed and not self.stuck and not self.halted):
                     return []
                 elif self.full and not self.halted:
                     self.condition.wait(RECHECK_SECONDS)
@@ -162,7 +167,7 @@ class Writer:
         except apsw.Error as exc:
             log.warning("store: deleted messages still take room: %s", exc)
             self.stuck = True
-            self.damaged = isinstance(exc, CORRUPT)
+            self.damaged = self.damaged or isinstance(exc, CORRUPT)
             return
         self.doomed = doomed(self.connection)
         self.call_soon(partial(self.hide, self.doomed))

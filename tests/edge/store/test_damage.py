@@ -138,15 +138,33 @@ def test_two_lost_pages_leave_what_stands_between_them(owner: Any, tmp_path: Pat
     assert {1000, 1050} <= missing and 1025 not in missing and len(missing) <= 2 * PAGE_ROWS
 
 
-def test_an_inner_page_costs_what_hangs_on_it_and_no_more(owner: Any, tmp_path: Path, image: bytes) -> None:
+INNER_DAMAGE = {
+    "type": lambda page: bytes([page[0] ^ 0x40]) + page[1:],
+    "count": lambda page: page[:3] + b"\xff\xff" + page[5:],
+    "last child": lambda page: page[:8] + bytes(4) + page[12:],
+    "a child": lambda page: page[: (at := int.from_bytes(page[12:14]))] + b"\xff" + page[at + 1 :],
+    "all": lambda page: bytes(PAGE),
+}
+
+
+@pytest.mark.parametrize("after_a_cut", [True, False])
+@pytest.mark.parametrize("how", INNER_DAMAGE)
+@pytest.mark.parametrize("which", [0, -1])
+def test_an_inner_page_costs_nothing(owner: Any, tmp_path: Path, image: bytes, which: int, how: str, after_a_cut: bool) -> None:
+    """What it led to is there: found at once after a power cut, or as soon as somebody misses it."""
     inner = [page for page in range(1, len(image) // PAGE) if image[page * PAGE] == INTERIOR]
+    number = inner[which]
     data = bytearray(image)
-    data[inner[-1] * PAGE] ^= 0x40
+    data[number * PAGE : (number + 1) * PAGE] = INNER_DAMAGE[how](image[number * PAGE : (number + 1) * PAGE])
     put(tmp_path, data)
+    if after_a_cut:
+        (tmp_path / f"{FILE}-wal").write_bytes(b"")
     store = owner.open(tmp_path)
     assert {record.name for record in store.load().streams} == {"S1", "S2", "S3"}
-    for stream in STREAMS:
-        served(store, stream)
+    if not after_a_cut and sum(len(served(store, stream)) for stream in STREAMS) < len(STREAMS) * COUNT - 100:
+        owner.calls.get(timeout=30)()  # the reader follows to the mended file
+    lost = len(STREAMS) * COUNT - sum(len(served(store, stream)) for stream in STREAMS)
+    assert lost <= (0 if after_a_cut else PAGE_ROWS)
     still_works(owner, store, tmp_path)
 
 
