@@ -205,6 +205,8 @@ class Daemon:
         self.values = found.values
         log.info("Starting JetStream")
         log.info("  Store Directory: \"%s\" (%s)", options.store_dir, found.engine)
+        for line in found.damage:
+            log.error("  %s", line)
         self.jetstream.recover(found)
         self.jetstream.start()
         self.ticker.start(self.jetstream)

@@ -41,6 +41,8 @@ class StreamRecord(NamedTuple):
 
 
 class ConsumerRecord(NamedTuple):
+    """``state`` is empty when it was damaged."""
+
     stream: int
     name: str
     config: bytes

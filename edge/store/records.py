@@ -94,12 +94,13 @@ class Records:
     def _consumers(self) -> list[ConsumerRecord]:
         found = []
         for stream, name, config, crc, state, state_crc in self._rows(schema.CONSUMERS, "consumers"):
-            if _holds(partial(seal_consumer, stream, name, config), crc) and _holds(
-                partial(seal_record, state), state_crc
-            ):
-                found.append(ConsumerRecord(stream, to_text(name), config, state))
-            else:
+            if not _holds(partial(seal_consumer, stream, name, config), crc):
                 self.damage.append(f"a consumer of stream {stream}: its record is damaged, it has to be made again")
+                continue
+            if not _holds(partial(seal_record, state), state_crc):
+                self.damage.append(f"consumer {to_text(name)} of stream {stream}: its state is damaged")
+                state = b""
+            found.append(ConsumerRecord(stream, to_text(name), config, state))
         return found
 
     def _values(self) -> dict[str, bytes]:

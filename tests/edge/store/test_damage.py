@@ -242,6 +242,17 @@ def test_a_damaged_record_is_named(owner: Any, tmp_path: Path, image: bytes, tab
     assert (found.streams[0].state == b"") == (table == "stream")
 
 
+def test_damaged_state_is_left_out(owner: Any, tmp_path: Path, image: bytes) -> None:
+    put(tmp_path, image)
+    store = owner.open(tmp_path)
+    store.connection.execute("UPDATE stream SET state = x'00' WHERE id = 1")
+    store.connection.execute("UPDATE consumer SET state = x'00' WHERE stream = 2")
+    found = store.load()
+    assert [record.state for record in found.streams] == [b"", b"state", b"state"]
+    assert [record.state for record in found.consumers] == [b"state", b"", b"state"]
+    assert found.damage == ("stream S1: its state is damaged and counted anew", "consumer c of stream 2: its state is damaged")
+
+
 def test_a_stream_without_a_record_is_named(owner: Any, tmp_path: Path, image: bytes) -> None:
     put(tmp_path, image)
     store = owner.open(tmp_path)
