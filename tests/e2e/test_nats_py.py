@@ -48,7 +48,7 @@ async def order_stream(url: str) -> list[str]:
     for message in await sub.fetch(batch=10, timeout=5):
         seen.append(json.loads(message.data)["orderId"])
         await message.ack()
-    with pytest.raises(nats.errors.TimeoutError):
+    with pytest.raises(TimeoutError):
         await sub.fetch(batch=10, timeout=0.2)
     info = await sub.consumer_info()
     assert info.num_ack_pending == 0 and info.num_pending == 0
@@ -102,7 +102,7 @@ def test_redelivery_nak_term_and_progress(server: Any) -> None:
         await again.in_progress()
         (last,) = await sub.fetch(1, timeout=5)
         assert last.data == b"0" and last.metadata.num_delivered == 3
-        with pytest.raises(nats.errors.TimeoutError):
+        with pytest.raises(TimeoutError):
             await sub.fetch(1, timeout=1.2)
         await nc.close()
 
