@@ -19,6 +19,7 @@ from edge.store.records import Records
 from edge.store.rescue import lengthen, rescue
 from edge.store.reserve import Reserve
 from edge.store.statements import Write, doomed
+from edge.store.wal import mend_wal
 from edge.store.writer import Unit, Writer
 
 log = logging.getLogger("edge.store")
@@ -128,6 +129,8 @@ class SqliteStore:
         was_cut_off = os.path.exists(self.path + "-wal")
         if lengthen(self.path):
             self._mark()
+        if was_cut_off:
+            self._mend_wal()
         self._connect()
         if self._is_damaged(was_cut_off):
             self._disconnect()
@@ -163,11 +166,20 @@ class SqliteStore:
         self.connection.close()
         self.pages.close()
 
+    def _mend_wal(self) -> None:
+        try:
+            done = mend_wal(self.path)
+        except (apsw.Error, OSError):
+            return  # whatever it is, it is in the way of opening it too
+        if done:
+            log.error("store: %s", done)
+            self.mended = (done,)
+
     def _mend(self, pages: Pages) -> bool:
         """With no connection that writes.  The mark asks the next start for it, when it cannot be done now."""
         self._mark()
         try:
-            self.mended = rescue(self.path, pages, self.reserve.free_bytes())
+            self.mended += rescue(self.path, pages, self.reserve.free_bytes())
             os.unlink(self.mark)
         except (StoreError, apsw.Error, OSError) as exc:
             log.error("store: %s; it goes on with what can be read", exc)
