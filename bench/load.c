@@ -1,10 +1,11 @@
-/* Load for a NATS server, and a count of what really came back.
+/* Load for a NATS server, and a check of everything that comes back.
  *
- *   load PORT core SUBSCRIBERS SIZE SECONDS     one publisher, every subscriber gets every message
- *   load PORT js   WINDOW      SIZE SECONDS     publishes to js.data, WINDOW of them not acknowledged at a time
+ *   load PORT deliver [lanes=1] [fan=1] [subjects=1] [others=0] [headers=0] [size=128] [seconds=3]
+ *   load PORT request [size=128] [seconds=3]
+ *   load PORT publish [window=4000] [size=128] [seconds=3]     to js.data, which a new and empty stream captures
  *
- * One thread, non-blocking sockets, frames built beforehand.  Every message that is received is parsed to its end;
- * what is sent is waited for.  Prints one line of JSON; status 2 when something is missing or an ack is an error.
+ * One thread, epoll, no dependencies.  Prints one line of JSON on stdout.  Status 2 and a reason on stderr when a
+ * message is missing, comes twice, out of order or altered, when an ack is an error, or when the server says -ERR.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,29 +17,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 64 * 1024, INBUF = 512 * 1024, MAX_SUBSCRIBERS = 64, CORE_WINDOW = 24 * 1024 };
+typedef unsigned long long count;
 
-struct peer {
-    int fd;
-    size_t have;           /* bytes in buf that are not parsed yet */
-    unsigned long long got; /* complete messages */
-    char *buf;
+enum {
+    CHUNK = 64 * 1024,             /* bytes of one send() */
+    INBUF = 512 * 1024,            /* bytes of one recv() */
+    OUTSTANDING = 4 * 1024 * 1024, /* bytes a subscriber may be behind: far less than where a server drops it */
+    LINE = 256,                    /* no control line of ours is longer */
 };
 
-static unsigned long long ack_errors;
+static struct {
+    const char *name;
+    double value;
+} settings[] = {{"lanes", 1}, {"fan", 1}, {"subjects", 1}, {"others", 0}, {"headers", 0},
+                {"size", 128}, {"window", 4000}, {"seconds", 3}, {"patience", 15}};
+enum { LANES, FAN, SUBJECTS, OTHERS, HEADERS, SIZE, WINDOW, SECONDS, PATIENCE, SETTINGS };
+
+static size_t set(int which) { return (size_t)settings[which].value; }
 
 static void die(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
+    fputs("load: ", stderr);
     vfprintf(stderr, format, args);
-    va_end(args);
     fputc('\n', stderr);
     exit(2);
+}
+
+static void *room(size_t items, size_t each)
+{
+    void *memory = calloc(items, each);
+    if (memory == NULL)
+        die("out of memory");
+    return memory;
 }
 
 static double now(void)
@@ -48,225 +66,569 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void send_all(int fd, const char *data, size_t size)
+static double cpu_used(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* ---- A connection ------------------------------------------------------------------------------------------- */
+
+struct peer {
+    int fd;
+    int blocked;   /* the socket took less than it was given; EPOLLOUT clears it */
+    int mid_frame; /* a frame is half sent: nothing else may be sent now */
+    int owed;      /* PONGs that wait for the frame's end */
+    char *in;
+    size_t have; /* bytes in `in` that are not parsed yet */
+    count pongs, got;
+    /* Takes the MSG or HMSG that begins here; its length, 0 if it is not complete. */
+    size_t (*take)(struct peer *, const char *at, size_t have);
+    void *context;
+};
+
+static int epoll;
+
+static void send_all(struct peer *peer, const char *data, size_t size)
 {
     while (size > 0) {
-        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
-        if (sent < 0) {
-            if (errno == EAGAIN) {
-                struct pollfd p = {fd, POLLOUT, 0};
-                poll(&p, 1, 1000);
-                continue;
-            }
-            die("send: %s", strerror(errno));
+        ssize_t sent = send(peer->fd, data, size, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN) {
+            struct pollfd p = {peer->fd, POLLOUT, 0};
+            poll(&p, 1, 1000);
+            continue;
         }
+        if (sent < 0)
+            die("send: %s", strerror(errno));
         data += sent;
         size -= (size_t)sent;
     }
 }
 
-/* Connect, say CONNECT and what follows, wait for the PONG. */
-static void join(struct peer *peer, int port, const char *then)
+/* Sends what the socket takes; the number of bytes. */
+static size_t send_some(struct peer *peer, const char *data, size_t size)
 {
+    ssize_t sent = send(peer->fd, data, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN)
+        die("send: %s", strerror(errno));
+    if (sent < 0)
+        sent = 0;
+    peer->blocked = (size_t)sent < size;
+    return (size_t)sent;
+}
+
+static void answer_pings(struct peer *peer)
+{
+    if (peer->mid_frame)
+        return;
+    for (; peer->owed > 0; peer->owed--)
+        send_all(peer, "PONG\r\n", 6);
+}
+
+static void take_line(struct peer *peer, const char *at, size_t length)
+{
+    if (*at == '-')
+        die("the server says %.*s", (int)length, at);
+    if (length >= 4 && memcmp(at, "PING", 4) == 0) {
+        peer->owed++;
+        answer_pings(peer);
+    } else if (length >= 4 && memcmp(at, "PONG", 4) == 0)
+        peer->pongs++;
+}
+
+static void parse(struct peer *peer)
+{
+    const char *at = peer->in, *end = peer->in + peer->have;
+    while (at < end) {
+        size_t used;
+        if (*at == 'M' || *at == 'H') {
+            if (peer->take == NULL)
+                die("a message nobody asked for: %.60s", at);
+            used = peer->take(peer, at, (size_t)(end - at));
+        } else {
+            const char *eol = memchr(at, '\n', (size_t)(end - at));
+            used = eol ? (size_t)(eol - at) + 1 : 0;
+            if (used)
+                take_line(peer, at, used - 1);
+        }
+        if (used == 0)
+            break;
+        at += used;
+    }
+    peer->have = (size_t)(end - at);
+    if (at != peer->in)
+        memmove(peer->in, at, peer->have);
+}
+
+/* Reads the socket empty: epoll tells about each arrival once.  A short read means that it is empty. */
+static void receive(struct peer *peer)
+{
+    for (;;) {
+        size_t space = INBUF - peer->have;
+        ssize_t n = recv(peer->fd, peer->in + peer->have, space, 0);
+        if (n == 0)
+            die("the server closed the connection");
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            die("recv: %s", strerror(errno));
+        peer->have += (size_t)n;
+        parse(peer);
+        if ((size_t)n < space)
+            return;
+    }
+}
+
+static void wait_for_peers(int milliseconds)
+{
+    struct epoll_event events[64];
+    int n = epoll_wait(epoll, events, 64, milliseconds);
+    for (int i = 0; i < n; i++) {
+        struct peer *peer = events[i].data.ptr;
+        if (events[i].events & EPOLLOUT)
+            peer->blocked = 0;
+        if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+            receive(peer);
+    }
+}
+
+/* Says PING and waits for the PONG: whatever the server had for this peer before is here then. */
+static void settle(struct peer *peer)
+{
+    double deadline = now() + settings[PATIENCE].value;
+    count pongs = peer->pongs;
+    send_all(peer, "PING\r\n", 6);
+    while (peer->pongs == pongs) {
+        if (now() > deadline)
+            die("no PONG");
+        wait_for_peers(100);
+    }
+}
+
+static void join(struct peer *peer, int port, const char *subscriptions)
+{
+    static const char hello[] = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
+                                "\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\n";
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = peer};
     int one = 1;
-    char hello[512];
+
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     peer->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(peer->fd, (struct sockaddr *)&to, sizeof to) < 0)
         die("connect to port %d: %s", port, strerror(errno));
     setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    peer->buf = malloc(INBUF);
-    peer->have = 0;
-    peer->got = 0;
-    snprintf(hello, sizeof hello,
-             "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"lang\":\"c\",\"version\":\"1\"}\r\n%sPING\r\n",
-             then);
-    send_all(peer->fd, hello, strlen(hello));
-    for (;;) {
-        ssize_t n = recv(peer->fd, peer->buf + peer->have, INBUF - 1 - peer->have, 0);
-        if (n <= 0)
-            die("the server closed the connection");
-        peer->have += (size_t)n;
-        peer->buf[peer->have] = 0;
-        if (strstr(peer->buf, "-ERR"))
-            die("the server says: %s", strstr(peer->buf, "-ERR"));
-        if (strstr(peer->buf, "PONG\r\n"))
-            break;
-    }
-    peer->have = 0;
     fcntl(peer->fd, F_SETFL, O_NONBLOCK);
+    peer->in = room(1, INBUF + 1); /* ends with a NUL, whatever is received */
+    epoll_ctl(epoll, EPOLL_CTL_ADD, peer->fd, &event);
+    send_all(peer, hello, sizeof hello - 1);
+    send_all(peer, subscriptions, strlen(subscriptions));
+    settle(peer);
 }
 
-/* Take every complete operation out of the buffer. */
-static void parse(struct peer *peer)
+/* ---- What came of it ---------------------------------------------------------------------------------------- */
+
+static double *latencies;
+static size_t measured, capacity;
+
+static void latency(double seconds)
 {
-    char *at = peer->buf, *end = peer->buf + peer->have;
-    while (at < end) {
-        char *eol = memchr(at, '\n', (size_t)(end - at));
-        if (eol == NULL)
-            break;
-        if (at[0] == 'M' && at[1] == 'S') {
-            char *size = eol - 1;
-            size_t length;
-            while (size[-1] != ' ')
-                size--;
-            length = (size_t)strtoul(size, NULL, 10);
-            if ((size_t)(end - eol - 1) < length + 2)
-                break;
-            if (eol[1 + length] != '\r' || eol[2 + length] != '\n')
-                die("a message does not end where it says");
-            if (length > 8 && memmem(eol + 1, length, "\"error\"", 7))
-                ack_errors++;
-            peer->got++;
-            at = eol + 3 + length;
-        } else if (at[0] == '-') {
-            die("the server says: %.*s", (int)(eol - at), at);
-        } else {
-            if (at[0] == 'P' && at[1] == 'I')
-                send_all(peer->fd, "PONG\r\n", 6);
-            at = eol + 1;
+    if (measured == capacity) {
+        capacity = capacity ? capacity * 2 : 4096;
+        latencies = realloc(latencies, capacity * sizeof *latencies);
+        if (latencies == NULL)
+            die("out of memory");
+    }
+    latencies[measured++] = seconds;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int report(count sent, count wanted, count received, count refused, double seconds, double cpu)
+{
+    printf("{\"sent\": %llu, \"received\": %llu, \"refused\": %llu, \"seconds\": %.6f, \"load_cpu\": %.3f", sent, received,
+           refused, seconds, cpu / seconds);
+    if (measured > 0) {
+        qsort(latencies, measured, sizeof *latencies, by_size);
+        printf(", \"p50_us\": %.1f, \"p99_us\": %.1f", latencies[measured / 2] * 1e6, latencies[measured * 99 / 100] * 1e6);
+    }
+    puts("}");
+    if (received != wanted)
+        fprintf(stderr, "load: %llu came of %llu\n", received, wanted);
+    if (refused)
+        fprintf(stderr, "load: %llu of %llu acks are errors\n", refused, sent);
+    return received == wanted && refused == 0 ? 0 : 2;
+}
+
+/* True when nothing has come for so long that nothing will. */
+static int stalled(count received, double t)
+{
+    static count last;
+    static double since;
+    if (received != last || since == 0) {
+        last = received;
+        since = t;
+    }
+    return t - since > settings[PATIENCE].value;
+}
+
+/* ---- deliver: publishers, and subscribers that all get everything of their lane ------------------------------ */
+
+static const char HEADER[] = "NATS/1.0\r\nBench: 0123456789\r\n\r\n";
+
+/* Frames of one length that are sent, or awaited, again and again in this order. */
+struct ring {
+    char *frames;
+    size_t frame, length;
+};
+
+struct lane {
+    struct peer pub, *subs;
+    struct ring out, in;
+    count sent; /* bytes */
+};
+
+static struct ring make_ring(const char *verb, size_t lane, int delivered)
+{
+    size_t size = set(SIZE), headers = set(HEADERS) ? sizeof HEADER - 1 : 0, subjects = set(SUBJECTS), at = 0;
+    size_t rounds = 2 * CHUNK / (subjects * (size + headers)) + 1;
+    struct ring ring = {.length = rounds * subjects};
+
+    ring.frames = room(ring.length, LINE + headers + size);
+    for (size_t i = 0; i < ring.length; i++) {
+        /* A stride, so that neighbours differ. */
+        at += (size_t)sprintf(ring.frames + at, "%s%s bench.%zu.%05zu.t ", headers ? "H" : "", verb, lane, i * 7919 % subjects);
+        if (delivered)
+            at += (size_t)sprintf(ring.frames + at, "1 ");
+        if (headers)
+            at += (size_t)sprintf(ring.frames + at, "%zu ", headers);
+        at += (size_t)sprintf(ring.frames + at, "%zu\r\n%s", headers + size, headers ? HEADER : "");
+        memset(ring.frames + at, 'a' + (int)(i % 26), size);
+        char place[16]; /* tells what is lost or out of order */
+        int digits = snprintf(place, sizeof place, "%08zu", i);
+        memcpy(ring.frames + at, place, (size_t)digits < size ? (size_t)digits : size);
+        at += size;
+        memcpy(ring.frames + at, "\r\n", 2);
+        at += 2;
+    }
+    ring.frame = at / ring.length;
+    return ring;
+}
+
+/* A delivery is right when it is, byte by byte, the next of the ring. */
+static size_t take_delivery(struct peer *peer, const char *at, size_t have)
+{
+    const struct ring *ring = peer->context;
+    if (have < ring->frame)
+        return 0;
+    const char *wanted = ring->frames + peer->got % ring->length * ring->frame;
+    if (memcmp(at, wanted, ring->frame) != 0)
+        die("delivery %llu is\n%.*s\nand should be\n%.*s", peer->got, (int)ring->frame, at, (int)ring->frame, wanted);
+    peer->got++;
+    return ring->frame;
+}
+
+static count slowest(const struct lane *lane)
+{
+    count least = lane->subs[0].got;
+    for (size_t i = 1; i < set(FAN); i++)
+        if (lane->subs[i].got < least)
+            least = lane->subs[i].got;
+    return least;
+}
+
+/* Sends up to a chunk, ending with a frame; true if more could be sent now. */
+static int push(struct lane *lane, int ended)
+{
+    size_t frame = lane->out.frame, whole = lane->out.length * frame;
+    size_t place = (size_t)(lane->sent % whole), part = place % frame;
+    count outstanding = (lane->sent / frame - slowest(lane)) * lane->in.frame;
+
+    if (lane->pub.blocked || (part == 0 && (ended || outstanding >= OUTSTANDING)))
+        return 0;
+    size_t size = CHUNK / frame > 1 ? CHUNK / frame * frame : frame;
+    if (place - part + size > whole)
+        size = whole - place + part;
+    lane->sent += send_some(&lane->pub, lane->out.frames + place, size - part);
+    lane->pub.mid_frame = lane->sent % frame != 0;
+    answer_pings(&lane->pub);
+    return !lane->pub.blocked;
+}
+
+static void open_lane(struct lane *lane, size_t number, int port)
+{
+    char subscription[LINE];
+    snprintf(subscription, sizeof subscription, set(SUBJECTS) > 1 ? "SUB bench.%zu.*.> 1\r\n" : "SUB bench.%zu.00000.t 1\r\n",
+             number);
+    lane->out = make_ring("PUB", number, 0);
+    lane->in = make_ring("MSG", number, 1);
+    lane->subs = room(set(FAN), sizeof *lane->subs);
+    for (size_t i = 0; i < set(FAN); i++) {
+        lane->subs[i].take = take_delivery;
+        lane->subs[i].context = &lane->in;
+        join(&lane->subs[i], port, subscription);
+    }
+    join(&lane->pub, port, "");
+}
+
+static count all_received(const struct lane *lanes)
+{
+    count received = 0;
+    for (size_t i = 0; i < set(LANES); i++)
+        for (size_t j = 0; j < set(FAN); j++)
+            received += lanes[i].subs[j].got;
+    return received;
+}
+
+static count all_sent(const struct lane *lanes)
+{
+    count sent = 0;
+    for (size_t i = 0; i < set(LANES); i++)
+        sent += lanes[i].sent / lanes[i].out.frame;
+    return sent;
+}
+
+static int deliver(int port)
+{
+    struct lane *lanes = room(set(LANES), sizeof *lanes);
+    struct peer others = {0};
+    char *subscriptions = room(set(OTHERS) + 1, LINE), *at = subscriptions;
+
+    for (size_t i = 0; i < set(OTHERS); i++)
+        at += sprintf(at, "SUB other.%zu.*.> %zu\r\n", i, i + 1);
+    join(&others, port, subscriptions);
+    for (size_t i = 0; i < set(LANES); i++)
+        open_lane(&lanes[i], i, port);
+
+    double begin = now(), cpu = cpu_used(), t = begin;
+    for (;; t = now()) {
+        int ended = t - begin >= settings[SECONDS].value, more = 0, mid_frame = 0;
+        for (size_t i = 0; i < set(LANES); i++) {
+            more |= push(&lanes[i], ended);
+            mid_frame |= lanes[i].pub.mid_frame;
         }
-    }
-    peer->have = (size_t)(end - at);
-    memmove(peer->buf, at, peer->have);
-}
-
-static void receive(struct peer *peer)
-{
-    for (int turn = 0; turn < 4; turn++) {
-        ssize_t n = recv(peer->fd, peer->buf + peer->have, INBUF - peer->have, 0);
-        if (n == 0)
-            die("the server closed the connection");
-        if (n < 0) {
-            if (errno == EAGAIN)
-                return;
-            die("recv: %s", strerror(errno));
-        }
-        peer->have += (size_t)n;
-        parse(peer);
-    }
-}
-
-/* Send as much of data as goes; the number of bytes. */
-static size_t send_some(int fd, const char *data, size_t size)
-{
-    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
-    if (sent < 0) {
-        if (errno == EAGAIN)
-            return 0;
-        die("send: %s", strerror(errno));
-    }
-    return (size_t)sent;
-}
-
-static void report(unsigned long long sent, unsigned long long got, unsigned long long wanted, double seconds)
-{
-    printf("{\"sent\": %llu, \"received\": %llu, \"seconds\": %.6f, \"ack_errors\": %llu}\n", sent, got, seconds, ack_errors);
-    exit(got == wanted && ack_errors == 0 ? 0 : 2);
-}
-
-static void core(int port, int count, int size, double seconds)
-{
-    struct peer pub, subs[MAX_SUBSCRIBERS];
-    struct pollfd polls[MAX_SUBSCRIBERS + 1];
-    char line[64], *frames;
-    int head = snprintf(line, sizeof line, "PUB bench.a %d\r\n", size);
-    size_t frame = (size_t)(head + size + 2), per_chunk = CHUNK / frame ? CHUNK / frame : 1, at = 0;
-    unsigned long long sent = 0, least;
-    double begin, deadline;
-
-    for (int i = 0; i < count; i++)
-        join(&subs[i], port, "SUB bench.a 1\r\n");
-    join(&pub, port, "");
-    frames = malloc(frame * per_chunk);
-    for (size_t i = 0; i < per_chunk; i++) {
-        memcpy(frames + i * frame, line, (size_t)head);
-        memset(frames + i * frame + head, 'x', (size_t)size);
-        memcpy(frames + i * frame + head + size, "\r\n", 2);
-    }
-    begin = now();
-    deadline = begin + seconds;
-    for (;;) {
-        int sending = now() < deadline || at != 0;
-        least = count ? subs[0].got : sent;
-        for (int i = 1; i < count; i++)
-            if (subs[i].got < least)
-                least = subs[i].got;
-        if (!sending && least == sent)
+        count received = all_received(lanes);
+        if ((ended && !mid_frame && received >= all_sent(lanes) * set(FAN)) || stalled(received, t))
             break;
-        if (now() > deadline + 20)
-            break;
-        for (int i = 0; i < count; i++)
-            polls[i] = (struct pollfd){subs[i].fd, POLLIN, 0};
-        polls[count] = (struct pollfd){pub.fd, POLLIN, 0};
-        if (sending && sent - least < CORE_WINDOW)
-            polls[count].events |= POLLOUT;
-        poll(polls, (nfds_t)count + 1, 100);
-        for (int i = 0; i < count; i++)
-            if (polls[i].revents)
-                receive(&subs[i]);
-        if (polls[count].revents & POLLIN)
-            receive(&pub);
-        if (polls[count].revents & POLLOUT) {
-            at += send_some(pub.fd, frames + at, frame * per_chunk - at);
-            if (at == frame * per_chunk) {
-                at = 0;
-                sent += per_chunk;
-            }
-        }
+        wait_for_peers(more ? 0 : 100);
     }
-    unsigned long long got = 0;
-    for (int i = 0; i < count; i++)
-        got += subs[i].got;
-    report(sent, got, sent * (unsigned long long)count, now() - begin);
+    t = now();
+    cpu = cpu_used() - cpu;
+    for (size_t i = 0; i < set(LANES); i++) /* anything that came twice is here after this */
+        for (size_t j = 0; j < set(FAN); j++)
+            settle(&lanes[i].subs[j]);
+    return report(all_sent(lanes), all_sent(lanes) * set(FAN), all_received(lanes), 0, t - begin, cpu);
 }
 
-static void js(int port, int window, int size, double seconds)
+/* ---- request: one client asks, another answers, one question at a time --------------------------------------- */
+
+static char wanted[LINE], *frame_out;
+static size_t wanted_length;
+
+/* "MSG subject sid [reply] size\r\n": the payload and its length, NULL if the message is not complete. */
+static const char *payload_of(const char *at, size_t have, size_t *length)
 {
-    struct peer peer;
-    char *out = malloc(CHUNK * 2);
+    const char *eol = memchr(at, '\n', have), *size;
+    if (eol == NULL)
+        return NULL;
+    for (size = eol; size > at && size[-1] != ' '; size--)
+        ;
+    *length = strtoul(size, NULL, 10);
+    if ((size_t)(at + have - eol - 1) < *length + 2)
+        return NULL;
+    if (memcmp(eol + 1 + *length, "\r\n", 2) != 0)
+        die("a message does not end where it says: %.*s", (int)(eol - at), at);
+    return eol + 1;
+}
+
+static size_t take_question(struct peer *peer, const char *at, size_t have)
+{
+    static const char subject[] = "MSG bench.ask 1 _INBOX.load.";
+    size_t length, head;
+    const char *payload = payload_of(at, have, &length);
+    if (payload == NULL)
+        return 0;
+    if (strncmp(at, subject, sizeof subject - 1) != 0 || length != set(SIZE))
+        die("a question is %.60s", at);
+    count n = strtoull(at + sizeof subject - 1, NULL, 10);
+    head = (size_t)sprintf(frame_out, "PUB _INBOX.load.%llu %zu\r\n", n, length);
+    memcpy(frame_out + head, payload, length + 2);
+    send_all(peer, frame_out, head + length + 2);
+    peer->got++;
+    return (size_t)(payload - at) + length + 2;
+}
+
+static size_t take_answer(struct peer *peer, const char *at, size_t have)
+{
+    size_t length;
+    const char *payload = payload_of(at, have, &length);
+    if (payload == NULL)
+        return 0;
+    if ((size_t)(payload - at) != wanted_length || memcmp(at, wanted, wanted_length) != 0)
+        die("an answer is %.60s and should be %s", at, wanted);
+    peer->got++;
+    return (size_t)(payload - at) + length + 2;
+}
+
+static int request(int port)
+{
+    struct peer asks = {.take = take_answer}, answers = {.take = take_question};
+    size_t size = set(SIZE);
+    char *question = room(1, LINE + size);
+    count sent = 0;
+
+    frame_out = room(1, LINE + size);
+    join(&answers, port, "SUB bench.ask 1\r\n");
+    join(&asks, port, "SUB _INBOX.load.* 1\r\n");
+    double begin = now(), cpu = cpu_used(), t = begin;
+    for (; t - begin < settings[SECONDS].value; sent++) {
+        size_t head = (size_t)sprintf(question, "PUB bench.ask _INBOX.load.%llu %zu\r\n", sent, size);
+        memset(question + head, 'x', size);
+        memcpy(question + head + size, "\r\n", 2);
+        wanted_length = (size_t)sprintf(wanted, "MSG _INBOX.load.%llu 1 %zu\r\n", sent, size);
+        double asked = now();
+        send_all(&asks, question, head + size + 2);
+        while (asks.got == sent && !stalled(sent, now()))
+            wait_for_peers(100);
+        t = now();
+        latency(t - asked);
+        if (asks.got == sent)
+            return report(sent + 1, sent + 1, asks.got, 0, t - begin, cpu_used() - cpu);
+    }
+    cpu = cpu_used() - cpu;
+    settle(&asks);
+    return report(sent, sent, asks.got, 0, t - begin, cpu);
+}
+
+/* ---- publish: to a stream, a window of messages without their ack -------------------------------------------- */
+
+struct slot {
+    count number;
+    double sent_at;
+    int open;
+};
+
+static struct slot *slots; /* message n is in slot n % window until its ack is here */
+static count refused;
+
+static void take_refusal(const char *text, size_t length)
+{
+    if (refused++ == 0)
+        fprintf(stderr, "load: the first error: %.*s\n", (int)length, text);
+}
+
+/* The reply subject says which message is acked, and the stream's sequence must be its number plus one. */
+static size_t take_ack(struct peer *peer, const char *at, size_t have)
+{
+    static const char subject[] = "MSG _INBOX.load.";
+    size_t length;
+    const char *payload = payload_of(at, have, &length), *begin = *at == 'H' ? at + 1 : at, *seq;
+    if (payload == NULL)
+        return 0;
+    if (strncmp(begin, subject, sizeof subject - 1) != 0)
+        die("an ack is %.60s", at);
+    count n = strtoull(begin + sizeof subject - 1, NULL, 10);
+    struct slot *slot = &slots[n % set(WINDOW)];
+    if (!slot->open || slot->number != n)
+        die("message %llu is acked a second time or was never sent", n);
+    slot->open = 0;
+    latency(now() - slot->sent_at);
+    seq = memmem(payload, length, "\"seq\":", 6);
+    if (*at == 'H' || memmem(payload, length, "\"error\"", 7) || seq == NULL)
+        take_refusal(payload, length);
+    else if (!refused && strtoull(seq + 6, NULL, 10) != n + 1)
+        die("message %llu is acked with %.*s", n, (int)length, payload);
+    peer->got++;
+    return (size_t)(payload - at) + length + 2;
+}
+
+/* Frames for as many slots as are free and a chunk holds; their bytes. */
+static size_t fill(char *out, count *sent)
+{
+    size_t filled = 0, size = set(SIZE);
+    double t = now();
+    while (filled + size + LINE <= CHUNK + size) {
+        struct slot *slot = &slots[*sent % set(WINDOW)];
+        if (slot->open)
+            break;
+        *slot = (struct slot){*sent, t, 1};
+        filled += (size_t)sprintf(out + filled, "PUB js.data _INBOX.load.%llu %zu\r\n", *sent, size);
+        memset(out + filled, 'a' + (int)(*sent % 26), size);
+        memcpy(out + filled + size, "\r\n", 2);
+        filled += size + 2;
+        ++*sent;
+    }
+    return filled;
+}
+
+static int publish(int port)
+{
+    struct peer peer = {.take = take_ack};
+    char *out = room(1, CHUNK + set(SIZE) + LINE);
     size_t filled = 0, at = 0;
-    unsigned long long sent = 0;
-    double begin, deadline;
+    count sent = 0;
 
-    join(&peer, port, "SUB _INBOX.bench.* 1\r\n");
-    begin = now();
-    deadline = begin + seconds;
-    for (;;) {
-        int sending = now() < deadline;
-        if (!sending && at == filled && peer.got == sent)
-            break;
-        if (now() > deadline + 20)
-            break;
-        if (at == filled && sending) {
-            at = filled = 0;
-            while (sent - peer.got < (unsigned long long)window && filled + (size_t)size + 128 < CHUNK) {
-                filled += (size_t)sprintf(out + filled, "PUB js.data _INBOX.bench.%llu %d\r\n", sent, size);
-                memset(out + filled, 'x', (size_t)size);
-                filled += (size_t)size;
-                memcpy(out + filled, "\r\n", 2);
-                filled += 2;
-                sent++;
-            }
+    slots = room(set(WINDOW), sizeof *slots);
+    join(&peer, port, "SUB _INBOX.load.* 1\r\n");
+    double begin = now(), cpu = cpu_used(), t = begin;
+    for (;; t = now()) {
+        int ended = t - begin >= settings[SECONDS].value;
+        if (at == filled && !ended) {
+            at = 0;
+            filled = fill(out, &sent);
         }
-        struct pollfd p = {peer.fd, (short)(POLLIN | (at < filled ? POLLOUT : 0)), 0};
-        poll(&p, 1, 100);
-        if (p.revents & POLLIN)
-            receive(&peer);
-        if (p.revents & POLLOUT)
-            at += send_some(peer.fd, out + at, filled - at);
+        if (at < filled && !peer.blocked)
+            at += send_some(&peer, out + at, filled - at);
+        peer.mid_frame = at < filled;
+        answer_pings(&peer);
+        if ((ended && at == filled && peer.got >= sent) || stalled(peer.got, t))
+            break;
+        wait_for_peers(at == filled && !ended && !slots[sent % set(WINDOW)].open ? 0 : 100);
     }
-    report(sent, peer.got, sent, now() - begin);
+    t = now();
+    cpu = cpu_used() - cpu;
+    settle(&peer);
+    return report(sent, sent, peer.got, refused, t - begin, cpu);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- */
+
+static void read_setting(const char *text)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        size_t length = strlen(settings[i].name);
+        char *end;
+        if (strncmp(text, settings[i].name, length) != 0 || text[length] != '=')
+            continue;
+        settings[i].value = strtod(text + length + 1, &end);
+        if (*end != 0 || settings[i].value < 0)
+            die("%s: expected a number", text);
+        return;
+    }
+    die("%s: no such setting", text);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6)
-        die("usage: load PORT core SUBSCRIBERS SIZE SECONDS | load PORT js WINDOW SIZE SECONDS");
-    if (strcmp(argv[2], "core") == 0)
-        core(atoi(argv[1]), atoi(argv[3]), atoi(argv[4]), atof(argv[5]));
-    else
-        js(atoi(argv[1]), atoi(argv[3]), atoi(argv[4]), atof(argv[5]));
-    return 0;
+    if (argc < 3)
+        die("usage: load PORT deliver|request|publish [setting=number ...]");
+    for (int i = 3; i < argc; i++)
+        read_setting(argv[i]);
+    for (int i = LANES; i <= WINDOW; i++)
+        if (i != OTHERS && i != HEADERS && set(i) < 1)
+            die("%s must be at least 1", settings[i].name);
+    int port = atoi(argv[1]);
+    epoll = epoll_create1(0);
+    if (strcmp(argv[2], "deliver") == 0)
+        return deliver(port);
+    if (strcmp(argv[2], "request") == 0)
+        return request(port);
+    if (strcmp(argv[2], "publish") == 0)
+        return publish(port);
+    die("%s: no such load", argv[2]);
 }

@@ -1,134 +1,209 @@
-"""What is measured.  A workload takes a running server and gives one figure."""
+"""What is measured.  Each workload starts one contender afresh, drives it, and gives its figures by name."""
 
 import asyncio
 import socket
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import nats
 from nats.js.api import StreamConfig
 
-from bench.contenders import Contender, Running, load
+from bench.load import BenchError, Counted, Load
+from bench.servers import Contender, Cores, Server, allow_connections
+from bench.table import Row, Target
 
-JETSTREAM = 'jetstream { store_dir: "$STORE" }'
-ALWAYS = 'jetstream { store_dir: "$STORE", sync_interval: always }'
 CONNECTIONS = 1000
+SETTLE = 3.0  # seconds before memory is looked at: a Go heap shrinks a little after the start
+PATIENCE = 20.0
 
-Measure = Callable[[Path, Running, float], float]  # load generator, server, seconds
+Figures = dict[str, float]
+
+
+class Stage:
+    """Where servers are started: below ``folder``, on their core, each in a folder of its own."""
+
+    def __init__(self, folder: Path, cores: Cores, load: Load) -> None:
+        self.load = load
+        self.cores = cores
+        self._folder = folder
+        self._numbers = count()
+
+    def start(self, contender: Contender) -> Server:
+        return Server(contender, self._fresh(), self.cores.server)
+
+    def start_hub(self) -> Server:
+        """A nats-server for leaves, beside the load and away from what is measured."""
+        return Server(HUB, self._fresh(), self.cores.load)
+
+    def _fresh(self) -> Path:
+        return self._folder / str(next(self._numbers))
+
+
+Run = Callable[[Stage, Contender], Figures]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """``target``: with ``absolute`` a bound on the edge's own figure, else the least (or with ``less`` the greatest)
-    ratio of the edge's figure to that of ``rival``."""
+    """``run`` is made for each of ``contenders`` in turn, the edge first; ``rows`` compare the others with it."""
 
-    key: str
-    what: str
-    unit: str
-    edge: Contender
-    rival: Contender | None
-    measure: Measure
-    target: float
-    less: bool = False
-    absolute: bool = False
-    seconds: float = 3.0
+    name: str
+    run: Run
+    contenders: tuple[Contender, ...]
+    rows: tuple[Row, ...]
 
 
-def core(subscribers: int) -> Measure:
-    def measure(program: Path, server: Running, seconds: float) -> float:
-        counted = load(program, server.port, "core", subscribers, 128, seconds)
-        return counted["received"] / counted["seconds"]
+def deliver(**settings: int) -> Run:
+    """Publishers as fast as they can, everything delivered."""
 
-    return measure
+    def run(stage: Stage, contender: Contender) -> Figures:
+        with stage.start(contender) as server:
+            return figures(stage.load.run(server.port, "deliver", **settings))
 
-
-def publish(window: int) -> Measure:
-    def measure(program: Path, server: Running, seconds: float) -> float:
-        asyncio.run(make_stream(server.port))
-        counted = load(program, server.port, "js", window, 128, seconds)
-        return counted["received"] / counted["seconds"]
-
-    return measure
+    return run
 
 
-def write_factor(program: Path, server: Running, seconds: float) -> float:
-    """Bytes written to disk for each byte of payload, window 4,000."""
-    asyncio.run(make_stream(server.port))
-    before = server.written_bytes()
-    counted = load(program, server.port, "js", 4000, 128, seconds)
-    return (server.written_bytes() - before) / (counted["received"] * 128)
+def request(stage: Stage, contender: Contender) -> Figures:
+    """One question at a time: through the server to who answers, and back."""
+    with stage.start(contender) as server:
+        return figures(stage.load.run(server.port, "request"))
 
 
-def one_in_flight(program: Path, server: Running, seconds: float) -> float:
-    """Milliseconds for a publish and its PubAck, median, measured by the generator's mean of one in flight."""
-    asyncio.run(make_stream(server.port))
-    counted = load(program, server.port, "js", 1, 128, seconds)
-    return counted["seconds"] / counted["received"] * 1000
+def publish(window: int) -> Run:
+    """Publishes to a new stream, so many without their ack; each ack is checked, and the stream is asked afterwards."""
+
+    def run(stage: Stage, contender: Contender) -> Figures:
+        with stage.start(contender) as server:
+            asyncio.run(make_stream(server.port))
+            before = server.written_bytes()
+            counted = stage.load.run(server.port, "publish", window=window)
+            written = server.written_bytes() - before
+            kept = asyncio.run(messages_of_stream(server.port))
+            if kept != counted.received:
+                raise BenchError(f"{contender.name} acked {counted.received} messages and its stream has {kept}")
+            return {**figures(counted), "written": written / (counted.received * SIZE)}
+
+    return run
 
 
-def idle_rss(program: Path, server: Running, seconds: float) -> float:
-    time.sleep(2)  # a leaf has its interest by then
-    return server.rss_kb() / 1024
+def idle_leaf(stage: Stage, contender: Contender) -> Figures:
+    """A leaf of a hub, with a stream, and nothing to do."""
+    with stage.start_hub() as hub:
+        port = hub.wait_for_log(r"Listening for leafnode connections on 127\.0\.0\.1:(\d+)")
+        with stage.start(replace(contender, config=contender.config.replace("$HUB", port))) as server:
+            hub.wait_for_log("Leafnode connection created")
+            asyncio.run(make_stream(server.port))
+            time.sleep(SETTLE)
+            return {"rss": server.rss_mb()}
 
 
-def connections_rss(program: Path, server: Running, seconds: float) -> float:
-    """MB with so many clients that said CONNECT and one SUB each."""
-    clients = []
-    try:
-        for i in range(CONNECTIONS):
-            client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-            client.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB idle.%d 1\r\nPING\r\n' % i)
-            clients.append(client)
-        for client in clients:
-            received = b""
-            while b"PONG" not in received:
-                received += client.recv(4096)
-        return server.rss_kb() / 1024
-    finally:
-        for client in clients:
-            client.close()
+def idle_connections(stage: Stage, contender: Contender) -> Figures:
+    """Clients that said CONNECT and one SUB each, and now nothing."""
+    allow_connections(CONNECTIONS)
+    clients: list[socket.socket] = []
+    with stage.start(contender) as server:
+        try:
+            for number in range(CONNECTIONS):
+                clients.append(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+                greet(clients[-1], number)
+            time.sleep(SETTLE)
+            return {"rss": server.rss_mb()}
+        finally:
+            for client in clients:
+                client.close()
 
 
-def first_info(program: Path, server: Running, seconds: float) -> float:
-    return server.first_info * 1000
+def greet(client: socket.socket, number: int) -> None:
+    client.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB idle.%d 1\r\nPING\r\n' % number)
+    received = b""
+    while b"PONG\r\n" not in received:
+        chunk = client.recv(4096)
+        if not chunk or b"-ERR" in received:
+            raise BenchError(f"connection {number} of {CONNECTIONS} was refused: {received[-200:]!r}")
+        received += chunk
+
+
+def start(stage: Stage, contender: Contender) -> Figures:
+    with stage.start(contender) as server:
+        return {"start": server.started_ms}
+
+
+def figures(counted: Counted) -> Figures:
+    return {"rate": counted.rate, "p50": counted.p50_us, "p99": counted.p99_us, "load_cpu": counted.load_cpu}
 
 
 async def make_stream(port: int) -> None:
     nc = await nats.connect(f"nats://127.0.0.1:{port}")
-    await nc.jetstream().add_stream(StreamConfig(name="BENCH", subjects=["js.>"], duplicate_window=1))
+    await nc.jetstream().add_stream(StreamConfig(name="BENCH", subjects=["js.>"]))
     await nc.close()
 
 
+async def messages_of_stream(port: int) -> int:
+    nc = await nats.connect(f"nats://127.0.0.1:{port}")
+    info = await nc.jetstream().stream_info("BENCH")
+    await nc.close()
+    return info.state.messages
+
+
+SIZE = 128  # bytes of payload, as load.c sends without being told
+JETSTREAM = 'jetstream { store_dir: "$STORE" }'
+LEAF = JETSTREAM + '\nserver_name: leaf\nleafnodes { remotes [ { url: "nats://leaf:secret@127.0.0.1:$HUB" } ] }'
+HUB = Contender(
+    "the hub", False,
+    'server_name: hub\njetstream { store_dir: "$STORE", domain: hub }\n'
+    'leafnodes { listen: "127.0.0.1:-1", authorization { user: leaf, password: secret } }',
+)  # fmt: skip
+
 EDGE = Contender("edge", True)
 EDGE_JS = Contender("edge", True, JETSTREAM)
+EDGE_LEAF = Contender("edge", True, LEAF)
 NATS = Contender("nats-server", False)
-NATS_JS = Contender("nats-server, default", False, JETSTREAM)
-NATS_ALWAYS = Contender("nats-server, sync_interval always", False, ALWAYS)
-# The hub of the leaf workload listens here; {leaf} becomes its port.
-LEAF = "server_name: bench\n" + JETSTREAM + '\nleafnodes { remotes [ { url: "nats://127.0.0.1:{leaf}" } ] }'
-HUB = 'server_name: hub\njetstream { store_dir: "$STORE", domain: hub }\nleafnodes { listen: "127.0.0.1:{leaf}" }'
-
-WORKLOADS = [
-    Workload("one", "1 → 1, 128 B", "deliveries/s", EDGE, NATS, core(1), 0.6),
-    Workload("ten", "1 → 10, 128 B", "deliveries/s", EDGE, NATS, core(10), 1.5),
-    Workload("js-always", "JetStream publish, window 4,000, 128 B, acks on disk on both sides", "acks/s", EDGE_JS,
-             NATS_ALWAYS, publish(4000), 30),
-    Workload("js-default", "the same against nats-server's default (its acks are not on disk)", "acks/s", EDGE_JS,
-             NATS_JS, publish(4000), 0.5),
-    Workload("js-one", "JetStream publish, one in flight, acks on disk on both sides", "ms", EDGE_JS, NATS_ALWAYS,
-             one_in_flight, 1.5, less=True, seconds=2),
-    Workload("js-written", "bytes written for each byte of payload, window 4,000, acks on disk on both sides", "bytes",
-             EDGE_JS, NATS_ALWAYS, write_factor, 1.0, less=True),
-    Workload("rss-leaf", "RSS idle with JetStream and one leaf remote", "MB", Contender("edge", True, LEAF),
-             Contender("nats-server", False, LEAF), idle_rss, 30, less=True, absolute=True),
-    Workload("rss-1000", "RSS with 1,000 idle connections", "MB", EDGE, NATS, connections_rss, 1.0, less=True),
-    Workload("start", "start to first INFO, with JetStream", "ms", EDGE_JS, NATS_JS, first_info, 200, less=True,
-             absolute=True),
-]  # fmt: skip
+NATS_JS = Contender("nats-server", False, JETSTREAM)
+NATS_LEAF = Contender("nats-server", False, LEAF)
+ALWAYS = Contender("nats-server, always", False, 'jetstream { store_dir: "$STORE", sync_interval: always }')
+DEFAULT = Contender("nats-server, default", False, JETSTREAM)
+ON_DISK = "`sync_interval: always`"
+NOT_ON_DISK = "its default: acks not on disk"
 
 
-def median_and_spread(figures: list[float]) -> tuple[float, float, float]:
-    return statistics.median(figures), min(figures), max(figures)
+def core(name: str, what: str, target: Target | None, **settings: int) -> Workload:
+    row = Row(what, "deliveries/s", "rate", NATS.name, target)
+    return Workload(name, deliver(**settings), (EDGE, NATS), (row,))
+
+
+WORKLOADS = (
+    core("one", "1 → 1, 128 B", Target(0.6)),
+    core("ten", "1 → 10, 128 B", Target(1.5), fan=10),
+    core("headers", "1 → 1, 128 B and a header", None, headers=1),
+    core("wildcards", "4 → 4 through wildcards, 10,000 subjects, 1,000 other subscriptions, 128 B", None,
+         lanes=4, subjects=2500, others=1000),
+    Workload("request", request, (EDGE, NATS), (
+        Row("request and reply, one at a time, p50", "µs", "p50", NATS.name, less=True),
+        Row("the same, p99", "µs", "p99", NATS.name, less=True),
+    )),
+    Workload("publish", publish(4000), (EDGE_JS, ALWAYS, DEFAULT), (
+        Row("JetStream publish, window 4,000, 128 B, each ack on disk", "acks/s", "rate", ALWAYS.name, Target(30),
+            against=ON_DISK),
+        Row("the same", "acks/s", "rate", DEFAULT.name, Target(0.5), against=NOT_ON_DISK),
+        Row("the same: bytes written for each byte of payload", "", "written", ALWAYS.name, less=True, against=ON_DISK),
+        Row("the same", "", "written", DEFAULT.name, less=True, against=NOT_ON_DISK),
+    )),
+    Workload("publish-one", publish(1), (EDGE_JS, ALWAYS, DEFAULT), (
+        Row("JetStream publish, one in flight, 128 B, p50", "µs", "p50", ALWAYS.name, less=True, against=ON_DISK),
+        Row("the same, p99", "µs", "p99", ALWAYS.name, less=True, against=ON_DISK),
+        Row("JetStream publish, one in flight, 128 B, p50", "µs", "p50", DEFAULT.name, less=True, against=NOT_ON_DISK),
+        Row("the same, p99", "µs", "p99", DEFAULT.name, less=True, against=NOT_ON_DISK),
+    )),
+    Workload("leaf", idle_leaf, (EDGE_LEAF, NATS_LEAF), (
+        Row("RSS idle, with JetStream and one leaf remote", "MB", "rss", NATS_LEAF.name, Target(30, absolute=True),
+            less=True),
+    )),
+    Workload("connections", idle_connections, (EDGE_JS, NATS_JS), (
+        Row("RSS with JetStream and 1,000 idle connections", "MB", "rss", NATS_JS.name, Target(1), less=True),
+    )),
+    Workload("start", start, (EDGE_JS, NATS_JS), (
+        Row("start to first INFO, with JetStream", "ms", "start", NATS_JS.name, Target(200, absolute=True), less=True),
+    )),
+)  # fmt: skip
