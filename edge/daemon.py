@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from edge.config.options import GLOBAL_ACCOUNT, Config, Mqtt
-from edge.config.options import JetStream as JetStreamOptions
 from edge.core.auth import Authenticator
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
@@ -189,7 +188,7 @@ class Daemon:
         options = self.config.jetstream
         if options is None:
             return
-        from edge.jetstream.account import Clock, Stores
+        from edge.jetstream.account import Clock, Limits, Stores
         from edge.jetstream.jetstream import JetStream
         from edge.store.memory import MemoryStore
         from edge.store.sqlite import SqliteStore
@@ -198,8 +197,9 @@ class Daemon:
         memory = MemoryStore(self._soon)
         self.ticker = Ticker(self.loop, self.router)
         clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
-        self.jetstream = JetStream(Stores(self.store, memory), clock, options.domain, self.server_name)
-        for name, limits in self._jetstream_accounts(options):
+        server = Limits(options.max_file_bytes, options.max_memory_bytes)
+        self.jetstream = JetStream(Stores(self.store, memory), clock, options.domain, self.server_name, server)
+        for name, limits in self._jetstream_accounts():
             self.jetstream.add_account(self.router.account(name), limits)
         found = self.store.load()
         self.values = found.values
@@ -211,18 +211,14 @@ class Daemon:
         self.jetstream.start()
         self.ticker.start(self.jetstream)
 
-    def _jetstream_accounts(self, options: JetStreamOptions) -> "list[tuple[str, Limits]]":
-        """The global account has what the server has; the others what their block says."""
+    def _jetstream_accounts(self) -> "list[tuple[str, Limits]]":
+        """The global account has it whenever the server has, the others with what their block says."""
         from edge.jetstream.account import Limits
 
-        server = Limits(options.max_file_bytes, options.max_memory_bytes)
-        accounts = [(GLOBAL_ACCOUNT, server)]
+        accounts = [(GLOBAL_ACCOUNT, Limits())]
         for account in self.config.accounts:
             if account.jetstream is not None:
-                own = account.jetstream
-                file = own.max_file_bytes if own.max_file_bytes is not None else server.max_file_bytes
-                memory = own.max_memory_bytes if own.max_memory_bytes is not None else server.max_memory_bytes
-                accounts.append((account.name, Limits(file, memory, own.max_streams, own.max_consumers)))
+                accounts.append((account.name, Limits(**account.jetstream._asdict())))
         return accounts
 
     def _close_store(self) -> None:

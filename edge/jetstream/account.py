@@ -63,6 +63,7 @@ class JetStreamAccount:
         self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
         self.consumers: dict[str, dict[str, Consumer]] = {}
+        self.is_server_full: Callable[[str], bool] = lambda storage: False
 
     # ---- streams
 
@@ -144,8 +145,11 @@ class JetStreamAccount:
         return sum(max(config.max_bytes, 0) for config in configs)
 
     def _refusal(self, storage: str) -> ApiError | None:
+        """Why nothing more is stored: the account's own limit is met, or that of the whole server."""
         limit = self._storage_limit(storage)
-        return errors.RESOURCES_EXCEEDED if limit is not None and self.used_bytes(storage) >= limit else None
+        if limit is not None and self.used_bytes(storage) >= limit:
+            return errors.RESOURCES_EXCEEDED
+        return errors.INSUFFICIENT_RESOURCES if self.is_server_full(storage) else None
 
     def _storage_limit(self, storage: str) -> int | None:
         return self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes

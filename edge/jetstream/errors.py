@@ -34,6 +34,7 @@ HEADERS_TOO_LARGE = ApiError(400, 10097, "header size exceeds maximum allowed of
 MISSING_SUBJECT_SEQUENCE = ApiError(400, 10193, "missing sequence for expected last sequence per subject")
 DELETE_NOT_PERMITTED = ApiError(500, 10057, "message delete not permitted")
 PURGE_NOT_PERMITTED = ApiError(500, 10110, "stream purge not permitted")
+INSUFFICIENT_RESOURCES = ApiError(503, 10023, "insufficient resources")
 RESOURCES_EXCEEDED = ApiError(400, 10002, "resource limits exceeded for account")
 INSUFFICIENT_STORAGE = ApiError(500, 10047, "insufficient storage resources available")
 

@@ -8,15 +8,22 @@ from edge.jetstream.api import Api
 from edge.jetstream.health import Health
 from edge.store.contract import Recovered
 
+UNLIMITED = Limits()
+
 log = logging.getLogger("edge.jetstream")
 
 
 class JetStream:
-    def __init__(self, stores: Stores, clock: Clock, domain: str, server_name: str) -> None:
+    """``limits`` are those of the server, whatever its accounts may have."""
+
+    def __init__(
+        self, stores: Stores, clock: Clock, domain: str, server_name: str, limits: Limits = UNLIMITED
+    ) -> None:
         self.stores = stores
         self.clock = clock
         self.domain = domain
         self.server_name = server_name
+        self.limits = limits
         self.accounts: dict[str, JetStreamAccount] = {}
         self.last_id = 0
         self.health = Health()
@@ -26,8 +33,13 @@ class JetStream:
         jetstream = JetStreamAccount(
             account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
         )
+        jetstream.is_server_full = self._is_full
         self.accounts[account.name] = jetstream
         return jetstream
+
+    def _is_full(self, storage: str) -> bool:
+        limit = self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
+        return limit is not None and sum(account.used_bytes(storage) for account in self.accounts.values()) >= limit
 
     def recover(self, found: Recovered) -> None:
         """After the accounts are there: everything as it was committed."""

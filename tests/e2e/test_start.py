@@ -119,14 +119,37 @@ def test_a_full_store_refuses_messages_and_takes_acks(start_edge: Start, tmp_pat
         js = nc.jetstream()
         await js.add_stream(name="S", subjects=["s"])
         sub = await js.pull_subscribe("s", durable="D")
-        with pytest.raises(nats.js.errors.APIError, match="insufficient storage") as caught:
+        with pytest.raises(nats.js.errors.APIError, match="insufficient resources") as caught:
             for _ in range(200):
                 await js.publish("s", b"x" * 1000)
-        assert caught.value.err_code == 10047
+        assert caught.value.err_code == 10023
         for message in await sub.fetch(10):
             await message.ack_sync()
         await js.purge_stream("S")
         await js.publish("s", b"room again")
+        await nc.close()
+
+    asyncio.run(main())
+
+
+def test_an_account_has_the_storage_its_block_gives_it(start_edge: Start, tmp_path: Path) -> None:
+    import asyncio
+
+    import nats
+
+    server = start_edge(
+        f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path}/s" }}\n'
+        "accounts { A { users: [ {user: a, password: a} ], jetstream: { max_file: 50000, max_mem: 1000 } } }"
+    )
+
+    async def main() -> None:
+        nc = await nats.connect(server.url, user="a", password="a")
+        js = nc.jetstream()
+        assert (await js.account_info()).limits.max_storage == 50000
+        await js.add_stream(name="S", subjects=["s"])
+        with pytest.raises(nats.js.errors.APIError, match="resource limits exceeded for account"):
+            for _ in range(100):
+                await js.publish("s", b"x" * 1000)
         await nc.close()
 
     asyncio.run(main())
