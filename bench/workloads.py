@@ -174,9 +174,10 @@ def core(name: str, what: str, target: Target | None, **settings: int) -> Worklo
 
 
 WORKLOADS = (
-    core("one", "1 → 1, 128 B", Target(0.6)),
-    core("ten", "1 → 10, 128 B", Target(1.5), fan=10),
-    core("headers", "1 → 1, 128 B and a header", None, headers=1),
+    core("one", "1 → 1, one subject, 128 B", Target(0.6)),
+    core("ten", "1 → 10, one subject, 128 B", Target(1.5), fan=10),
+    core("headers", "1 → 1, one subject, 128 B and a header", None, headers=1),
+    core("subjects", "1 → 1, 100 subjects in turn, 128 B", None, subjects=100),
     core("wildcards", "4 → 4 through wildcards, 10,000 subjects, 1,000 other subscriptions, 128 B", None,
          lanes=4, subjects=2500, others=1000),
     Workload("request", request, (EDGE, NATS), (
