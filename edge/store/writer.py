@@ -190,7 +190,10 @@ class Writer:
         """Is the reserve held, or has the database as much room inside of itself?"""
         if self.reserve.take():
             return True
-        pages, size = self.connection.pragma("freelist_count"), self.connection.pragma("page_size")
+        try:
+            pages, size = self.connection.pragma("freelist_count"), self.connection.pragma("page_size")
+        except apsw.Error:
+            return False
         return bool(pages * size >= RESERVE_BYTES)
 
     def _is_full(self, exc: apsw.Error) -> bool:
@@ -217,10 +220,14 @@ class Writer:
     def _mend(self) -> None:
         """Once more or twice, not for ever: who knows what the disk does."""
         self.damaged = False
-        if self.mendings:
-            self.mendings -= 1
+        if not self.mendings:
+            return
+        self.mendings -= 1
+        try:
             self.connection = self.mend()
             self.doomed, self.stuck = doomed(self.connection), False
+        except (apsw.Error, OSError) as exc:  # from here on every commit fails, and says so
+            log.critical("store: the database cannot be opened any more: %s", exc)
 
     def _fail(self, units: list[Unit], error: StoreError) -> None:
         """Stop, and let the owner's thread fail these and all that is queued by the time it hears of it."""
