@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.core.auth import Authenticator, User
 from edge.core.mqtt_broker import Broker, MqttLimits
 from edge.core.mqtt_client import MqttClient
 from edge.core.mqtt_repeats import Recent
+from edge.core.mqtt_session import MAX_FILTERS
 from edge.core.permissions import Permissions, SubjectRule
 from edge.core.router import Router
 from edge.errors import ProtocolError, StoreError
@@ -120,8 +123,11 @@ class Bench:
 
     def say(self, client: MqttClient, *packets: Packet) -> list[Packet]:
         """One read chunk and the end of its batch; what the client got."""
+        return self.say_bytes(client, b"".join(map(encode, packets)))
+
+    def say_bytes(self, client: MqttClient, data: bytes) -> list[Packet]:
         try:
-            client.receive(b"".join(map(encode, packets)), self.now)
+            client.receive(data, self.now)
         except ProtocolError as exc:
             client.shell.close(str(exc))
         self.router.flush()
@@ -379,6 +385,16 @@ def test_permissions(caplog: pytest.LogCaptureFixture) -> None:
     heard.clear()
     assert bench.say(client, Publish("no/1", b"x", 1, packet_id=1)) == [Ack(Kind.PUBACK, 1)]
     assert heard == [] and "permissions violation" in caplog.text
+
+
+def test_filters_are_bounded() -> None:
+    bench = Bench()
+    client = bench.connect()
+    many = tuple((f"f/{i}", 0) for i in range(MAX_FILTERS))
+    assert bench.say(client, Subscribe(1, many), Subscribe(2, (("one/more", 0), ("f/0", 1)))) == [
+        Suback(1, (0,) * MAX_FILTERS),
+        Suback(2, (FAILURE, 1)),
+    ]
 
 
 # ---- sessions
@@ -752,3 +768,66 @@ def test_a_retained_repeat_is_kept_though_it_is_not_stored_again() -> None:
     assert again.shell.take() == [Ack(Kind.PUBACK, 7)]
     assert bench.store.values["mqtt.retained $G t"] == b"\1x"
     assert len(bench.stored) == 1
+
+
+# ---- whatever is said
+
+
+topics = st.sampled_from(["t", "a/b", "a/#", "+", "#", "$x", "", "a b", "r/é", "a/>"])
+ids = st.integers(1, 4)
+wills = st.builds(Will, topics, st.binary(max_size=3), st.integers(0, 2), st.booleans())
+conversations = st.lists(
+    st.one_of(
+        st.builds(
+            Connect,
+            st.sampled_from(["c", "d", ""]),
+            st.booleans(),
+            st.integers(0, 3),
+            st.none() | wills,
+            st.none(),
+            st.none(),
+        ),
+        st.builds(Publish, topics, st.binary(max_size=3), st.integers(0, 2), st.booleans(), st.booleans(), ids),
+        st.builds(Subscribe, ids, st.lists(st.tuples(topics, st.integers(0, 2)), min_size=1, max_size=3).map(tuple)),
+        st.builds(Unsubscribe, ids, st.lists(topics, min_size=1, max_size=3).map(tuple)),
+        st.builds(Ack, st.sampled_from([Kind.PUBACK, Kind.PUBREL]), ids),
+        st.sampled_from([Signal(Kind.PINGREQ), Signal(Kind.DISCONNECT)]),
+    ),
+    max_size=8,
+)
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 2), conversations | st.binary(max_size=20), st.sampled_from(["", "settle", "fail", "answer"])
+    ),
+    max_size=8,
+)
+
+
+@given(steps)
+def test_nothing_that_clients_say_breaks_the_server(steps: list[tuple[int, list[Packet] | bytes, str]]) -> None:
+    bench = Bench()
+    bench.capture("t")
+    clients = [bench.open() for _ in range(3)]
+    answered = 0
+    for who, said, then in steps:
+        client = clients[who]
+        if client.shell.closed is not None:
+            client = clients[who] = bench.open()
+            bench.say(client, Connect(f"c{who}", False))
+        if isinstance(said, bytes):
+            bench.say_bytes(client, said)
+        else:
+            bench.say_bytes(client, b"".join(map(encode, said)))
+        if then in ("settle", "fail"):
+            bench.settle(StoreError("disk") if then == "fail" else None)
+        elif then == "answer" and answered < len(bench.stored):
+            if bench.stored[answered][1]:
+                bench.answer(answered)
+            answered += 1
+    for client in clients:
+        client.shell.close("end")
+    bench.settle()
+    live = [session for session in bench.broker.sessions.sessions.values() if session.outlet is not None]
+    assert live == []
+    witness = bench.open()
+    assert bench.say(witness, Connect("witness"), Signal(Kind.PINGREQ)) == [ACCEPTED, Signal(Kind.PINGRESP)]
