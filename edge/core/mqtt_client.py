@@ -317,9 +317,11 @@ class MqttClient:
             self.broker.sessions.save(session, answer)
 
     def _restore_filters(self, session: Session, packet: Subscribe, before: dict[str, int]) -> None:
+        """As it was before; what has gone since then stays away."""
         for text, _ in packet.filters:
-            if text in before:
-                session.filters[text].qos = before[text]
+            held = session.filters.get(text)
+            if held is not None and text in before:
+                held.qos = before[text]
             else:
                 session.unsubscribe(text)
 

@@ -318,13 +318,20 @@ def _subscribe(kind: Kind, body: Body) -> Subscribe:
     packet_id = body.packet_id()
     filters = []
     while not body.is_used_up():
-        topic_filter, qos = body.text(), body.byte()
+        topic_filter, qos = _filter(body), body.byte()
         if qos > 2:
             raise ProtocolError(f"a subscription with QoS {qos}")  # [MQTT-3.8.3-4]
         filters.append((topic_filter, qos))
     if not filters:
         raise ProtocolError("SUBSCRIBE without a filter")  # [MQTT-3.8.3-3]
     return Subscribe(packet_id, tuple(filters))
+
+
+def _filter(body: Body) -> str:
+    text = body.text()
+    if not text:
+        raise ProtocolError("an empty topic filter")  # [MQTT-4.7.3-1]
+    return text
 
 
 def _suback(kind: Kind, body: Body) -> Suback:
@@ -339,7 +346,7 @@ def _unsubscribe(kind: Kind, body: Body) -> Unsubscribe:
     packet_id = body.packet_id()
     filters = []
     while not body.is_used_up():
-        filters.append(body.text())
+        filters.append(_filter(body))
     if not filters:
         raise ProtocolError("UNSUBSCRIBE without a filter")  # [MQTT-3.10.3-2]
     return Unsubscribe(packet_id, tuple(filters))

@@ -214,6 +214,7 @@ def test_topics_map_as_the_real_one_maps_them(either_site: Site) -> None:
         [Connect("c"), Publish("", b"x")],
         [Connect("c"), Publish("a b", b"x")],
         [Connect("c"), Publish("a", b"x", 1)],
+        [Connect("c"), Subscribe(1, (("", 0),))],
         [Connect("", False)],
         [Connect("c", password=b"without a user")],
     ],

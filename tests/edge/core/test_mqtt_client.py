@@ -453,6 +453,16 @@ def test_a_subscription_that_cannot_be_kept_is_not_granted() -> None:
     assert client.shell.take() == []
 
 
+def test_subscriptions_that_cannot_be_kept_together() -> None:
+    bench = Bench()
+    client = bench.connect(clean=False)
+    bench.settle()
+    bench.say(client, Subscribe(1, (("a", 0),)), Subscribe(2, (("a", 1),)))
+    bench.settle(StoreError("disk"))
+    assert client.shell.take() == [Suback(1, (FAILURE,)), Suback(2, (FAILURE,))]
+    assert bench.broker.sessions.get(bench.account, "c").filters == {}
+
+
 def test_another_connection_takes_the_session() -> None:
     bench = Bench()
     heard = bench.listen("will")

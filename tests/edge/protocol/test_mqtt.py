@@ -124,6 +124,8 @@ BAD = [
     (b"\x82\x06\0\0\0\1a\0", "packet identifier 0"),
     (b"\x82\x06\0\1\0\1a\3", "subscription with QoS 3"),
     (b"\x82\x05\0\1\0\1a", "ends within a field"),
+    (b"\x82\x05\0\1\0\0\0", "an empty topic filter"),
+    (b"\xa2\x04\0\1\0\0", "an empty topic filter"),
     (b"\xa2\2\0\1", "UNSUBSCRIBE without a filter"),
     (b"\xc0\1a", "1 bytes behind the end"),
 ]
@@ -177,7 +179,9 @@ def test_a_large_packet_in_small_pieces() -> None:
     assert heard == [packet]
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(letters, max_size=20)
+filters = st.text(letters, min_size=1, max_size=20)
 ids = st.integers(1, 65535)
 wills = st.builds(Will, texts, st.binary(max_size=20), st.integers(0, 2), st.booleans())
 publishes = st.builds(
@@ -186,8 +190,8 @@ publishes = st.builds(
 packets = st.one_of(
     publishes,
     st.builds(Connect, texts, st.just(True), st.integers(0, 65535), st.none() | wills, texts, st.none() | st.binary()),
-    st.builds(Subscribe, ids, st.lists(st.tuples(texts, st.integers(0, 2)), min_size=1, max_size=5).map(tuple)),
-    st.builds(Unsubscribe, ids, st.lists(texts, min_size=1, max_size=5).map(tuple)),
+    st.builds(Subscribe, ids, st.lists(st.tuples(filters, st.integers(0, 2)), min_size=1, max_size=5).map(tuple)),
+    st.builds(Unsubscribe, ids, st.lists(filters, min_size=1, max_size=5).map(tuple)),
     st.builds(Ack, st.sampled_from([Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP]), ids),
 )
 
