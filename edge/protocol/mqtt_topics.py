@@ -1,7 +1,7 @@
 """Topics and subjects, level by level as nats-server maps them (reference: core.md section 8).
 
-    level   ""   "."   "+"   "#"   with "." inside     anything else
-    token   "/"  "//"  "*"   ">"   each "." as "//"    the same
+level   ""   "."   "+"   "#"   with "." inside     anything else
+token   "/"  "//"  "*"   ">"   each "." as "//"    the same
 """
 
 from edge.errors import ProtocolError
