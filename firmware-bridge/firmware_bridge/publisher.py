@@ -109,7 +109,7 @@ class Publisher:
                 return
             self.sent = number
             await self._publish(number, reading)
-        await self._until(lambda: not self.is_sure or self.number > self.sent)
+        await self._until(lambda: not self.is_sure or next(reversed(self.flying), 0) > self.sent)
         if self.flying and time.monotonic() - self.progress_at > PATIENCE_SECONDS:
             self.is_sure = False
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_none_overtakes_one_that_was_refused(server: Any, caplog: pytest.LogCapt
             await desk.until(lambda: len(desk.stored) == 39)
             assert await desk.in_stream() == list(range(31, 40))
             assert caplog.text.count("no stream") == 2, "each reason once"
+
+    run(main())
+
+
+def test_one_that_is_refused_among_others_is_neither_lost_nor_doubled(server: Any) -> None:
+    """The others were on their way already; what comes later waits for it."""
+
+    async def main() -> None:
+        async with Desk(server.url) as desk:
+            js = desk.client.jetstream()
+            await js.add_stream(name="T", subjects=["telemetry.>"], max_msg_size=200)
+            desk.publisher.send(reading(1))
+            await desk.until(lambda: desk.stored == [1])
+            for seq in range(2, 11):
+                desk.publisher.send(reading(seq) if seq != 5 else replace(reading(5), payload=b" " * 200 + b"5"))
+            await desk.until(lambda: len(desk.stored) == 9 and desk.publisher.refused == 5)
+            await js.update_stream(name="T", subjects=["telemetry.>"], max_msg_size=1000)
+            await desk.until(lambda: len(desk.stored) == 10)
+            desk.publisher.send(reading(11))
+            await desk.until(lambda: len(desk.stored) == 11)
+            assert await desk.in_stream() == [1, 2, 3, 4, 6, 7, 8, 9, 10, 5, 11]
 
     run(main())
 
