@@ -216,5 +216,5 @@ async def serve(
         on_ready()
         await bridge.run()
     finally:
-        await client.close()
         await journal.close()
+        await client.close()

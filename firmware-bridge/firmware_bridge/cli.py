@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -46,6 +47,8 @@ def run(
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     if token(edge) != edge:
         raise click.BadParameter(f"{edge!r} cannot be a token of a subject", param_hint="--edge")
+    if not is_server(server):
+        raise click.BadParameter(f"{server!r} is not as nats://127.0.0.1:4222", param_hint="--server")
     ready = logging.getLogger("petiole-bridge").info
     try:
         _until_told(
@@ -82,6 +85,14 @@ def default_journal(port: str) -> str:
         os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "petiole"
     )
     return os.path.join(state, f"bridge-{os.path.basename(port)}.db")
+
+
+def is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        return parts.scheme in ("nats", "tls", "ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _until_told(work: Coroutine[Any, Any, None]) -> None:

@@ -71,6 +71,7 @@ class BridgeLink:
         self.reader = FrameReader()
         self.out: list[bytes] = []
         self.sid = 0  # 0: no session
+        self.last_sid = 0
         self.boot = 0
         self.used = False  # has the device spoken in this session?
         self.next = self.seen = 0
@@ -184,8 +185,10 @@ class BridgeLink:
         yield Opened(hello.boot, hello.payload)
 
     def _another_sid(self) -> int:
+        """Never the last one again: what is still on its way belongs to that."""
         sid = self.new_sid() & 0xFFFF
-        return sid if sid not in (0, self.sid) else (self.sid % 0xFFFF) + 1
+        self.last_sid = sid if sid not in (0, self.last_sid) else (self.last_sid % 0xFFFF) + 1
+        return self.last_sid
 
     def _on_data(self, data: Data, now: int) -> Iterator[Event]:
         if not self.sid or data.sid != self.sid:

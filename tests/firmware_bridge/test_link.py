@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from firmware_bridge.frame import Ack, Data, FrameReader, Hello, Who, encode
+from firmware_bridge.frame import Ack, Command, Data, FrameReader, Hello, Result, Who, encode
 from firmware_bridge.link import MS, WINDOW, Asked, BridgeLink, DeviceLink, Ended, Lost, Opened, Reading, WrongVersion
 from firmware_bridge.payload import CommandCall, read_command, write_command
 
@@ -229,8 +229,47 @@ def test_a_full_device_waits_and_a_foolish_ack_changes_nothing() -> None:
 def test_a_command_in_disorder_is_dropped() -> None:
     device = DeviceLink(1, lambda now: b"\xa0")
     list(device.receive(encode(Hello(4, 1, 1, 2, b"\xa0")), 0))
-    from firmware_bridge.frame import Command
-
     assert list(device.receive(encode(Command(4, 1, b"\xa0")), 0)) == [Asked(1, b"\xa0")]
     device.answer(b"\xa1\x01\x00")
     assert list(device.receive(encode(Command(4, 3, b"\xa0")) + encode(Command(4, 1, b"\xa0")), 0)) == []
+
+
+def test_a_reading_beyond_a_gap_is_not_told_again() -> None:
+    """It is stored, the one before it is not; the device sends both again in its next session."""
+    bridge, sid = opened()
+    list(bridge.receive(b"".join(encode(Data(sid, seq, b"x")) for seq in (3, 4, 5)), 0))
+    bridge.store(9, 4)
+    assert list(bridge.lost()) == []
+    list(bridge.receive(encode(Hello(0, 9, 3, 0, b"\xa0")), 0))
+    again = list(bridge.receive(b"".join(encode(Data(bridge.sid, seq, b"x")) for seq in (3, 4, 5)), 0))
+    assert again == [Reading(9, 3, b"x"), Reading(9, 5, b"x")]
+    bridge.store(9, 3)
+    assert frames(bridge.data_to_send())[-1] == Ack(bridge.sid, 5, 6)
+
+
+def test_without_a_session_there_is_nothing_to_hear() -> None:
+    bridge = BridgeLink(lambda hello: 0, lambda: 5)
+    wire = b"".join(encode(Data(sid, 1, b"x")) for sid in (0, 3, 0, 3))
+    assert list(bridge.receive(wire, 0)) == []
+    assert frames(bridge.data_to_send()) == [Who()], "one is enough for all that is on its way"
+    device = DeviceLink(1, lambda now: b"\xa0")
+    device.keep(b"x", 0)
+    list(device.receive(encode(Hello(4, 1, 1, 2, b"\xa0")) + encode(Who()), 0))
+    assert list(device.receive(encode(Ack(0, 2, 2)) + encode(Command(0, 1, b"\xa0")), 0)) == []
+    assert len(device.kept) == 1
+
+
+def test_a_command_that_never_arrived_does_not_bar_the_next() -> None:
+    bridge, sid = opened()
+    assert bridge.send_command(b"\xa0", 0)
+    bridge.data_to_send()
+    bridge.drop_command()
+    assert list(bridge.receive(encode(Result(sid, 1, b"\xa0")), 0)) == [], "too late"
+    bridge.tick(0)
+    assert frames(bridge.data_to_send()) == [Who()] and not bridge.send_command(b"\xa0", 0)
+    device = DeviceLink(9, lambda now: b"\xa0")
+    assert device.keep(b"x", 0) and device.keep(b"x", 0)
+    list(device.receive(encode(Who()), 0))
+    list(bridge.receive(device.data_to_send(), 0))
+    assert bridge.sid != sid and bridge.send_command(b"\xa0", 0)
+    assert list(device.receive(bridge.data_to_send(), 0)) == [Asked(1, b"\xa0")]
