@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import GLOBAL_ACCOUNT, Config, Mqtt
-from edge.core.auth import Authenticator
+from edge.config.options import Config, Mqtt
+from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
 from edge.net.info import NATS_LEVEL, ServerInfo
@@ -162,7 +162,7 @@ class Daemon:
 
         access = options.authorization or self.config.authorization
         anonymous = [user for user in self.config.authorization.users if user.name == options.no_auth_user]
-        auth = Authenticator(
+        auth = ConfiguredUsers(
             (*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user
         )  # fmt: skip
         limits = MqttLimits(
@@ -241,7 +241,7 @@ class Daemon:
 
     def _authenticator(self) -> Authenticator:
         access = self.config.authorization
-        return Authenticator(access.users, access.token, access.no_auth_user)
+        return ConfiguredUsers(access.users, access.token, access.no_auth_user)
 
     def _limits(self) -> ClientLimits:
         config = self.config

@@ -13,7 +13,14 @@ class PetioleError(Exception):
 
 
 class ProtocolError(PetioleError):
-    """A peer broke the protocol; ``str(exc)`` is the text that goes on the wire, empty for a silent close."""
+    """A peer broke the protocol; ``str(exc)`` is the text that goes on the wire, empty for a silent close.
+
+    ``reason`` is what the log and monitoring say of it.
+    """
+
+    def __init__(self, text: str, reason: str = "Protocol Violation") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class StoreError(PetioleError):

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from edge.config.listen import MAX_PORT, port_number
-from edge.config.options import CLIENT_PORT, GLOBAL_ACCOUNT, Authorization, Config, JetStream, Listen
-from edge.core.auth import User
+from edge.config.options import CLIENT_PORT, Authorization, Config, JetStream, Listen
+from edge.core.auth import GLOBAL_ACCOUNT, User
 from edge.errors import ConfigError
 
 

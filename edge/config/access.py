@@ -2,9 +2,10 @@
 
 from edge.config.fields import Fields, fail, fields, text, texts, wrong
 from edge.config.lexer import BCRYPT, Place
-from edge.config.options import GLOBAL_ACCOUNT, Account, AccountLimits, Authorization
+from edge.config.options import Authorization
 from edge.config.parser import Block, Entry, Value
-from edge.core.auth import User
+from edge.core.account_spec import AccountSpec, JetStreamLimits
+from edge.core.auth import GLOBAL_ACCOUNT, User
 from edge.core.permissions import Permissions, SubjectRule
 from edge.subjects import is_valid
 
@@ -60,17 +61,17 @@ def read_authorization(block: Fields) -> Authorization:
     return Authorization(users, token, timeout_ns or Authorization().timeout_ns)
 
 
-def read_accounts(entry: Entry, warnings: list[str]) -> tuple[tuple[Account, ...], tuple[User, ...]]:
+def read_accounts(entry: Entry, warnings: list[str]) -> tuple[tuple[AccountSpec, ...], tuple[User, ...]]:
     """``accounts { A { users: [...], jetstream: enabled } }``, or just names: ``accounts: [A, B]``."""
     data = entry.value.data
     if isinstance(data, list):
         names = [text(item, entry.key) for item in data]
         for name, item in zip(names, data, strict=True):
             _check_account_name(name, names, item.place)
-        return tuple(Account(name) for name in names), ()
+        return tuple(AccountSpec(name) for name in names), ()
     if not isinstance(data, Block):
         wrong(entry.value, entry.key, "a block { ... } or a list of names")
-    accounts: list[Account] = []
+    accounts: list[AccountSpec] = []
     users: list[User] = []
     for inner in data.entries.values():
         if inner.referenced and not isinstance(inner.value.data, Block):
@@ -89,21 +90,21 @@ def _check_account_name(name: str, names: list[str], place: Place) -> None:
         fail(place, f"account {name!r} is listed twice")
 
 
-def _account(entry: Entry, warnings: list[str]) -> tuple[Account, tuple[User, ...]]:
+def _account(entry: Entry, warnings: list[str]) -> tuple[AccountSpec, tuple[User, ...]]:
     block = fields(entry.value, f"account {entry.key}", warnings)
     default = _permissions(block, "default_permissions")
     users = _users(block.items("users") or [], entry.key, default, warnings)
     jetstream = block.entry("jetstream")
-    account = Account(entry.key, _account_jetstream(jetstream, warnings) if jetstream else None)
+    account = AccountSpec(entry.key, jetstream=_account_jetstream(jetstream, warnings) if jetstream else None)
     block.finish(REFUSED_ACCOUNT, IGNORED_ACCOUNT)
     return account, users
 
 
-def _account_jetstream(entry: Entry, warnings: list[str]) -> AccountLimits | None:
+def _account_jetstream(entry: Entry, warnings: list[str]) -> JetStreamLimits | None:
     if not isinstance(entry.value.data, Block):
-        return AccountLimits() if switched_on(entry) else None
+        return JetStreamLimits() if switched_on(entry) else None
     block = fields(entry.value, "jetstream", warnings)
-    limits = AccountLimits(
+    limits = JetStreamLimits(
         max_memory_bytes=_limit(block.size_bytes("max_memory", "max_mem", "mem", "memory", default=UNLIMITED)),
         max_file_bytes=_limit(
             block.size_bytes("max_file", "max_store", "max_disk", "store", "disk", default=UNLIMITED)

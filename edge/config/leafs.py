@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from edge.config.fields import Fields, fail, fields, texts
 from edge.config.lexer import Place
-from edge.config.options import GLOBAL_ACCOUNT, LEAF_PORT, LeafNodes, LeafRemote, LeafUrl
+from edge.config.options import LEAF_PORT, LeafNodes, LeafRemote, LeafUrl
 from edge.config.parser import Value
+from edge.core.auth import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -15,9 +15,7 @@ from edge.config.listen import MAX_PORT, address, port_number, read_listen
 from edge.config.mqtt import read_mqtt
 from edge.config.options import (
     CLIENT_PORT,
-    GLOBAL_ACCOUNT,
     SYSTEM_ACCOUNT,
-    Account,
     Authorization,
     Config,
     JetStream,
@@ -26,7 +24,8 @@ from edge.config.options import (
 )
 from edge.config.parser import Block, parse_file
 from edge.config.uplinks import read_uplinks
-from edge.core.auth import User
+from edge.core.account_spec import AccountSpec
+from edge.core.auth import GLOBAL_ACCOUNT, User
 from edge.errors import ConfigError
 from edge.flags import Flags, apply_flags
 
@@ -167,7 +166,7 @@ def _leafnodes(top: Fields) -> LeafNodes:
 def _access(top: Fields, config: Config) -> Config:
     block, entry = top.inner("authorization"), top.entry("accounts")
     authorization = read_authorization(block) if block else Authorization()
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AccountSpec, ...] = ()
     members: tuple[User, ...] = ()
     if entry:
         accounts, members = read_accounts(entry, top.warnings)

@@ -2,8 +2,8 @@
 
 from edge.config.fields import Fields, fail
 from edge.config.listen import read_listen
-from edge.config.options import GLOBAL_ACCOUNT, MQTT_PORT, Authorization, Listen, Mqtt
-from edge.core.auth import User
+from edge.config.options import MQTT_PORT, Authorization, Listen, Mqtt
+from edge.core.auth import GLOBAL_ACCOUNT, User
 
 MAX_ACK_PENDING = 65535
 DEFAULT = Mqtt(Listen("", MQTT_PORT))

@@ -7,9 +7,9 @@ Defaults are nats-server's; what differs says why.
 from typing import NamedTuple
 
 from edge.config.units import SECOND
-from edge.core.auth import User
+from edge.core.account_spec import AccountSpec
+from edge.core.auth import GLOBAL_ACCOUNT, User
 
-GLOBAL_ACCOUNT = "$G"
 SYSTEM_ACCOUNT = "$SYS"
 CLIENT_PORT = 4222
 LEAF_PORT = 7422
@@ -35,22 +35,6 @@ class Authorization(NamedTuple):
     def anonymous(self) -> bool:
         """May a client come in without credentials?"""
         return bool(self.no_auth_user) or not (self.users or self.token)
-
-
-class AccountLimits(NamedTuple):
-    """JetStream of one account; None is unlimited."""
-
-    max_memory_bytes: int | None = None
-    max_file_bytes: int | None = None
-    max_streams: int | None = None
-    max_consumers: int | None = None
-
-
-class Account(NamedTuple):
-    """``jetstream`` None: this account has none.  The global account has it whenever the server has."""
-
-    name: str
-    jetstream: AccountLimits | None = None
 
 
 class JetStream(NamedTuple):
@@ -142,7 +126,7 @@ class Config(NamedTuple):
     pid_file: str = ""
     ports_file_dir: str = ""
     authorization: Authorization = Authorization()
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AccountSpec, ...] = ()
     system_account: str = SYSTEM_ACCOUNT
     jetstream: JetStream | None = None
     leafnodes: LeafNodes = LeafNodes()

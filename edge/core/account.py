@@ -6,17 +6,26 @@ everything that is published inside this process, comes through ``publish``.
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
-from edge.core.peer import Callback, Link, Peer, PeerKind, Service, Subscription
+from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription
 from edge.core.permissions import Permissions
 from edge.sublist import Match, Sublist
 
 if TYPE_CHECKING:
+    from edge.core.client import Client
     from edge.core.router import Router
 
 InterestListener = Callable[[Subscription, bool], None]
+
+
+class Mappings(Protocol):
+    """``map`` gives the subject under which a message goes on; ``fixed`` tells that it is the same every time."""
+
+    def map(self, subject: str) -> str: ...
+    def fixed(self, subject: str) -> bool: ...
 
 
 class Delivered(NamedTuple):
@@ -32,6 +41,9 @@ class Account:
         self.interest_listeners: list[InterestListener] = []
         self.service = Service(name)
         self.memos: dict[tuple[Permissions | None, bool], Memo] = {}
+        self.limits = AccountLimits()
+        self.clients: set[Client] = set()  # who is logged in
+        self.mappings: Mappings | None = None  # what is published here goes elsewhere
 
     def memo(self, permissions: Permissions | None, headers: bool) -> Memo:
         """The finished routes that clients with the same rights share."""
@@ -118,6 +130,9 @@ class Account:
             if isinstance(peer, Link):
                 links.setdefault(peer, [])
                 continue
+            if isinstance(peer, Gate):
+                count += peer.pass_on(sub, origin, local, reply, headers, payload)
+                continue
             if sub.capture:
                 captured = True
                 sub.callback(local, capture_reply or reply, headers, payload)
@@ -130,6 +145,8 @@ class Account:
                 continue
             if isinstance(member.peer, Link):
                 links.setdefault(member.peer, []).append(member.queue)
+            elif isinstance(member.peer, Gate):
+                count += member.peer.pass_on(member, origin, local, reply, headers, payload)
             else:
                 member.peer.give(member, local, reply, headers, payload)
                 count += 1
@@ -149,14 +166,19 @@ class Account:
             reply, _, local = reply.partition("@")
         match = self.sublist.match(subject)
         for sub in match.plain:
-            if sub.peer.kind is not PeerKind.LEAF:
+            if isinstance(sub.peer, Gate):
+                sub.peer.pass_on(sub, link, local, reply, headers, payload)
+            elif sub.peer.kind is not PeerKind.LEAF:
                 sub.peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
             if group[0].queue in queues:
                 here = [sub for sub in group if sub.peer.kind is not PeerKind.LEAF]
                 if here:
                     member = random.choice(here)
-                    member.peer.give(member, local, reply, headers, payload)
+                    if isinstance(member.peer, Gate):
+                        member.peer.pass_on(member, link, local, reply, headers, payload)
+                    else:
+                        member.peer.give(member, local, reply, headers, payload)
 
     def _pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
         """One member: anyone here before anyone behind a leaf, leafs by weight, never back to where it came from."""

@@ -1,10 +1,10 @@
 """A NATS client as the router sees it: its options, its subscriptions, its outbox.  No sockets, no clock."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
-from edge.core.auth import Authenticator
+from edge.core.auth import Authenticator, Credentials, Login, Refusal
 from edge.core.hotpath import Intake
 from edge.core.peer import Peer, PeerKind, Subscription
 from edge.core.permissions import Permissions
@@ -25,9 +25,41 @@ class Limits(Protocol):
     def max_subscriptions(self) -> int: ...  # 0: unlimited
 
 
+class Shell(Protocol):
+    """The connection around a client."""
+
+    def write(self, data: bytes) -> None: ...
+    def credentials(self) -> Credentials:
+        """What the connection itself brings: kind, address, nonce, certificate."""
+
+    def on_connect(self, client: "Client") -> None:
+        """The first PONG after CONNECT."""
+
+    def on_login(self, client: "Client") -> None:
+        """Admitted, into ``client.account``."""
+
+    def on_verdict(self, client: "Client") -> None:
+        """A verdict has come after ``receive`` had returned: call it again, with nothing."""
+
+    def now(self) -> int:
+        """Monotonic nanoseconds."""
+
+
+class Answerable(NamedTuple):
+    """A reply subject that a client was sent and may publish to."""
+
+    left: int  # -1: any number of times
+    expires: int  # monotonic ns; -1: never
+
+
+MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
+
+
 class Client(Peer):
-    """``write`` takes bytes for the socket; ``on_connect`` is called with the first PONG after CONNECT;
-    ``trace`` is shown every control line with its direction, where tracing is on."""
+    """``trace`` is shown every control line with its direction, where tracing is on.
+
+    ``is_waiting``: the verdict on its credentials has not come; what it sends meanwhile is held.
+    """
 
     __slots__ = (
         "account",
@@ -40,9 +72,11 @@ class Client(Peer):
         "in_bytes",
         "in_msgs",
         "intake",
+        "is_waiting",
+        "login",
         "max_subscriptions",
+        "may_answer",
         "no_responders",
-        "on_connect",
         "out",
         "out_bytes",
         "out_msgs",
@@ -51,10 +85,12 @@ class Client(Peer):
         "pongs_missing",
         "ready",
         "router",
+        "shell",
         "subs",
         "trace",
         "user",
         "verbose",
+        "verdict",
         "write",
     )
 
@@ -65,24 +101,27 @@ class Client(Peer):
         limits: Limits,
         cid: int,
         name: str,
-        write: Callable[[bytes], None],
-        on_connect: Callable[["Client"], None],
+        shell: Shell,
         trace: Callable[[str, bytes], None] | None = None,
     ) -> None:
         super().__init__(PeerKind.CLIENT, name)
         self.router = router
         self.auth = auth
         self.cid = cid
-        self.write = write
-        self.on_connect = on_connect
+        self.shell = shell
+        self.write = shell.write
         self.trace = trace
         self.account: Account = router.account(auth.account)
         self.connect = Connect()
         self.connected = False
         self.ready = False
-        self.admitted = not auth.required
+        self.admitted = False
+        self.is_waiting = False
+        self.verdict: Login | Refusal | None = None  # one that came late
+        self.login = Login(auth.account)
         self.user = ""
         self.permissions: Permissions | None = None
+        self.may_answer: dict[str, Answerable] | None = None  # where permissions say allow_responses
         self.headers = False
         self.no_responders = False
         self.verbose = True
@@ -93,7 +132,7 @@ class Client(Peer):
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.pongs_missing = 0
         self.intake = Intake(self, limits.max_control_line, limits.max_payload)
-        if self.admitted:
+        if not auth.required:
             self._log_in(Connect())
 
     # ---- the router's side
@@ -107,8 +146,11 @@ class Client(Peer):
         self.out_bytes += size
 
     def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
-        if self.permissions is not None and not self.permissions.subscribe.permits(subject):
-            return
+        if self.permissions is not None:
+            if not self.permissions.subscribe.permits(subject):
+                return
+            if reply and self.may_answer is not None:
+                self._let_answer(reply)
         sub.delivered += 1
         if not self.headers:
             headers = b""
@@ -143,13 +185,14 @@ class Client(Peer):
     # ---- the connection's side
 
     def receive(self, data: bytes) -> None:
+        if self.verdict is not None:
+            verdict, self.verdict = self.verdict, None
+            self._accept(verdict)
         self.intake.receive(data)
 
     def close(self) -> None:
         """The connection is gone: forget its interest."""
-        for sub in self.subs.values():
-            self.account.remove(sub)
-        self.subs.clear()
+        self._leave_account()
         self.out.clear()
 
     def error(self, text: str) -> None:
@@ -168,8 +211,39 @@ class Client(Peer):
     def may_publish(self, subject: str) -> bool:
         if self.permissions is None or self.permissions.publish.permits(subject):
             return True
+        if self.may_answer is not None and self._is_answer(subject):
+            return True
         self.error(f'Permissions Violation for Publish to "{subject}"')
         return False
+
+    def _let_answer(self, reply: str) -> None:
+        """``reply`` was sent to this client, which may publish to it now."""
+        assert self.may_answer is not None and self.permissions is not None and self.permissions.responses is not None
+        rule = self.permissions.responses
+        if len(self.may_answer) >= MAX_ANSWERABLE:
+            self._forget_expired()
+        expires = -1 if rule.expires_ns < 0 else self.shell.now() + rule.expires_ns
+        self.may_answer[reply] = Answerable(rule.max, expires)
+
+    def _is_answer(self, subject: str) -> bool:
+        assert self.may_answer is not None
+        answerable = self.may_answer.get(subject)
+        if answerable is None:
+            return False
+        if answerable.left == 1 or 0 <= answerable.expires < self.shell.now():
+            del self.may_answer[subject]
+        elif answerable.left > 1:
+            self.may_answer[subject] = answerable._replace(left=answerable.left - 1)
+        return not 0 <= answerable.expires < self.shell.now()
+
+    def _forget_expired(self) -> None:
+        """The expired, else the oldest."""
+        assert self.may_answer is not None
+        now = self.shell.now()
+        for reply in [reply for reply, known in self.may_answer.items() if 0 <= known.expires < now]:
+            del self.may_answer[reply]
+        while len(self.may_answer) >= MAX_ANSWERABLE:
+            del self.may_answer[next(iter(self.may_answer))]
 
     def is_filtered(self, sub: Subscription) -> bool:
         """Must each message for ``sub`` be held against the user's denied subjects?"""
@@ -193,7 +267,7 @@ class Client(Peer):
                 self.send(nats.PONG)
                 if self.connected and not self.ready:
                     self.ready = True
-                    self.on_connect(self)
+                    self.shell.on_connect(self)
             case Pong():
                 self.pongs_missing = 0
             case Sub():
@@ -210,8 +284,7 @@ class Client(Peer):
             raise ProtocolError(nats.AUTHORIZATION_VIOLATION)
 
     def _on_connect(self, connect: Connect) -> None:
-        if not self.connected:
-            self._log_in(connect)
+        again = self.connected
         self.connected = True
         self.connect = connect
         self.echo = connect.echo
@@ -221,32 +294,93 @@ class Client(Peer):
         self.no_responders = connect.no_responders
         if connect.no_responders and not connect.headers:
             raise ProtocolError(nats.NO_RESPONDERS_REQUIRES_HEADERS)
-        plain = connect.echo and not (connect.verbose or connect.pedantic or self.trace)
-        self.intake.memo = self.account.memo(self.permissions, connect.headers) if plain else None
-        self.acknowledge()
+        if again:
+            self._choose_way()
+            self.acknowledge()
+        else:
+            self._log_in(connect)
 
     def _log_in(self, connect: Connect) -> None:
-        login = self.auth.login(connect.user, connect.password, connect.auth_token)
-        if login is None:
-            raise ProtocolError(nats.AUTHORIZATION_VIOLATION)
-        account = self.router.account(login.account)
+        """Ask for a verdict.  ProtocolError when it comes at once and is a refusal."""
+        self.is_waiting = asking = True
+        credentials = self.shell.credentials()._replace(
+            user=connect.user, password=connect.password, token=connect.auth_token, nkey=connect.nkey,
+            signature=connect.sig, jwt=connect.jwt, name=connect.name, lang=connect.lang, version=connect.version,
+        )  # fmt: skip
+
+        def judged(verdict: Login | Refusal) -> None:
+            self.verdict = verdict
+            if not asking:
+                self.shell.on_verdict(self)
+
+        self.auth.login(credentials, judged)
+        asking = False
+        if self.verdict is not None:
+            verdict, self.verdict = self.verdict, None
+            self._accept(verdict)
+
+    def _accept(self, verdict: Login | Refusal) -> None:
+        self.is_waiting = False
+        if isinstance(verdict, Refusal):
+            raise ProtocolError(verdict.text, verdict.reason)
+        account = self.router.account(verdict.account)
+        limit = account.limits.max_connections
+        if limit is not None and self not in account.clients and len(account.clients) >= limit:
+            raise ProtocolError(nats.MAX_ACCOUNT_CONNECTIONS_EXCEEDED, "Maximum Account Active Connections Exceeded")
         if account is not self.account:
-            self.close()  # interest from before the CONNECT belonged to the account of no_auth_user
+            self._leave_account()  # interest from before the CONNECT belonged to the account of no_auth_user
         self.account = account
-        self.user = login.user
-        self.permissions = login.permissions
+        account.clients.add(self)
+        self.login = verdict
+        self.user = verdict.user
         self.admitted = True
+        self.set_permissions(verdict.permissions)
+        self._set_limits(verdict)
+        if self.connected:
+            self.acknowledge()
+            self.shell.on_login(self)
+
+    def set_permissions(self, permissions: Permissions | None) -> None:
+        """What holds from now on; subscriptions that it does not permit end."""
+        self.permissions = permissions
+        self.may_answer = {} if permissions is not None and permissions.responses else None
+        for sub in list(self.subs.values()):
+            if permissions is not None and not permissions.subscribe.permits_interest(sub.subject, sub.queue):
+                self._refuse_interest(sub.subject, sub.queue)
+                self._drop(sub)
+        self.account.sublist.generation += 1  # finished routes know the old ones
+        self._choose_way()
+
+    def _choose_way(self) -> None:
+        """May what it publishes go by finished routes?"""
+        connect = self.connect
+        plain = self.connected and connect.echo and not (connect.verbose or connect.pedantic or self.trace)
+        self.intake.memo = self.account.memo(self.permissions, connect.headers) if plain else None
+
+    def _set_limits(self, login: Login) -> None:
+        """The narrowest of the server's, the account's and the user's."""
+        limits = self.account.limits
+        for limit in (login.max_payload, limits.max_payload):
+            if limit is not None:
+                self.intake.max_payload = min(self.intake.max_payload, limit)
+        if login.max_subscriptions is not None:
+            self.max_subscriptions = min(self.max_subscriptions or login.max_subscriptions, login.max_subscriptions)
+
+    def _leave_account(self) -> None:
+        for sub in self.subs.values():
+            self.account.remove(sub)
+        self.subs.clear()
+        self.account.clients.discard(self)
 
     def _on_sub(self, op: Sub) -> None:
         if not is_valid(op.subject):
             self.error(nats.INVALID_SUBJECT)
             return
-        if self.permissions is not None and not self.permissions.subscribe.permits_interest(op.subject):
-            queue = f' using queue "{op.queue}"' if op.queue else ""
-            self.error(f'Permissions Violation for Subscription to "{op.subject}"{queue}')
+        if self.permissions is not None and not self.permissions.subscribe.permits_interest(op.subject, op.queue):
+            self._refuse_interest(op.subject, op.queue)
             return
         if op.sid not in self.subs:
-            if self.max_subscriptions and len(self.subs) >= self.max_subscriptions:
+            if self._has_too_many():
                 self.error(nats.MAX_SUBSCRIPTIONS_EXCEEDED)
                 return
             sub = Subscription(self, op.subject, op.queue, op.sid)
@@ -263,6 +397,16 @@ class Client(Peer):
             else:
                 self._drop(sub)
         self.acknowledge()
+
+    def _has_too_many(self) -> bool:
+        if self.max_subscriptions and len(self.subs) >= self.max_subscriptions:
+            return True
+        limit = self.account.limits.max_subscriptions
+        return limit is not None and sum(len(peer.subs) for peer in self.account.clients) >= limit
+
+    def _refuse_interest(self, subject: str, queue: str) -> None:
+        using = f' using queue "{queue}"' if queue else ""
+        self.error(f'Permissions Violation for Subscription to "{subject}"{using}')
 
     def _drop(self, sub: Subscription) -> None:
         self.account.remove(sub)

@@ -107,6 +107,10 @@ class Intake:
 
         ProtocolError: the operations before the fault have been carried out.
         """
+        if self.client.is_waiting:  # for the verdict on its credentials
+            self.chunks.append(data)
+            self.have += len(data)
+            return
         if self.chunks:
             self.chunks.append(data)
             self.have += len(data)
@@ -171,6 +175,8 @@ class Intake:
             if after < 0:
                 break
             pos = after
+            if client.is_waiting:
+                break
         return pos
 
     # ---- known lines
@@ -302,8 +308,13 @@ class Intake:
 
     def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
         client = self.client
-        match = client.account.sublist.match(head.subject)
         memo = self.memo
+        mappings = client.account.mappings
+        if mappings is not None:
+            if not mappings.fixed(head.subject):
+                memo = None
+            head = head._replace(subject=mappings.map(head.subject))
+        match = client.account.sublist.match(head.subject)
         if memo is not None and memo.generation == client.account.sublist.generation:
             if not head.reply:
                 self._admit(memo, memo.routes, head, line, match)
@@ -313,7 +324,6 @@ class Intake:
         delivered = client.account.deliver(match, client, head.subject, head.reply, headers, payload)
         if head.reply and not delivered.receivers and client.no_responders:
             client.no_responder(head.subject, head.reply)
-
 
     def _admit(
         self, memo: Memo, routes: dict[bytes, Route], head: PubHead, line: bytes, match: Match[Subscription]
@@ -352,5 +362,7 @@ def _fan(head: PubHead, sub: Subscription) -> "tuple[Client, Subscription, bytes
         return None
     client: Client = sub.peer  # type: ignore[assignment]
     if (head.header_size and not client.headers) or client.is_filtered(sub):
+        return None
+    if head.reply and client.may_answer is not None:
         return None
     return client, sub, msg_head(head.subject, sub.sid, head.reply, head.header_size, head.size)

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from typing import Protocol
 
+from edge.core.auth import Credentials, Login, Refusal
 from edge.core.mqtt_broker import SECOND, Broker, Sender
 from edge.core.mqtt_repeats import Entry
 from edge.core.mqtt_session import Session
@@ -208,8 +209,11 @@ class MqttClient:
 
     def _on_connect(self, packet: Connect) -> None:
         password = (packet.password or b"").decode("utf-8", "surrogateescape")
-        login = self.broker.auth.login(packet.user or "", password, password)
-        if login is None:
+        verdicts: list[Login | Refusal] = []
+        credentials = Credentials(user=packet.user or "", password=password, token=password, kind="MQTT")
+        self.broker.auth.login(credentials, verdicts.append)
+        login = verdicts[0]
+        if isinstance(login, Refusal):
             raise ConnectRefused(Code.NOT_AUTHORIZED, f"user {packet.user!r} is not let in")
         if len(packet.client_id.encode()) > MAX_CLIENT_ID:
             raise ConnectRefused(Code.IDENTIFIER_REJECTED, f"a client identifier of more than {MAX_CLIENT_ID} bytes")

@@ -11,6 +11,7 @@ class PeerKind(enum.Enum):
     CLIENT = "Client"
     LEAF = "Leafnode"
     SERVICE = "Service"
+    GATE = "Account"
 
 
 class Flushable(Protocol):
@@ -59,6 +60,24 @@ class Link(Peer):
 
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""
+        raise NotImplementedError
+
+
+class Gate(Peer):
+    """A way out of an account: into another one by an import, or to the server itself.
+
+    It is asked for each message, because it wants to know who published, and says whether anybody took it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(PeerKind.GATE, name)
+
+    def pass_on(
+        self, sub: "Subscription", origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
+    ) -> bool:
+        """``origin`` is who published; None: the server itself."""
         raise NotImplementedError
 
 

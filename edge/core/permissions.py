@@ -18,7 +18,7 @@ class SubjectRule:
             return False
         return not any(matches(pattern, subject) for pattern in self.deny)
 
-    def permits_interest(self, subject: str) -> bool:
+    def permits_interest(self, subject: str, queue: str = "") -> bool:
         """A subscription: within what is allowed, and not wholly denied."""
         if self.allow is not None and not any(subset(subject, pattern) for pattern in self.allow):
             return False
@@ -30,6 +30,16 @@ class SubjectRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseRule:
+    """``allow_responses``: a client may answer what it was sent, ``max`` times (-1: any number) and for
+    ``expires_ns`` (-1: for ever)."""
+
+    max: int = 1
+    expires_ns: int = 120_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Permissions:
     publish: SubjectRule = SubjectRule()
     subscribe: SubjectRule = SubjectRule()
+    responses: ResponseRule | None = None

@@ -7,8 +7,6 @@ flushed once at its end, so that a chunk of a hundred messages is one write to e
 from edge.core.account import Account
 from edge.core.peer import Flushable
 
-GLOBAL_ACCOUNT = "$G"
-
 
 class Router:
     def __init__(self) -> None:

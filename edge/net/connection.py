@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
+from edge.core.auth import Credentials
 from edge.core.client import Client
 from edge.errors import ProtocolError
 from edge.protocol import nats
@@ -26,7 +28,14 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, listener: "ClientListener", cid: int) -> None:
         self.listener = listener
         self.cid = cid
+        self.kind = "STANDARD"  # or WEBSOCKET
         self.ip = ""
+        self.port = 0
+        self.nonce = listener.new_nonce()
+        self.certificate = b""  # of the peer, DER, where it was verified
+        self.started_ns = time.time_ns()
+        self.rtt_ns = 0
+        self.ping_sent = 0
         self.closing = False
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
         self.stalled: set[Connection] = set()  # publishers that wait for this receiver
@@ -38,17 +47,17 @@ class Connection(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
         peer = transport.get_extra_info("peername") or ("", 0)
-        self.ip = peer[0]
+        self.ip, self.port = peer[:2]
         listener = self.listener
         self.client = Client(
-            listener.router, listener.auth, listener.limits, self.cid, f"{peer[0]}:{peer[1]} - cid:{self.cid}",
-            self.write, self.on_connect, self.trace if listener.trace else None,
+            listener.router, listener.auth, listener.limits, self.cid, f"{self.ip}:{self.port} - cid:{self.cid}",
+            self, self.trace if listener.trace else None,
         )  # fmt: skip
         now = listener.now()
         self.last_seen = now
         self.next_ping = now + FIRST_PING_NS
         log.debug("%s: client connection created", self.client.name)
-        self.transport.write(nats.info_line(listener.info.fields(self.cid, self.ip)))
+        self.transport.write(nats.info_line(self._info()))
         listener.opened(self)
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -66,9 +75,11 @@ class Connection(asyncio.BufferedProtocol):
             self.client.receive(data)
         except ProtocolError as exc:
             listener.router.flush()
-            self.close_with(str(exc), "Protocol Violation")
+            self.close_with(str(exc), exc.reason)
             return
         listener.router.flush()
+        if self.client.is_waiting:
+            self.transport.pause_reading()
         if listener.hot:
             self._stall()
 
@@ -102,10 +113,34 @@ class Connection(asyncio.BufferedProtocol):
     def on_connect(self, client: Client) -> None:
         """After the first PONG a client that takes asynchronous INFO learns its account."""
         if client.connect.protocol >= 1:
-            fields = self.listener.info.fields(self.cid, self.ip)
+            fields = self._info()
             fields["connect_info"] = True
             fields["remote_account"] = client.account.name
             client.send(nats.info_line(fields))
+
+    # ---- the client's shell
+
+    def credentials(self) -> Credentials:
+        return Credentials(
+            nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid, certificate=self.certificate
+        )  # fmt: skip
+
+    def on_login(self, client: Client) -> None:
+        self.listener.admitted(self)
+
+    def on_verdict(self, client: Client) -> None:
+        if not self.closing:
+            self._go_on()
+            self.receive(b"")
+
+    def now(self) -> int:
+        return self.listener.clock
+
+    def _info(self) -> dict[str, object]:
+        fields = self.listener.info.fields(self.cid, self.ip)
+        if self.nonce:
+            fields["nonce"] = self.nonce
+        return fields
 
     def trace(self, direction: str, line: bytes) -> None:
         if line[:7].upper() == b"CONNECT":

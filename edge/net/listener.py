@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,6 +79,13 @@ class ClientListener:
         self.connections[connection.cid] = connection
         if self.auth.required:
             self.loop.call_later(self.limits.auth_timeout, connection.authentication_timeout)
+
+    def admitted(self, connection: Connection) -> None:
+        """It has shown who it is."""
+
+    def new_nonce(self) -> str:
+        """What a client signs with its nkey; empty where nobody has to."""
+        return urlsafe_b64encode(os.urandom(11)).decode().rstrip("=") if self.auth.challenges else ""
 
     def closed(self, connection: Connection) -> None:
         self.connections.pop(connection.cid, None)

@@ -25,6 +25,7 @@ INVALID_SUBJECT = "Invalid Subject"
 INVALID_PUBLISH_SUBJECT = "Invalid Publish Subject"
 MAX_SUBSCRIPTIONS_EXCEEDED = "maximum subscriptions exceeded"
 MAX_CONNECTIONS_EXCEEDED = "maximum connections exceeded"
+MAX_ACCOUNT_CONNECTIONS_EXCEEDED = "maximum account active connections exceeded"
 NO_RESPONDERS_REQUIRES_HEADERS = "no responders requires headers support"
 
 
@@ -53,6 +54,9 @@ class Connect:
     name: str = ""
     lang: str = ""
     version: str = ""
+    jwt: str = ""
+    nkey: str = ""
+    sig: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,9 @@ def parse_connect(body: bytes) -> Connect:
         name=get("name", ""),
         lang=get("lang", ""),
         version=get("version", ""),
+        jwt=get("jwt", ""),
+        nkey=get("nkey", ""),
+        sig=get("sig", ""),
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.config.options import Account, AccountLimits, Config
+from edge.config.options import Config
+from edge.core.account_spec import AccountSpec, JetStreamLimits
 from edge.core.auth import User
 from edge.core.permissions import Permissions, SubjectRule
 
@@ -53,21 +54,21 @@ def test_an_account_has_its_own_defaults(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("accounts: [A, B]", (Account("A"), Account("B"))),
-        ("accounts { A {} }", (Account("A"),)),
-        ("accounts { A { jetstream: enabled } }", (Account("A", AccountLimits()),)),
-        ("accounts { A { jetstream: true } }", (Account("A", AccountLimits()),)),
-        ("accounts { A { jetstream: disabled } }", (Account("A"),)),
-        ("accounts { A { jetstream: {} } }", (Account("A", AccountLimits()),)),
+        ("accounts: [A, B]", (AccountSpec("A"), AccountSpec("B"))),
+        ("accounts { A {} }", (AccountSpec("A"),)),
+        ("accounts { A { jetstream: enabled } }", (AccountSpec("A", jetstream=JetStreamLimits()),)),
+        ("accounts { A { jetstream: true } }", (AccountSpec("A", jetstream=JetStreamLimits()),)),
+        ("accounts { A { jetstream: disabled } }", (AccountSpec("A"),)),
+        ("accounts { A { jetstream: {} } }", (AccountSpec("A", jetstream=JetStreamLimits()),)),
         (
             "accounts { A { jetstream: { max_mem: 1MB, max_file: 2G, max_streams: 3, consumers: 4 } } }",
-            (Account("A", AccountLimits(1 << 20, 2 * 10**9, 3, 4)),),
+            (AccountSpec("A", jetstream=JetStreamLimits(1 << 20, 2 * 10**9, 3, 4)),),
         ),
-        ("accounts { A { jetstream: { max_mem: -1, max_streams: -1 } } }", (Account("A", AccountLimits()),)),
-        ("accounts { p: secret, A { users: [{user: a, password: $p}] } }", (Account("A"),)),
+        ("accounts { A { jetstream: { max_mem: -1, max_streams: -1 } } }", (AccountSpec("A", jetstream=JetStreamLimits()),)),
+        ("accounts { p: secret, A { users: [{user: a, password: $p}] } }", (AccountSpec("A"),)),
     ],
 )
-def test_accounts(text: str, expected: tuple[Account, ...], load: Load) -> None:
+def test_accounts(text: str, expected: tuple[AccountSpec, ...], load: Load) -> None:
     assert load(text).accounts == expected
 
 

@@ -4,12 +4,29 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.core.auth import Authenticator, User
+from edge.core.auth import Authenticator, ConfiguredUsers, Credentials, User
 from edge.core.client import Client
 from edge.core.router import Router
 from edge.net.listener import ClientLimits
 
 PLAIN = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'
+
+
+class BenchShell:
+    """What a connection is to its client."""
+
+    def __init__(self, sent: bytearray) -> None:
+        self.write = sent.extend
+        self.time = 0
+
+    def credentials(self) -> Credentials:
+        return Credentials()
+
+    def on_connect(self, client: Client) -> None: ...
+    def on_login(self, client: Client) -> None: ...
+    def on_verdict(self, client: Client) -> None: ...
+    def now(self) -> int:
+        return self.time
 
 
 class Bench:
@@ -22,8 +39,8 @@ class Bench:
     def client(self, connect: bytes = PLAIN, auth: Authenticator | None = None, **limits: int) -> Client:
         sent = bytearray()
         client = Client(
-            self.router, auth or Authenticator(), ClientLimits(**limits), len(self.sent) + 1, "test",
-            sent.extend, lambda client: None,
+            self.router, auth or ConfiguredUsers(), ClientLimits(**limits), len(self.sent) + 1, "test",
+            BenchShell(sent),
         )  # fmt: skip
         self.sent[client] = sent
         if connect:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge.core.auth import Authenticator, User
+from edge.core.auth import ConfiguredUsers, User
 from edge.core.permissions import Permissions, SubjectRule
 from edge.errors import ProtocolError
 
@@ -42,7 +42,7 @@ def test_any_bytes(make_bench: Callable[[], Any], pieces: list[bytes], step: int
 
 
 def test_nothing_is_done_before_the_login(bench: Any) -> None:
-    auth = Authenticator((User("a", "b", "$G"),))
+    auth = ConfiguredUsers((User("a", "b", "$G"),))
     for line in (b"PUB a 1\r\nx\r\n", b"SUB a 1\r\n", b"UNSUB 1\r\n", b"PING\r\n"):
         client = bench.client(b"", auth)
         with pytest.raises(ProtocolError, match="Authorization Violation"):
@@ -50,7 +50,7 @@ def test_nothing_is_done_before_the_login(bench: Any) -> None:
 
 
 def test_a_later_connect_changes_options_and_nothing_else(bench: Any) -> None:
-    auth = Authenticator((User("a", "b", "A"),))
+    auth = ConfiguredUsers((User("a", "b", "A"),))
     client = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false}\r\n', auth)
     assert bench.feed(client, b'CONNECT {"user":"x","pass":"y","verbose":true}\r\nPING\r\n') == b"+OK\r\nPONG\r\n"
     assert client.account.name == "A" and client.user == "a"
@@ -65,7 +65,7 @@ def test_max_subscriptions(bench: Any) -> None:
 
 def test_denied_subjects_are_filtered_from_what_is_delivered(bench: Any) -> None:
     rights = Permissions(subscribe=SubjectRule(None, ("in.no",)))
-    auth = Authenticator((User("a", "b", "$G", rights), User("f", "f", "$G")))
+    auth = ConfiguredUsers((User("a", "b", "$G", rights), User("f", "f", "$G")))
     limited = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false,"pedantic":false}\r\nSUB in.> 1\r\n', auth)
     free = bench.client(b'CONNECT {"user":"f","pass":"f","verbose":false,"pedantic":false}\r\n', auth)
     for _ in range(3):

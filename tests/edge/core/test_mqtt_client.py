@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.auth import Authenticator, User
+from edge.core.auth import Authenticator, ConfiguredUsers, User
 from edge.core.mqtt_broker import Broker, MqttLimits
 from edge.core.mqtt_client import MqttClient
 from edge.core.mqtt_repeats import Recent
@@ -104,7 +104,7 @@ class Bench:
         self.store = SlowStore(values)
         names = iter(f"random{i}" for i in range(1000))
         self.broker = Broker(
-            self.router, auth or Authenticator(), limits or MqttLimits(), self.store, values, lambda: recent,
+            self.router, auth or ConfiguredUsers(), limits or MqttLimits(), self.store, values, lambda: recent,
             lambda: next(names),
         )  # fmt: skip
         self.account = self.router.account("$G")
@@ -159,7 +159,7 @@ class Bench:
 
 def alice(*, publish: SubjectRule | None = None, subscribe: SubjectRule | None = None) -> Authenticator:
     rules = Permissions(publish or SubjectRule(), subscribe or SubjectRule())
-    return Authenticator((User("alice", "secret", "$G", rules),))
+    return ConfiguredUsers((User("alice", "secret", "$G", rules),))
 
 
 LOGIN = {"user": "alice", "password": b"secret"}
@@ -206,7 +206,7 @@ def test_user_and_password() -> None:
 
 
 def test_a_token_stands_in_the_place_of_the_password() -> None:
-    Bench(auth=Authenticator(token="t0ken")).connect(user="any", password=b"t0ken")
+    Bench(auth=ConfiguredUsers(token="t0ken")).connect(user="any", password=b"t0ken")
 
 
 def test_whoever_does_not_connect_is_closed_in_time() -> None:
@@ -485,7 +485,7 @@ def test_clients_without_a_name_do_not_meet() -> None:
 
 def test_accounts_keep_their_sessions_apart() -> None:
     users = (User("a", "a", "A"), User("b", "b", "B"))
-    bench = Bench(auth=Authenticator(users))
+    bench = Bench(auth=ConfiguredUsers(users))
     one = bench.connect(user="a", password=b"a")
     two = bench.connect(user="b", password=b"b")
     bench.say(two, Subscribe(1, (("#", 0),)))

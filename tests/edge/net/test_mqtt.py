@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from edge.core.auth import Authenticator
+from edge.core.auth import ConfiguredUsers
 from edge.core.mqtt_broker import MqttLimits
 from edge.core.router import Router
 from edge.errors import StartError
@@ -68,7 +68,7 @@ class Bench:
             self.router.flush()
 
         store = MemoryStore(lambda call: loop.call_soon(batch, call))
-        self.listener = MqttListener(self.router, Authenticator(), limits, store, {}, tuple)
+        self.listener = MqttListener(self.router, ConfiguredUsers(), limits, store, {}, tuple)
         self.clients: list[Client] = []
 
     async def open(self) -> Client:
