@@ -134,7 +134,8 @@ class Daemon:
         return leafs
 
     def _start_uplinks(self, link: "LeafLink") -> None:
-        from edge.jetstream.account import Clock, random_name
+        from edge.core.times import Clock
+        from edge.jetstream.account import random_name
         from edge.uplink.status import Status
         from edge.uplink.uplinks import Uplinks
 
@@ -188,7 +189,8 @@ class Daemon:
         options = self.config.jetstream
         if options is None:
             return
-        from edge.jetstream.account import Clock, Limits, Stores
+        from edge.core.times import Clock
+        from edge.jetstream.account import Limits, Stores
         from edge.jetstream.jetstream import JetStream
         from edge.store.memory import MemoryStore
         from edge.store.sqlite import SqliteStore

@@ -26,7 +26,12 @@ class Limits(Protocol):
 
 
 class Shell(Protocol):
-    """The connection around a client."""
+    """The connection around a client.  ``started_ns`` is wall time, ``rtt_ns`` 0 until it was measured."""
+
+    kind: str
+    ip: str
+    started_ns: int
+    rtt_ns: int
 
     def write(self, data: bytes) -> None: ...
     def credentials(self) -> Credentials:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from edge.core.account import Account
+from edge.core.times import Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.advisories import Advisories
@@ -17,7 +18,6 @@ from edge.jetstream.health import Health
 from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, check_update, stream_config
-from edge.jetstream.times import Clock as Clock
 from edge.store.contract import ConsumerRecord, Store, StreamRecord
 from edge.subjects import overlap
 

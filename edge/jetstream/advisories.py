@@ -4,9 +4,9 @@ import random
 from collections.abc import Mapping
 
 from edge.core.account import Account
+from edge.core.times import Clock, rfc3339
 from edge.jetstream.acks import AckPlace
 from edge.jetstream.fields import dumps
-from edge.jetstream.times import Clock, rfc3339
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 API = "$JS.EVENT.ADVISORY.API"

@@ -10,13 +10,13 @@ from collections.abc import Callable, Container
 from functools import partial
 
 from edge.core.peer import Subscription
+from edge.core.times import Clock, parse_rfc3339
 from edge.errors import StoreError
 from edge.jetstream.acks import Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.consumer_config import ConsumerConfig
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 from edge.jetstream.stream import Stream
-from edge.jetstream.times import Clock, parse_rfc3339
 from edge.message import header_add, status_block
 from edge.store.contract import Row
 from edge.subjects import matches

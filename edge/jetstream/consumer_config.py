@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from edge.core.times import SECOND, parse_rfc3339
 from edge.jetstream import errors
 from edge.jetstream.fields import check_object
 from edge.jetstream.stream_config import MAX_DESCRIPTION, is_name, metadata
-from edge.jetstream.times import SECOND, parse_rfc3339
 from edge.subjects import is_valid, overlap
 
 ACK_WAIT_NS = 30 * SECOND

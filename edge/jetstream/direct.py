@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 from edge.core.account import Account
+from edge.core.times import parse_rfc3339, rfc3339
 from edge.errors import ApiError
 from edge.jetstream.fields import parse_object
 from edge.jetstream.stream import Stream
-from edge.jetstream.times import parse_rfc3339, rfc3339
 from edge.message import header_add, status_block
 from edge.store.contract import Row
 from edge.subjects import matches

@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Mapping
 
+from edge.core.times import ZERO, rfc3339
 from edge.errors import ApiError
 from edge.jetstream.acks import Position
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.errors import error_fields
 from edge.jetstream.fields import dumps
 from edge.jetstream.stream import Stream
-from edge.jetstream.times import ZERO, rfc3339
 from edge.store.contract import Row
 
 API_LEVEL = 0  # no feature of level 1 (message TTL, pause, priority groups) is here yet

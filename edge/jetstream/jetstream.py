@@ -3,7 +3,8 @@
 import logging
 
 from edge.core.account import Account
-from edge.jetstream.account import Clock, JetStreamAccount, Limits, Stores
+from edge.core.times import Clock
+from edge.jetstream.account import JetStreamAccount, Limits, Stores
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
 from edge.store.contract import Recovered

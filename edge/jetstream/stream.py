@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
+from edge.core.times import Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.dedupe import Dedupe
@@ -25,7 +26,6 @@ from edge.jetstream.expectations import NOTHING, check_headers
 from edge.jetstream.health import Health
 from edge.jetstream.messages import BLOCK, After, Messages
 from edge.jetstream.stream_config import StreamConfig
-from edge.jetstream.times import Clock
 from edge.message import header_get
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches

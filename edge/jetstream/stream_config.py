@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from edge.core.times import SECOND
 from edge.jetstream import errors
 from edge.jetstream.fields import check_object
-from edge.jetstream.times import SECOND
 from edge.subjects import is_valid, overlap, subset
 
 NAME_FORBIDDEN = frozenset(" .*>\\/\t\r\n\f\v")

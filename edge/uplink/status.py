@@ -14,7 +14,7 @@ import json
 
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
-from edge.jetstream.account import Clock
+from edge.core.times import Clock
 from edge.jetstream.stream import OVERHEAD, Stream
 from edge.uplink.headers import rfc3339
 from edge.uplink.uplink import Uplink

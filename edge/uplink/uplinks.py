@@ -7,8 +7,9 @@ from typing import Protocol
 
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
+from edge.core.times import Clock
 from edge.errors import ApiError, StartError, StoreError
-from edge.jetstream.account import Clock, JetStreamAccount
+from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig
 from edge.store.contract import Store

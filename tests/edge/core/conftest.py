@@ -15,6 +15,11 @@ PLAIN = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responder
 class BenchShell:
     """What a connection is to its client."""
 
+    kind = "STANDARD"
+    ip = "127.0.0.1"
+    started_ns = 1_700_000_000_000_000_000
+    rtt_ns = 0
+
     def __init__(self, sent: bytearray) -> None:
         self.write = sent.extend
         self.time = 0

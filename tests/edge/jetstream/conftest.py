@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from edge.core.router import Router
+from edge.core.times import SECOND, Clock
 from edge.errors import StoreError
 from edge.jetstream.account import JetStreamAccount, Limits, Stores
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream import Stream
-from edge.jetstream.times import SECOND, Clock
 from edge.store.contract import Done, Store
 from edge.store.memory import MemoryStore
 from edge.store.sqlite import SqliteStore

@@ -2,9 +2,9 @@
 
 import pytest
 
+from edge.core.times import SECOND
 from edge.jetstream.acks import AckPlace, Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.consumer_config import ConsumerConfig
-from edge.jetstream.times import SECOND
 
 
 def acks(**fields: object) -> Acks:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from edge.core.times import SECOND
 from edge.errors import StoreError
-from edge.jetstream.times import SECOND
 
 Received = list[tuple[str, str, bytes, bytes]]
 Delivered = Callable[[Received], list[tuple[int, int]]]

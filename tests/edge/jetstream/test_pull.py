@@ -1,8 +1,8 @@
 import pytest
 
+from edge.core.times import SECOND
 from edge.jetstream.consumer_config import ConsumerConfig
 from edge.jetstream.pull import BadRequest, PullRequest, go_duration, over_cap, parse_pull, status
-from edge.jetstream.times import SECOND
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.account import Limits
-from edge.jetstream.times import SECOND
 
 
 def test_committed_then_visible_then_acknowledged(bench: Any) -> None:

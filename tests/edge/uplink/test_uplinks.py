@@ -9,8 +9,9 @@ import pytest
 from edge.core.leaf_link import SECOND, LeafIdentity, LeafLink
 from edge.core.leaf_rules import LinkRules
 from edge.core.router import Router
+from edge.core.times import Clock
 from edge.errors import StartError
-from edge.jetstream.account import Clock, Limits, Stores
+from edge.jetstream.account import Limits, Stores
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream_config import StreamConfig
 from edge.protocol.leaf import LeafParser
