@@ -57,6 +57,7 @@ class Answerable(NamedTuple):
     expires: int  # monotonic ns; -1: never
 
 
+REFUSALS = frozenset(("Authentication Failure", "Authentication Expired", "Credentials Revoked"))
 MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
 
 
@@ -71,6 +72,7 @@ class Client(Peer):
         "admitted",
         "auth",
         "cid",
+        "closed",
         "connect",
         "connected",
         "headers",
@@ -119,6 +121,7 @@ class Client(Peer):
         self.account: Account = router.account(auth.account)
         self.connect = Connect()
         self.connected = False
+        self.closed = False
         self.ready = False
         self.admitted = False
         self.is_waiting = False
@@ -195,10 +198,19 @@ class Client(Peer):
             self._accept(verdict)
         self.intake.receive(data)
 
-    def close(self) -> None:
-        """The connection is gone: forget its interest."""
+    def close(self, reason: str = "Client Closed") -> None:
+        """The connection is gone, or is about to be: forget its interest."""
+        if self.closed:
+            return
+        self.closed = True
         self._leave_account()
         self.out.clear()
+        for watcher in self.router.watchers:
+            if self.admitted and self.connected:
+                watcher.counted(self.account)
+            elif reason in REFUSALS:
+                watcher.refused(self, self.account, reason)
+            watcher.disconnected(self, self.account, reason)
 
     def error(self, text: str) -> None:
         self.send(nats.error_line(text))
@@ -209,7 +221,7 @@ class Client(Peer):
 
     def check_may_speak(self, head: PubHead) -> None:
         if not self.admitted:
-            raise ProtocolError(nats.AUTHORIZATION_VIOLATION)
+            raise ProtocolError(nats.AUTHORIZATION_VIOLATION, "Authentication Failure")
         if head.header_size and not self.headers and self.connected:
             raise ProtocolError("")
 
@@ -286,7 +298,7 @@ class Client(Peer):
 
     def _check_admitted(self) -> None:
         if not self.admitted:
-            raise ProtocolError(nats.AUTHORIZATION_VIOLATION)
+            raise ProtocolError(nats.AUTHORIZATION_VIOLATION, "Authentication Failure")
 
     def _on_connect(self, connect: Connect) -> None:
         again = self.connected
@@ -344,6 +356,9 @@ class Client(Peer):
         if self.connected:
             self.acknowledge()
             self.shell.on_login(self)
+            for watcher in self.router.watchers:
+                watcher.counted(account)
+                watcher.connected(self, account)
 
     def set_permissions(self, permissions: Permissions | None) -> None:
         """What holds from now on; subscriptions that it does not permit end."""

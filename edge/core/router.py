@@ -4,14 +4,33 @@ The rim works in batches: a read chunk, a timer, a commit.  Everybody who was gi
 flushed once at its end, so that a chunk of a hundred messages is one write to each peer it reached.
 """
 
+from typing import Protocol
+
 from edge.core.account import Account
-from edge.core.peer import Flushable
+from edge.core.peer import Flushable, Peer
+
+
+class Watcher(Protocol):
+    """Hears of connections, whatever they speak: clients, leafs.  Reasons are nats-server's (core.md section 5)."""
+
+    def connected(self, peer: Peer, account: Account) -> None:
+        """Logged in."""
+
+    def refused(self, peer: Peer, account: Account, reason: str) -> None:
+        """What it said of itself was not believed; ``disconnected`` follows."""
+
+    def disconnected(self, peer: Peer, account: Account, reason: str) -> None:
+        """Gone, whether it had logged in or not."""
+
+    def counted(self, account: Account) -> None:
+        """It has more or fewer connections than before."""
 
 
 class Router:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.touched: list[Flushable] = []
+        self.watchers: list[Watcher] = []
 
     def account(self, name: str) -> Account:
         """The account of this name, made on first use."""

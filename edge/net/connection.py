@@ -85,9 +85,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
-        self.client.close()
+        self.client.close("Read Error" if exc else "Client Closed")
         self._release()
         self.listener.closed(self)
+        self.listener.router.flush()
         log.debug("%s: client connection closed", self.client.name)
 
     def pause_writing(self) -> None:
@@ -155,15 +156,16 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.write(nats.error_line(text))
         log.info("%s: closed: %s", self.client.name, text or reason)
         self.closing = True
-        self.client.close()
+        self.client.close(reason)
         self.transport.close()
+        self.listener.router.flush()
 
     def drop(self, reason: str) -> None:
         """End it now; what the peer has not read is lost."""
         log.warning("%s: closed: %s", self.client.name, reason)
         self.listener.slow_consumers += 1
         self.closing = True
-        self.client.close()
+        self.client.close(reason)
         self.transport.abort()
 
     # ---- clocks

@@ -98,6 +98,7 @@ class ClientListener:
         self.clock = self.now()
         for connection in list(self.connections.values()):
             connection.check(self.clock)
+        self.router.flush()
         self.timer = self.loop.call_later(0.5, self._tick)
 
 
