@@ -27,6 +27,15 @@ def header_add(headers: bytes, items: Iterable[tuple[str, str]]) -> bytes:
     return headers[:-2] + "".join(f"{name}: {value}\r\n" for name, value in items).encode() + b"\r\n"
 
 
+def header_set(headers: bytes, name: str, value: str) -> bytes:
+    """The same block with this header once, at its end, whatever it said of ``name`` before."""
+    if not headers:
+        return header_block([(name, value)])
+    key = name.encode() + b":"
+    lines = [line for line in headers[:-4].split(b"\r\n") if not line.startswith(key)]
+    return b"\r\n".join([*lines, key + b" " + value.encode(), b"", b""])
+
+
 def header_items(headers: bytes) -> list[tuple[str, str]]:
     """Every header in order; a line without a colon is passed over."""
     found = []

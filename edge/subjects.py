@@ -53,6 +53,25 @@ def overlap(a: str, b: str) -> bool:
     return len(left) == len(right)
 
 
+def intersection(a: str, b: str) -> str | None:
+    """The pattern of all subjects that both match, or None when there are none."""
+    left, right = a.split("."), b.split(".")
+    common: list[str] = []
+    for i in range(max(len(left), len(right))):
+        x, y = _token(left, i), _token(right, i)
+        if x is None or y is None or (x != y and not {x, y} & {"*", ">"}):
+            return None
+        if x == ">" or y == ">":
+            rest = left[i:] if y == ">" else right[i:]
+            return ".".join(common + rest)
+        common.append(y if x == "*" else x)
+    return ".".join(common)
+
+
+def _token(tokens: Sequence[str], i: int) -> str | None:
+    return tokens[i] if i < len(tokens) else None
+
+
 def _covers(wide: Sequence[str], narrow: Sequence[str]) -> bool:
     for i, token in enumerate(wide):
         if token == ">":

@@ -42,12 +42,19 @@ class Account:
         self.service = Service(name)
         self.memos: dict[tuple[Permissions | None, bool], Memo] = {}
         self.limits = AccountLimits()
+        self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
         self.mappings: Mappings | None = None  # what is published here goes elsewhere
 
     def memo(self, permissions: Permissions | None, headers: bool) -> Memo:
         """The finished routes that clients with the same rights share."""
         return self.memos.setdefault((permissions, headers), Memo())
+
+    def forget_routes(self) -> None:
+        """Something that finished routes to receivers here were built on has changed."""
+        self.sublist.generation += 1
+        for exporter in self.exporters:
+            exporter.sublist.generation += 1
 
     # ---- interest
 

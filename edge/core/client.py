@@ -368,7 +368,8 @@ class Client(Peer):
             if permissions is not None and not permissions.subscribe.permits_interest(sub.subject, sub.queue):
                 self._refuse_interest(sub.subject, sub.queue)
                 self._drop(sub)
-        self.account.sublist.generation += 1  # finished routes know the old ones
+        if self.subs:
+            self.account.forget_routes()
         self._choose_way()
 
     def _choose_way(self) -> None:
@@ -413,7 +414,7 @@ class Client(Peer):
         if sub is not None:
             if op.max and sub.delivered < op.max:
                 sub.max = op.max
-                self.account.sublist.generation += 1  # finished routes must not pass it by
+                self.account.forget_routes()  # they must not pass it by
             else:
                 self._drop(sub)
         self.acknowledge()

@@ -17,7 +17,7 @@ message.
 import random
 from typing import TYPE_CHECKING
 
-from edge.core.peer import PeerKind, Subscription
+from edge.core.peer import Gate, PeerKind, Subscription
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
     CRLF,
@@ -45,7 +45,7 @@ MAX_RUN = 1_024  # messages taken as one run; bounds what a misleading payload c
 class Route:
     """What happens to every message with one certain control line."""
 
-    __slots__ = ("fans", "groups", "head", "only", "services", "size")
+    __slots__ = ("fans", "groups", "head", "only", "renames", "services", "size")
 
     def __init__(self, head: PubHead) -> None:
         self.head = head
@@ -54,6 +54,7 @@ class Route:
         self.services: list[Subscription] = []
         self.groups: list[list[tuple[Client, Subscription, bytes]]] = []
         self.only: tuple[Client, Subscription, bytes] | None = None  # the one receiver, where there is just one
+        self.renames = False  # somebody gets it under another name
 
 
 class Memo:
@@ -329,7 +330,10 @@ class Intake:
         self, memo: Memo, routes: dict[bytes, Route], head: PubHead, line: bytes, match: Match[Subscription]
     ) -> None:
         """Keep what was decided, at the second sight of ``line``."""
-        if memo.is_second_sight(line) and (route := build_route(head, match.plain, match.queues)) is not None:
+        if not memo.is_second_sight(line):
+            return
+        route = build_route(head, match.plain, match.queues)
+        if route is not None and not (route.renames and routes is memo.requests):
             memo.keep(routes, line, route)
 
 
@@ -344,6 +348,7 @@ def build_route(
             route.services.append(sub)
         elif (fan := _fan(head, sub)) is not None:
             route.fans.append(fan)
+            route.renames = route.renames or isinstance(sub.peer, Gate)
         else:
             return None
     for group in queues:
@@ -358,6 +363,12 @@ def build_route(
 
 
 def _fan(head: PubHead, sub: Subscription) -> "tuple[Client, Subscription, bytes] | None":
+    if isinstance(sub.peer, Gate):
+        direct = sub.peer.direct(sub, head.subject)
+        if direct is None:
+            return None
+        sub, shown = direct
+        head = head._replace(subject=shown)
     if sub.peer.kind is not PeerKind.CLIENT or sub.max:
         return None
     client: Client = sub.peer  # type: ignore[assignment]

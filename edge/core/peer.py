@@ -80,6 +80,10 @@ class Gate(Peer):
         """``origin`` is who published; None: the server itself."""
         raise NotImplementedError
 
+    def direct(self, sub: "Subscription", subject: str) -> "tuple[Subscription, str] | None":
+        """Who gets each message on ``subject`` and under which name, where that is all there is to decide."""
+        return None
+
 
 def _no_callback(subject: str, reply: str, headers: bytes, payload: bytes) -> None:
     raise AssertionError("only services are called back")
