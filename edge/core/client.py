@@ -262,6 +262,10 @@ class Client(Peer):
         while len(self.may_answer) >= MAX_ANSWERABLE:
             del self.may_answer[next(iter(self.may_answer))]
 
+    def may_always_publish(self, subject: str) -> bool:
+        """Not only as an answer, which is counted."""
+        return self.may_answer is None or self.permissions is None or self.permissions.publish.permits(subject)
+
     def is_filtered(self, sub: Subscription) -> bool:
         """Must each message for ``sub`` be held against the user's denied subjects?"""
         return self.permissions is not None and self.permissions.subscribe.filters(sub.subject)

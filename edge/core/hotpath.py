@@ -309,7 +309,7 @@ class Intake:
 
     def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
         client = self.client
-        memo = self.memo
+        memo = self.memo if client.may_always_publish(head.subject) else None
         mappings = client.account.mappings
         if mappings is not None:
             if not mappings.fixed(head.subject):

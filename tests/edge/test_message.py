@@ -1,4 +1,4 @@
-from edge.message import header_add, header_block, header_get, header_items, status_block
+from edge.message import header_add, header_block, header_get, header_items, header_set, status_block
 
 
 def test_a_block_and_its_parts() -> None:
@@ -27,3 +27,10 @@ def test_status() -> None:
 def test_a_block_without_its_end_is_read_as_far_as_it_goes() -> None:
     assert header_get(b"NATS/1.0\r\nA: 1", "A") == "1"
     assert header_items(b"NATS/1.0\r\nno colon\r\nA:1") == [("A", "1")]
+
+
+def test_setting_leaves_one() -> None:
+    assert header_set(b"", "A", "1") == b"NATS/1.0\r\nA: 1\r\n\r\n"
+    assert header_set(b"NATS/1.0 503\r\nA:0\r\nB: b\r\nA: 0\r\nAa: 2\r\n\r\n", "A", "1") == (
+        b"NATS/1.0 503\r\nB: b\r\nAa: 2\r\nA: 1\r\n\r\n"
+    )

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.subjects import is_literal, is_valid, is_wildcard, matches, overlap, subset
+from edge.subjects import intersection, is_literal, is_valid, is_wildcard, matches, overlap, subset
 
 TOKEN = st.sampled_from(["a", "b", "cc", "*a", "b>"])
 LITERAL = st.lists(TOKEN, min_size=1, max_size=4).map(".".join)
@@ -54,3 +54,10 @@ def test_the_three_relations_agree(subject: str, a: str, b: str) -> None:
         assert matches(b, subject)
     if not overlap(a, b):
         assert not (matches(a, subject) and matches(b, subject))
+
+
+@given(LITERAL, PATTERN, PATTERN)
+def test_an_intersection_is_what_both_match(subject: str, a: str, b: str) -> None:
+    common = intersection(a, b)
+    assert (common is not None) is overlap(a, b) and common == intersection(b, a)
+    assert (common is not None and matches(common, subject)) is (matches(a, subject) and matches(b, subject))

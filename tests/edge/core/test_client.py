@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge.core.auth import ConfiguredUsers, User
-from edge.core.permissions import Permissions, SubjectRule
+from edge.core.auth import Answer, ConfiguredUsers, Credentials, Login, Refusal, User
+from edge.core.permissions import Permissions, ResponseRule, SubjectRule
 from edge.errors import ProtocolError
 
 PIECES = st.one_of(
@@ -79,3 +79,52 @@ def test_a_closed_client_leaves_no_interest(bench: Any) -> None:
     client.close()
     bench.feed(other, b"PUB a 1\r\nx\r\n" * 3)
     assert bench.take(client) == b"" and len(bench.router.account("$G").sublist) == 0
+
+
+class SlowAuthenticator:
+    """Answers when the test says so."""
+
+    account = "$G"
+    required = True
+    challenges = False
+
+    def login(self, credentials: Credentials, answer: Answer) -> None:
+        self.credentials = credentials
+        self.answer = answer
+
+
+def test_what_comes_before_the_verdict_waits_for_it(bench: Any) -> None:
+    auth = SlowAuthenticator()
+    client = bench.client(b"", auth)
+    connect = b'CONNECT {"user":"u","pass":"p","verbose":false,"pedantic":false,"sig":"s"}\r\n'
+    assert bench.feed(client, connect + b"SUB a 1\r\nPUB a 1\r\nx\r\nPI") == b""
+    assert bench.feed(client, b"NG\r\n") == b"" and client.is_waiting
+    assert auth.credentials.user == "u" and auth.credentials.signature == "s"
+    auth.answer(Login("A", "u"))
+    assert bench.feed(client, b"") == b"MSG a 1 1\r\nx\r\nPONG\r\n" and client.account.name == "A"
+
+
+def test_a_late_refusal(bench: Any) -> None:
+    auth = SlowAuthenticator()
+    client = bench.client(b'CONNECT {"user":"u"}\r\nSUB a 1\r\n', auth)
+    auth.answer(Refusal("User Authentication Expired", "Authentication Expired"))
+    with pytest.raises(ProtocolError, match="User Authentication Expired") as raised:
+        bench.feed(client, b"")
+    assert raised.value.reason == "Authentication Expired" and not client.subs
+
+
+def test_who_may_only_answer(bench: Any) -> None:
+    rights = Permissions(SubjectRule(()), SubjectRule(), ResponseRule(max=2, expires_ns=1000))
+    auth = ConfiguredUsers((User("a", "b", "$G", rights), User("f", "f", "$G")))
+    service = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false,"pedantic":false}\r\nSUB q 1\r\n', auth)
+    asker = bench.client(b'CONNECT {"user":"f","pass":"f","verbose":false,"pedantic":false}\r\nSUB in.* 1\r\n', auth)
+    for i in range(3):
+        bench.feed(asker, b"PUB q in.%d 1\r\nx\r\n" % i)
+        bench.take(service)
+        refused = b"-ERR 'Permissions Violation for Publish to \"in.%d\"'\r\n" % i
+        assert bench.feed(service, b"PUB in.%d 1\r\ny\r\n" % i * 3) == refused
+        assert bench.take(asker) == b"MSG in.%d 1 1\r\ny\r\n" % i * 2
+    bench.feed(asker, b"PUB q in.late 1\r\nx\r\n")
+    service.shell.time = 2000
+    bench.take(service)
+    assert b"Permissions Violation" in bench.feed(service, b"PUB in.late 1\r\ny\r\n")
