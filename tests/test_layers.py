@@ -11,7 +11,7 @@ LEVELS = [
     {"edge.sublist", "edge.protocol"},
     {"edge.core", "edge.store"},
     {"edge.jetstream", "edge.uplink"},
-    {"edge.net"},
+    {"edge.net", "edge.monitor"},
     {"edge.config", "edge.flags", "edge.serve", "edge.lean", "edge.cli", "edge.daemon", "edge.__main__"},
 ]
 PURE = {"asyncio", "time", "socket", "logging", "random", "threading", "sqlite3"}

@@ -16,6 +16,7 @@ from edge.sublist import Match, Sublist
 
 if TYPE_CHECKING:
     from edge.core.client import Client
+    from edge.core.leaf_link import LeafLink
     from edge.core.router import Router
 
 InterestListener = Callable[[Subscription, bool], None]
@@ -33,7 +34,26 @@ class Delivered(NamedTuple):
     captured: bool  # a stream was among them
 
 
+class Traffic(NamedTuple):
+    """``in``: what this server was sent; ``out``: what it sent."""
+
+    in_msgs: int = 0
+    in_bytes: int = 0
+    out_msgs: int = 0
+    out_bytes: int = 0
+
+    def plus(self, peer: "Client | LeafLink | Traffic") -> "Traffic":
+        return Traffic(
+            self.in_msgs + peer.in_msgs,
+            self.in_bytes + peer.in_bytes,
+            self.out_msgs + peer.out_msgs,
+            self.out_bytes + peer.out_bytes,
+        )
+
+
 class Account:
+    """``past``: the traffic of clients that are no longer here."""
+
     def __init__(self, name: str, router: "Router") -> None:
         self.name = name
         self.router = router
@@ -44,7 +64,25 @@ class Account:
         self.limits = AccountLimits()
         self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
+        self.links: set[LeafLink] = set()  # to hubs, connected or not
+        self.past = Traffic()
+        self.slow_consumers = 0
         self.mappings: Mappings | None = None  # what is published here goes elsewhere
+
+    @property
+    def client_traffic(self) -> Traffic:
+        """Since the start, of all its clients."""
+        total = self.past
+        for client in self.clients:
+            total = total.plus(client)
+        return total
+
+    @property
+    def leaf_traffic(self) -> Traffic:
+        total = Traffic()
+        for link in self.links:
+            total = total.plus(link)
+        return total
 
     def memo(self, permissions: Permissions | None, headers: bool) -> Memo:
         """The finished routes that clients with the same rights share."""

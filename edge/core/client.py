@@ -203,6 +203,7 @@ class Client(Peer):
         if self.closed:
             return
         self.closed = True
+        self.account.slow_consumers += reason.startswith("Slow Consumer")
         self._leave_account()
         self.out.clear()
         for watcher in self.router.watchers:
@@ -395,7 +396,9 @@ class Client(Peer):
         for sub in self.subs.values():
             self.account.remove(sub)
         self.subs.clear()
-        self.account.clients.discard(self)
+        if self in self.account.clients:
+            self.account.clients.remove(self)
+            self.account.past = self.account.past.plus(self)
 
     def _on_sub(self, op: Sub) -> None:
         if not is_valid(op.subject):

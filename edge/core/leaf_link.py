@@ -125,6 +125,7 @@ class LeafLink(Link):
         super().__init__("leaf")
         self.router = router
         self.account = account
+        account.links.add(self)
         self.identity = identity
         self.rules = rules
         self.loop_subject = leaf.LOOP_PREFIX + loop_id
@@ -237,6 +238,7 @@ class LeafLink(Link):
     def closed(self, reason: str) -> None:
         """The connection is gone, for whatever reason: forget what the hub wanted."""
         was_up = self.up
+        state = "Stale Connection" if self.pings_unanswered >= PING_MAX else "Client Closed"
         if self._on_interest in self.account.interest_listeners:
             self.account.interest_listeners.remove(self._on_interest)
         subs = list(self.subs.values())
@@ -250,6 +252,9 @@ class LeafLink(Link):
         if was_up:
             for listener in list(self.listeners):
                 listener(False)
+            for watcher in self.router.watchers:
+                watcher.counted(self.account)
+                watcher.disconnected(self, self.account, state)
 
     def leave(self) -> None:
         """We are going down: say nothing more."""
@@ -405,6 +410,9 @@ class LeafLink(Link):
             log.info("leaf %s: connected to %s, %d subjects wanted there", self.name, hub, len(self.subs))
             for listener in list(self.listeners):
                 listener(True)
+            for watcher in self.router.watchers:
+                watcher.counted(self.account)
+                watcher.connected(self, self.account)
 
     def _on_error(self, text: str) -> None:
         """The hub closes after most errors; closing ourselves as well does no harm."""

@@ -22,6 +22,9 @@ class Watcher(Protocol):
     def disconnected(self, peer: Peer, account: Account, reason: str) -> None:
         """Gone, whether it had logged in or not."""
 
+    def added(self, account: Account) -> None:
+        """An account that nobody had named yet."""
+
     def counted(self, account: Account) -> None:
         """It has more or fewer connections than before."""
 
@@ -35,7 +38,9 @@ class Router:
     def account(self, name: str) -> Account:
         """The account of this name, made on first use."""
         if name not in self.accounts:
-            self.accounts[name] = Account(name, self)
+            self.accounts[name] = account = Account(name, self)
+            for watcher in self.watchers:
+                watcher.added(account)
         return self.accounts[name]
 
     def touch(self, flushable: Flushable) -> None:
