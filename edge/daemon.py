@@ -56,7 +56,7 @@ class Daemon:
             log.warning("%s", warning)
         self._recover()
         leafs = self._leafs()
-        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.trace)
+        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.log.trace)
         port = await clients.start(config.listen.host, config.listen.port)
         mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
@@ -287,9 +287,9 @@ async def serve(config: Config) -> None:
 def run(config: Config) -> int:
     """The exit status: 0 after a clean shutdown, 1 when the server could not start."""
     try:
-        set_up_log(config.log_file, config.debug, config.trace, config.logtime)
+        set_up_log(config.log.file, config.log.debug, config.log.trace, config.log.time)
     except OSError as exc:
-        print(f"petiole-edge: cannot write the log {config.log_file}: {exc.strerror}", file=sys.stderr)
+        print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
     try:
         uvloop.run(serve(config))

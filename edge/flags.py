@@ -172,10 +172,12 @@ def apply_flags(config: Config, flags: Flags) -> Config:
         server_name=flags.server_name or config.server_name,
         pid_file=flags.pid_file or config.pid_file,
         ports_file_dir=flags.ports_file_dir or config.ports_file_dir,
-        log_file=flags.log_file or config.log_file,
-        logtime=_first(flags.logtime, config.logtime),
-        debug=_first(flags.debug, both, config.debug),
-        trace=_first(flags.trace, both, config.trace),
+        log=config.log._replace(
+            file=flags.log_file or config.log.file,
+            time=_first(flags.logtime, config.log.time),
+            debug=_first(flags.debug, both, config.log.debug),
+            trace=_first(flags.trace, both, config.log.trace),
+        ),
         authorization=_authorization(config.authorization, flags),
         jetstream=_jetstream(config.jetstream, flags),
     )

@@ -21,6 +21,7 @@ from edge.config.options import (
     JetStream,
     LeafNodes,
     Listen,
+    Log,
 )
 from edge.config.parser import Block, parse_file
 from edge.config.uplinks import read_uplinks
@@ -106,10 +107,12 @@ def _top(top: Fields, path: str) -> Config:
         path=path,
         listen=read_listen(top, CLIENT_PORT),
         server_name=name,
-        debug=top.boolean("debug", default=False),
-        trace=top.boolean("trace", default=False) or verbose,
-        logtime=top.boolean("logtime", default=True),
-        log_file=top.string("log_file", "logfile", default=""),
+        log=Log(
+            file=top.string("log_file", "logfile", default=""),
+            time=top.boolean("logtime", default=True),
+            debug=top.boolean("debug", default=False),
+            trace=top.boolean("trace", default=False) or verbose,
+        ),
         pid_file=top.string("pid_file", "pidfile", default=""),
         ports_file_dir=top.string("ports_file_dir", default=""),
     )

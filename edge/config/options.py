@@ -9,6 +9,8 @@ from typing import NamedTuple
 from edge.config.units import SECOND
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT, User
+from edge.core.auth_spec import AuthCallout, Operator
+from edge.core.tls_spec import Tls
 
 SYSTEM_ACCOUNT = "$SYS"
 CLIENT_PORT = 4222
@@ -24,17 +26,21 @@ class Listen(NamedTuple):
 
 
 class Authorization(NamedTuple):
-    """Users of every account, each with the permissions that hold for it; a single user/password is one of them."""
+    """Users of every account, each with the permissions that hold for it; a single user/password is one of them.
+
+    Passwords and token are plain or bcrypt hashes (they begin with ``$2``).
+    """
 
     users: tuple[User, ...] = ()
     token: str = ""
     timeout_ns: int = 2 * SECOND
     no_auth_user: str = ""
+    auth_callout: AuthCallout | None = None
 
     @property
     def anonymous(self) -> bool:
         """May a client come in without credentials?"""
-        return bool(self.no_auth_user) or not (self.users or self.token)
+        return bool(self.no_auth_user) or not (self.users or self.token or self.auth_callout)
 
 
 class JetStream(NamedTuple):
@@ -77,6 +83,29 @@ class LeafNodes(NamedTuple):
     reconnect_ns: int = SECOND
 
 
+class WebSocket(NamedTuple):
+    """``authorization`` None: clients are checked against the server's own.  Cookies name the one that bears the JWT,
+    the user, the password, the token.  ``headers`` go with the answer to the upgrade.  ``ping_interval_ns`` 0: the
+    server's."""
+
+    listen: Listen
+    no_tls: bool = False
+    tls: Tls | None = None
+    same_origin: bool = False
+    allowed_origins: tuple[str, ...] = ()
+    handshake_timeout_ns: int = 2 * SECOND
+    compression: bool = False
+    jwt_cookie: str = ""
+    user_cookie: str = ""
+    pass_cookie: str = ""
+    token_cookie: str = ""
+    no_auth_user: str = ""
+    authorization: Authorization | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    ping_interval_ns: int = 0
+    advertise: str = ""
+
+
 class Mqtt(NamedTuple):
     """``authorization`` None: clients are checked against the server's own."""
 
@@ -85,6 +114,29 @@ class Mqtt(NamedTuple):
     no_auth_user: str = ""
     ack_wait_ns: int = 30 * SECOND
     max_ack_pending: int = 1024
+    tls: Tls | None = None
+    reject_qos2_publish: bool = False
+    downgrade_qos2_subscribe: bool = False
+
+
+class Log(NamedTuple):
+    """Where log lines go and how they look.  ``size_limit`` 0: the file grows; ``max_num`` 0: every rotated file is
+    kept.  ``remote_syslog``: ``udp://host:514`` and the like, empty: this machine's.  ``format`` is ours: "text" as
+    nats-server writes it, or "json", one object a line."""
+
+    file: str = ""
+    size_limit: int = 0
+    max_num: int = 0
+    time: bool = True
+    utc: bool = False
+    debug: bool = False
+    trace: bool = False
+    trace_verbose: bool = False
+    trace_headers: bool = False
+    max_traced_msg_len: int = 0
+    syslog: bool = False
+    remote_syslog: str = ""
+    format: str = "text"
 
 
 class Uplink(NamedTuple):
@@ -105,29 +157,49 @@ class Uplink(NamedTuple):
 
 
 class Config(NamedTuple):
-    """``warnings`` are lines for the log: odd, harmless, and with their place."""
+    """``warnings`` are lines for the log: odd, harmless, and with their place.
+
+    ``accounts`` holds the global account too where ``mappings`` stand outside of accounts.  ``digest``: SHA-256 of what
+    the file says, as nats-server shows it; ``loaded_ns``: wall time of the reading.
+    """
 
     path: str = ""
+    digest: str = ""
+    loaded_ns: int = 0
     listen: Listen = Listen("", CLIENT_PORT)
+    client_advertise: str = ""
     server_name: str = ""
+    server_tags: tuple[str, ...] = ()
+    server_metadata: tuple[tuple[str, str], ...] = ()
+    tls: Tls | None = None
+    allow_non_tls: bool = False
+    proxy_protocol: bool = False
+    websocket: WebSocket | None = None
     http: Listen | None = None
+    https: Listen | None = None
+    http_base_path: str = ""
     max_payload_bytes: int = 1 << 20
     max_control_line_bytes: int = 4096
     max_pending_bytes: int = 64 << 20
     max_connections: int | None = 65536
     max_subscriptions: int | None = None
+    max_subscription_tokens: int | None = None
+    max_closed_clients: int = 10_000
     ping_interval_ns: int = 120 * SECOND
     ping_max: int = 2
     write_deadline_ns: int = 10 * SECOND
-    debug: bool = False
-    trace: bool = False
-    logtime: bool = True
-    log_file: str = ""
+    no_header_support: bool = False
+    no_fast_producer_stall: bool = False
+    lame_duck_duration_ns: int = 120 * SECOND
+    lame_duck_grace_period_ns: int = 10 * SECOND
+    log: Log = Log()
     pid_file: str = ""
     ports_file_dir: str = ""
     authorization: Authorization = Authorization()
     accounts: tuple[AccountSpec, ...] = ()
+    operator: Operator | None = None
     system_account: str = SYSTEM_ACCOUNT
+    no_system_account: bool = False
     jetstream: JetStream | None = None
     leafnodes: LeafNodes = LeafNodes()
     mqtt: Mqtt | None = None

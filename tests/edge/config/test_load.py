@@ -67,7 +67,7 @@ def test_a_leaf_configuration_of_nats_server_works_as_it_is(
     assert (config.max_payload_bytes, config.max_pending_bytes) == (1 << 20, 64 << 20)
     assert (config.max_connections, config.max_subscriptions) == (100, 1000)
     assert (config.ping_interval_ns, config.ping_max, config.write_deadline_ns) == (30 * SECOND, 3, 5 * SECOND)
-    assert (config.debug, config.trace, config.log_file) == (True, False, "/var/log/edge.log")
+    assert (config.log.debug, config.log.trace, config.log.file) == (True, False, "/var/log/edge.log")
     assert [(user.name, user.password, user.account) for user in config.authorization.users] == [
         ("sensor", "word", "SITE"),
         ("admin", "s3 cret", "SITE"),
@@ -86,7 +86,7 @@ def test_defaults(load: Load) -> None:
     assert (config.max_connections, config.max_subscriptions) == (65536, None)
     assert (config.ping_interval_ns, config.ping_max) == (120 * SECOND, 2)
     assert config.authorization.timeout_ns == 2 * SECOND
-    assert config.logtime
+    assert config.log.time
     assert config.jetstream is None and config.mqtt is None and config.http is None
     assert len(config.warnings) == 1 and config.warnings[0].endswith("x.conf: the configuration is empty")
 
@@ -160,8 +160,8 @@ def test_flags_override_the_file(load: Load) -> None:
     text = "port: 1\nserver_name: a\ndebug: true\nlogtime: true\njetstream { store_dir: x, domain: d }\nlog_file: f"
     config = load(text, "-p", "2", "-n", "b", "-D=false", "-V", "-T=false", "-sd", "y", "-l", "g", "-m", "3")
     assert config.listen.port == 2
-    assert (config.server_name, config.log_file) == ("b", "g")
-    assert (config.debug, config.trace, config.logtime) == (False, True, False)
+    assert (config.server_name, config.log.file) == ("b", "g")
+    assert (config.log.debug, config.log.trace, config.log.time) == (False, True, False)
     assert config.jetstream is not None
     assert (config.jetstream.store_dir, config.jetstream.domain) == ("y", "d")
     assert config.http == Listen("127.0.0.1", 3)
@@ -296,7 +296,7 @@ def test_the_file_is_read_anew_each_time(load: Load) -> None:
 
 def test_a_config_does_not_change() -> None:
     with pytest.raises(AttributeError):
-        Config().debug = True  # type: ignore[misc]
+        Config().path = "x"  # type: ignore[misc]
 
 
 def test_little_is_imported_to_read_a_configuration() -> None:
