@@ -4,14 +4,13 @@ The rim works in batches: a read chunk, a timer, a commit.  Everybody who was gi
 flushed once at its end, so that a chunk of a hundred messages is one write to each peer it reached.
 """
 
-from typing import Protocol
-
 from edge.core.account import Account
 from edge.core.peer import Flushable, Peer
 
 
-class Watcher(Protocol):
-    """Hears of connections, whatever they speak: clients, leafs.  Reasons are nats-server's (core.md section 5)."""
+class Watcher:
+    """Hears of connections, whatever they speak: clients, leafs.  Reasons are nats-server's (reference: core.md
+    section 5)."""
 
     def connected(self, peer: Peer, account: Account) -> None:
         """Logged in."""

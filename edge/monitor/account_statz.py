@@ -1,0 +1,56 @@
+"""What an account has done so far: connections, subscriptions, traffic."""
+
+from collections.abc import Iterable
+
+from edge.core.account import Account, Traffic
+from edge.monitor.stamp import Fields
+
+NONE = {"msgs": 0, "bytes": 0}  # of routes and gateways: those are the hub's
+
+
+def connections(account: Account) -> int:
+    return len(account.clients) + leafs(account)
+
+
+def leafs(account: Account) -> int:
+    return sum(link.up for link in account.links)
+
+
+def account_stat(account: Account) -> Fields:
+    of_clients, of_leafs = account.client_traffic, account.leaf_traffic
+    every = of_clients.plus(of_leafs)
+    return {
+        "acc": account.name,
+        "name": account.name,
+        "conns": len(account.clients),
+        "leafnodes": leafs(account),
+        "total_conns": connections(account),
+        "num_subscriptions": len(account.sublist),
+        "sent": _both(every.out_msgs, every.out_bytes, of_leafs.out_msgs, of_leafs.out_bytes),
+        "received": _both(every.in_msgs, every.in_bytes, of_leafs.in_msgs, of_leafs.in_bytes),
+        "slow_consumers": account.slow_consumers,
+    }
+
+
+def account_stats(accounts: Iterable[Account], unused: bool) -> list[Fields]:
+    """``unused``: those without connections as well."""
+    return [account_stat(account) for account in accounts if unused or connections(account)]
+
+
+def total_traffic(accounts: Iterable[Account]) -> tuple[Traffic, Traffic]:
+    """Of all clients, and of all leafs."""
+    of_clients = of_leafs = Traffic()
+    for account in accounts:
+        of_clients = of_clients.plus(account.client_traffic)
+        of_leafs = of_leafs.plus(account.leaf_traffic)
+    return of_clients, of_leafs
+
+
+def _both(msgs: int, size: int, leaf_msgs: int, leaf_size: int) -> Fields:
+    return {
+        "msgs": msgs,
+        "bytes": size,
+        "gateways": NONE,
+        "routes": NONE,
+        "leafs": {"msgs": leaf_msgs, "bytes": leaf_size},
+    }

@@ -1,0 +1,165 @@
+"""What the server tells the system account by itself: who comes and goes, and every now and then how it is.
+
+Nothing is made up for nobody: an account that no one listens in costs a look at its interest (reference: core.md
+section 5).
+"""
+
+from collections.abc import Callable
+
+from edge.core.account import Account, Traffic
+from edge.core.client import Client
+from edge.core.leaf_link import LeafLink
+from edge.core.peer import Peer
+from edge.core.router import Watcher
+from edge.core.times import SECOND, Clock, rfc3339
+from edge.monitor.account_statz import account_stat, connections
+from edge.monitor.stamp import Fields, Stamp, dumps
+
+CONNS_NS = 30 * SECOND
+STATSZ_NS = 10 * SECOND
+FIRST_STATSZ_NS = SECOND // 4  # then at growing distances, as nats-server does it
+NO_TRAFFIC = Traffic()
+
+
+class Events(Watcher):
+    """Watches the router's connections; ``deadline`` and ``tick`` are for the shell's timer.
+
+    ``unnumbered``: the account whose connections are not counted aloud, the global one.
+    """
+
+    def __init__(
+        self, system: Account, stamp: Stamp, clock: Clock, statsz: Callable[[], Fields], unnumbered: str
+    ) -> None:
+        self.system = system
+        self.stamp = stamp
+        self.clock = clock
+        self.statsz = statsz
+        self.unnumbered = unnumbered
+        self.statsz_every = FIRST_STATSZ_NS
+        self.next_statsz = clock.monotonic() + FIRST_STATSZ_NS
+        self.next_conns: dict[Account, int] = {}
+        self.links: dict[Peer, tuple[int, Traffic]] = {}  # since when, and what they had carried before
+
+    # ---- the router's watcher
+
+    def connected(self, peer: Peer, account: Account) -> None:
+        if isinstance(peer, LeafLink):
+            self.links[peer] = self.clock.wall(), NO_TRAFFIC.plus(peer)
+        self._publish(
+            f"$SYS.ACCOUNT.{account.name}.CONNECT",
+            lambda: self._head("client_connect") | {"client": self._client(peer, account, 0)},
+        )
+
+    def refused(self, peer: Peer, account: Account, reason: str) -> None:
+        self._publish(f"$SYS.SERVER.{self.stamp.identity.id}.CLIENT.AUTH.ERR", lambda: self._end(peer, account, reason))
+        subject = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
+        if account.has_interest(subject):
+            account.publish(subject, dumps(self._end(peer, account, reason)))
+
+    def disconnected(self, peer: Peer, account: Account, reason: str) -> None:
+        self._publish(f"$SYS.ACCOUNT.{account.name}.DISCONNECT", lambda: self._end(peer, account, reason))
+        self.links.pop(peer, None)
+
+    def counted(self, account: Account) -> None:
+        if account.name == self.unnumbered:
+            return
+        if connections(account):
+            self.next_conns[account] = self.clock.monotonic() + CONNS_NS
+            self.clock.wake()
+        else:
+            self.next_conns.pop(account, None)
+        name = account.name
+        for subject in (f"$SYS.SERVER.ACCOUNT.{name}.CONNS", f"$SYS.ACCOUNT.{name}.SERVER.CONNS"):
+            self._publish(subject, lambda: self.conns(account))
+
+    # ---- the server's own
+
+    def shutdown(self) -> None:
+        self._publish(f"$SYS.SERVER.{self.stamp.identity.id}.SHUTDOWN", self.stamp.server)
+
+    def lame_duck(self) -> None:
+        self._publish(f"$SYS.SERVER.{self.stamp.identity.id}.LAMEDUCK", self.stamp.server)
+
+    def send_statsz(self) -> None:
+        """To everybody who listens for it."""
+        self._publish(
+            f"$SYS.SERVER.{self.stamp.identity.id}.STATSZ",
+            lambda: {"server": self.stamp.server(), "statsz": self.statsz()},
+        )
+
+    def conns(self, account: Account) -> Fields:
+        return self._head("account_connections") | account_stat(account)
+
+    # ---- clocks
+
+    def deadline(self) -> int:
+        return min([self.next_statsz, *self.next_conns.values()])
+
+    def tick(self, now: int) -> None:
+        if now >= self.next_statsz:
+            self.statsz_every = min(self.statsz_every * 4, STATSZ_NS)
+            self.next_statsz = now + self.statsz_every
+            self.send_statsz()
+        for account in [account for account, due in self.next_conns.items() if now >= due]:
+            self.counted(account)
+
+    # ---- small things
+
+    def _publish(self, subject: str, fields: Callable[[], Fields]) -> None:
+        if self.system.has_interest(subject):
+            self.system.publish(subject, dumps(fields()))
+
+    def _head(self, kind: str) -> Fields:
+        return self.stamp.event(kind) | {"server": self.stamp.server()}
+
+    def _end(self, peer: Peer, account: Account, reason: str) -> Fields:
+        """``sent`` and ``received`` are as the client sees it."""
+        traffic = self._traffic(peer)
+        return self._head("client_disconnect") | {
+            "client": self._client(peer, account, self.clock.wall()),
+            "sent": {"msgs": traffic.in_msgs, "bytes": traffic.in_bytes},
+            "received": {"msgs": traffic.out_msgs, "bytes": traffic.out_bytes},
+            "reason": reason,
+        }
+
+    def _traffic(self, peer: Peer) -> Traffic:
+        if isinstance(peer, Client):
+            return NO_TRAFFIC.plus(peer)
+        if isinstance(peer, LeafLink) and peer in self.links:
+            total, before = NO_TRAFFIC.plus(peer), self.links[peer][1]
+            return Traffic(*(now - then for now, then in zip(total, before, strict=True)))
+        return NO_TRAFFIC
+
+    def _client(self, peer: Peer, account: Account, stop: int) -> Fields:
+        """``stop``: wall time of its end, 0 while it is here."""
+        tail = {"stop": rfc3339(stop)} if stop else {}
+        if isinstance(peer, Client):
+            return self._of_client(peer, account, tail)
+        assert isinstance(peer, LeafLink)
+        start = self.links[peer][0] if peer in self.links else stop
+        host = peer.remote.rpartition(":")[0]
+        fields: Fields = {"start": rfc3339(start), "host": host, "acc": account.name}
+        if stop and peer.rtt:
+            fields["rtt"] = peer.rtt
+        return fields | tail | {"name_tag": account.name, "kind": "Leafnode"}
+
+    def _of_client(self, client: Client, account: Account, tail: Fields) -> Fields:
+        shell, connect, login = client.shell, client.connect, client.login
+        fields: Fields = {"start": rfc3339(shell.started_ns), "host": shell.ip, "id": client.cid, "acc": account.name}
+        said = {
+            "user": client.user or claimed(client), "name": connect.name, "lang": connect.lang, "ver": connect.version,
+            "rtt": shell.rtt_ns if tail else 0,
+        }  # fmt: skip
+        shown = {"jwt": login.jwt, "issuer_key": login.issuer_key}
+        fields |= {key: value for key, value in said.items() if value} | tail
+        fields |= {key: value for key, value in shown.items() if value}
+        fields["name_tag"] = account.name
+        if login.tags:
+            fields["tags"] = list(login.tags)
+        return fields | {"kind": "Client", "client_type": "websocket" if shell.kind == "WEBSOCKET" else "nats"}
+
+
+def claimed(client: Client) -> str:
+    """Who it says it is, believed or not."""
+    connect = client.connect
+    return connect.nkey or connect.user or ("[REDACTED]" if connect.auth_token else "")
