@@ -26,6 +26,9 @@ from edge.version import VERSION
 if TYPE_CHECKING:  # loaded when there is a store
     from edge.core.leaf_link import LeafLink
     from edge.jetstream.account import Limits
+    from edge.monitor.control import Buttons
+    from edge.monitor.documents import ServerDocuments
+    from edge.monitor.system import System
     from edge.net.leafs import LeafConnector
     from edge.net.mqtt import MqttListener
     from edge.store.sqlite import SqliteStore
@@ -43,6 +46,7 @@ class Daemon:
         self.loop = asyncio.get_running_loop()
         self.store: SqliteStore | None = None
         self.mqtt_port = 0
+        self.system: System | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
@@ -57,6 +61,7 @@ class Daemon:
         self._recover()
         leafs = self._leafs()
         clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.log.trace)
+        self._start_system(clients)
         port = await clients.start(config.listen.host, config.listen.port)
         mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
         log.info("Listening for client connections on %s:%d", config.listen.host, port)
@@ -71,6 +76,8 @@ class Daemon:
         await self._serve(tasks)
         if ports_file is not None:
             ports_file.unlink(missing_ok=True)
+        if self.system is not None:
+            self.system.events.shutdown()
         if mqtt is not None:
             await mqtt.stop()
         await clients.stop()
@@ -152,6 +159,46 @@ class Daemon:
             )  # fmt: skip
             ticker.start(uplinks)
         Status(self.server_name, link.account, link, uplinks, clock)
+
+    # ---- the system account
+
+    def _start_system(self, clients: ClientListener) -> None:
+        """Events and requests: they are about the clients, so they are there first."""
+        config = self.config
+        if config.no_system_account:
+            return
+        from edge.core.times import Clock
+        from edge.monitor.stamp import Identity
+        from edge.monitor.system import System
+
+        info = clients.info
+        identity = Identity(
+            info.server_name, info.host, info.server_id, NATS_LEVEL,
+            cluster=info.server_name if config.leafnodes.remotes else "", domain=info.domain,
+            tags=config.server_tags, metadata=dict(config.server_metadata), jetstream=info.jetstream,
+        )  # fmt: skip
+        ticker = Ticker(self.loop, self.router)
+        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+        clients.system_account = config.system_account
+        self.system = System(
+            self.router.account(config.system_account), self.router, identity, clock,
+            lambda: self._documents(clients), lambda: self._buttons(clients), GLOBAL_ACCOUNT,
+        )  # fmt: skip
+        self.system.start()
+        ticker.start(self.system)
+
+    def _documents(self, clients: ClientListener) -> "ServerDocuments":
+        from edge.monitor.documents import ServerDocuments
+
+        return ServerDocuments(self.router, clients)
+
+    def _buttons(self, clients: ClientListener) -> "Buttons":
+        from edge.monitor.control import Buttons
+
+        return Buttons(clients, self._reload)
+
+    def _reload(self) -> None:
+        raise StartError("this version takes a new configuration at its start only")
 
     # ---- MQTT
 

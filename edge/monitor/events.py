@@ -5,15 +5,18 @@ section 5).
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from edge.core.account import Account, Traffic
 from edge.core.client import Client
-from edge.core.leaf_link import LeafLink
-from edge.core.peer import Peer
+from edge.core.peer import Peer, PeerKind
 from edge.core.router import Watcher
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.monitor.account_statz import account_stat, connections
 from edge.monitor.stamp import Fields, Stamp, dumps
+
+if TYPE_CHECKING:  # loaded when there is a hub
+    from edge.core.leaf_link import LeafLink
 
 CONNS_NS = 30 * SECOND
 STATSZ_NS = 10 * SECOND
@@ -43,8 +46,8 @@ class Events(Watcher):
     # ---- the router's watcher
 
     def connected(self, peer: Peer, account: Account) -> None:
-        if isinstance(peer, LeafLink):
-            self.links[peer] = self.clock.wall(), NO_TRAFFIC.plus(peer)
+        if peer.kind is PeerKind.LEAF:
+            self.links[peer] = self.clock.wall(), NO_TRAFFIC.plus(cast("LeafLink", peer))
         self._publish(
             f"$SYS.ACCOUNT.{account.name}.CONNECT",
             lambda: self._head("client_connect") | {"client": self._client(peer, account, 0)},
@@ -69,8 +72,12 @@ class Events(Watcher):
         else:
             self.next_conns.pop(account, None)
         name = account.name
-        for subject in (f"$SYS.SERVER.ACCOUNT.{name}.CONNS", f"$SYS.ACCOUNT.{name}.SERVER.CONNS"):
-            self._publish(subject, lambda: self.conns(account))
+        subjects = (f"$SYS.SERVER.ACCOUNT.{name}.CONNS", f"$SYS.ACCOUNT.{name}.SERVER.CONNS")
+        if any(map(self.system.has_interest, subjects)):
+            event = self.conns(account)  # one, under an old name and a new
+            for subject in subjects:
+                self.system.publish(subject, dumps(event))
+                event["server"] = self.stamp.server()
 
     # ---- the server's own
 
@@ -125,8 +132,8 @@ class Events(Watcher):
     def _traffic(self, peer: Peer) -> Traffic:
         if isinstance(peer, Client):
             return NO_TRAFFIC.plus(peer)
-        if isinstance(peer, LeafLink) and peer in self.links:
-            total, before = NO_TRAFFIC.plus(peer), self.links[peer][1]
+        if peer in self.links:
+            total, before = NO_TRAFFIC.plus(cast("LeafLink", peer)), self.links[peer][1]
             return Traffic(*(now - then for now, then in zip(total, before, strict=True)))
         return NO_TRAFFIC
 
@@ -135,12 +142,16 @@ class Events(Watcher):
         tail = {"stop": rfc3339(stop)} if stop else {}
         if isinstance(peer, Client):
             return self._of_client(peer, account, tail)
-        assert isinstance(peer, LeafLink)
-        start = self.links[peer][0] if peer in self.links else stop
-        host = peer.remote.rpartition(":")[0]
-        fields: Fields = {"start": rfc3339(start), "host": host, "acc": account.name}
-        if stop and peer.rtt:
-            fields["rtt"] = peer.rtt
+        return self._of_link(cast("LeafLink", peer), account, tail)
+
+    def _of_link(self, link: "LeafLink", account: Account, tail: Fields) -> Fields:
+        fields: Fields = {
+            "start": rfc3339(self.links[link][0]),
+            "host": link.remote.rpartition(":")[0],
+            "acc": account.name,
+        }
+        if tail and link.rtt:
+            fields["rtt"] = link.rtt
         return fields | tail | {"name_tag": account.name, "kind": "Leafnode"}
 
     def _of_client(self, client: Client, account: Account, tail: Fields) -> Fields:

@@ -1,23 +1,19 @@
-"""What the server is asked over its own subjects: a table of subjects, each with who answers (reference: core.md
-section 5).
-
-In the system account every server's documents, and its buttons; in each other account what concerns that account and
-the user who asks.
-"""
+"""The answers to what the server is asked over its own subjects (``desk.py``; reference: core.md section 5)."""
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from edge.core.account import Account
 from edge.core.client import Client
-from edge.core.peer import Gate, Peer, PeerKind, Subscription
+from edge.core.peer import PeerKind
 from edge.core.router import Router
 from edge.core.times import rfc3339
 from edge.errors import PetioleError
 from edge.message import header_block, header_get
 from edge.monitor.account_statz import account_stats, connections
 from edge.monitor.bodies import KINDS, BadBody, concerns, parse_body
+from edge.monitor.desk import Call, Request
 from edge.monitor.events import Events
 from edge.monitor.stamp import Fields, Stamp, dumps
 from edge.monitor.user_info import user_info
@@ -25,12 +21,10 @@ from edge.subjects import is_literal, subset
 
 log = logging.getLogger("edge")
 
-PING_CONNZ = ("$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ")
-PING_STATZ = "$SYS.REQ.ACCOUNT.PING.STATZ"
-USER_INFO = "$SYS.REQ.USER.INFO"
 BAD_REQUEST, SERVER_ERROR = 400, 500
 
 Document = Callable[[Fields], Fields]
+Handler = Callable[[Request], None]
 
 
 class DocumentError(PetioleError):
@@ -60,41 +54,6 @@ class Control(Protocol):
         """Read the configuration again.  PetioleError when it is wrong or cannot be had without a restart."""
 
 
-class Request(NamedTuple):
-    account: Account  # in which it was asked
-    origin: Peer | None
-    subject: str
-    reply: str
-    headers: bytes
-    body: bytes
-
-
-Handler = Callable[[Request], None]
-
-
-class Desk(Gate):
-    """Takes the requests of one account to their handlers."""
-
-    __slots__ = ("account", "handlers")
-
-    def __init__(self, account: Account) -> None:
-        super().__init__(account.name)
-        self.account = account
-        self.handlers: dict[Subscription, Handler] = {}
-
-    def take(self, subject: str, handler: Handler, announce: bool = True) -> None:
-        """``announce`` False: hubs are not told of it."""
-        sub = Subscription(self, subject, announce=announce)
-        self.handlers[sub] = handler
-        self.account.add(sub)
-
-    def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
-        self.handlers[sub](Request(self.account, origin, subject, reply, headers, payload))
-        return True
-
-
 class Requests:
     def __init__(
         self, system: Account, router: Router, stamp: Stamp, events: Events, documents: Documents, control: Control
@@ -105,69 +64,35 @@ class Requests:
         self.events = events
         self.documents = documents
         self.control = control
-
-    # ---- who takes what
-
-    def open_system(self) -> None:
-        desk = Desk(self.system)
-        own = f"$SYS.REQ.SERVER.{self.stamp.identity.id}"
-        every = "$SYS.REQ.SERVER.PING"
-        desk.take(every, self.statsz)
-        for name, handler in self._of_server().items():
-            desk.take(f"{own}.{name}", handler)
-            desk.take(f"{every}.{name}", handler)
-        for name, handler in self._of_account().items():
-            desk.take(f"$SYS.REQ.ACCOUNT.*.{name}", handler)
-        desk.take(PING_STATZ, self._accounts_statz)
-        desk.take(f"{own}.KICK", self._kick)
-        desk.take(f"{own}.LDM", self._lame_duck)
-        desk.take(f"{own}.RELOAD", self._reload)
-        desk.take(USER_INFO, self._user_info)
-        desk.take("$SYS.REQ.USER.*.INFO", self._nobodys_info, announce=False)
-        desk.take("$SYS.DEBUG.SUBSCRIBERS", self._subscribers, announce=False)
-
-    def open_account(self, account: Account) -> None:
-        """What any account may ask, of itself alone."""
-        desk = Desk(account)
-        for subject in PING_CONNZ:
-            desk.take(subject, lambda request: self._account_document("CONNZ", account.name, request))
-        desk.take(PING_STATZ, lambda request: self._account_statz(account.name, request))
-        desk.take(USER_INFO, self._user_info)
-
-    def _of_server(self) -> dict[str, Handler]:
-        names = ("VARZ", "SUBSZ", "CONNZ", "ROUTEZ", "GATEWAYZ", "LEAFZ", "ACCOUNTZ", "JSZ", "HEALTHZ")
-        handlers: dict[str, Handler] = {"IDZ": self._idz, "STATSZ": self.statsz}
-        for name in (*names, "PROFILEZ", "EXPVARZ", "IPQUEUESZ", "RAFTZ"):
-            handlers[name] = self._server_document(name)
-        return handlers
-
-    def _of_account(self) -> dict[str, Handler]:
-        handlers: dict[str, Handler] = {
-            "STATZ": lambda request: self._account_statz(_account_of(request), request),
-            "CONNS": self._conns,
+        self.handlers: dict[Call, Handler] = {
+            Call("server", "IDZ"): self._idz,
+            Call("server", "STATSZ"): self._statsz,
+            Call("server", "STATZ"): self._accounts_statz,
+            Call("server", "KICK"): self._kick,
+            Call("server", "LDM"): self._lame_duck,
+            Call("server", "RELOAD"): self._reload,
+            Call("account", "STATZ"): lambda request: self._account_statz(_account_of(request), request),
+            Call("account", "CONNS"): self._conns,
+            Call("account", "USER"): self._nobodys_info,
+            Call("own", "STATZ"): lambda request: self._account_statz(request.account.name, request),
+            Call("own", "USER"): self._user_info,
+            Call("own", "SUBSCRIBERS"): self._subscribers,
         }
-        for name in ("CONNZ", "LEAFZ", "SUBSZ", "JSZ", "INFO"):
-            handlers[name] = self._one_account(name)
-        return handlers
 
-    # ---- documents
+    def answer(self, call: Call, request: Request) -> None:
+        handler = self.handlers.get(call)
+        if handler is not None:
+            handler(request)
+        elif call.scope == "server":
+            self._answer(request, call.name, lambda options: _made(self.documents.server(call.name), options))
+        else:
+            name = request.account.name if call.scope == "own" else _account_of(request)
+            document = self.documents.account(call.name)
+            self._answer(request, call.name, lambda options: _made(document, {**options, "account": name}))
 
-    def _server_document(self, name: str) -> Handler:
-        def handler(request: Request) -> None:
-            self._answer(request, name, lambda options: _made(self.documents.server(name), options))
+    # ---- the server
 
-        return handler
-
-    def _one_account(self, name: str) -> Handler:
-        return lambda request: self._account_document(name, _account_of(request), request)
-
-    def _account_document(self, name: str, account: str, request: Request) -> None:
-        def make(options: Fields) -> Fields:
-            return _made(self.documents.account(name), {**options, "account": account})
-
-        self._answer(request, name, make)
-
-    def statsz(self, request: Request) -> None:
+    def _statsz(self, request: Request) -> None:
         """Without a reply subject: to everybody who listens for it."""
         try:
             fields = parse_body(request.body, KINDS["STATSZ"])

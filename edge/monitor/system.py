@@ -1,17 +1,25 @@
 """The system account at work: requests and events over the state of this server."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from edge.core.account import Account
 from edge.core.router import Router, Watcher
 from edge.core.times import Clock
 from edge.monitor.account_statz import connections
+from edge.monitor.desk import Call, Request, open_account_desk, open_system_desk
 from edge.monitor.events import Events
-from edge.monitor.requests import Control, Documents, Requests
 from edge.monitor.stamp import Fields, Identity, Stamp
-from edge.monitor.statsz import statsz
+
+if TYPE_CHECKING:  # loaded when somebody asks
+    from edge.monitor.requests import Control, Documents, Requests
 
 
 class System(Watcher):
-    """``deadline`` and ``tick`` are for the shell's timer.  ``default``: the name of the global account."""
+    """``deadline`` and ``tick`` are for the shell's timer.  ``default``: the name of the global account.
+
+    ``documents`` and ``control`` are made when somebody asks.
+    """
 
     def __init__(
         self,
@@ -19,25 +27,40 @@ class System(Watcher):
         router: Router,
         identity: Identity,
         clock: Clock,
-        documents: Documents,
-        control: Control,
+        documents: "Callable[[], Documents]",
+        control: "Callable[[], Control]",
         default: str,
     ) -> None:
         self.account = account
         self.router = router
-        self.documents = documents
+        self.make_documents = documents
+        self.make_control = control
         self.stamp = Stamp(identity, clock.wall)
         self.events = Events(account, self.stamp, clock, self._statsz, default)
-        self.requests = Requests(account, router, self.stamp, self.events, documents, control)
+        self.requests: Requests | None = None
 
     def start(self) -> None:
-        self.requests.open_system()
+        open_system_desk(self.account, self.stamp.identity.id, self._answer)
         for account in list(self.router.accounts.values()):
             self.added(account)
         self.router.watchers += [self, self.events]
 
+    def _answer(self, call: Call, request: Request) -> None:
+        self._requests().answer(call, request)
+
+    def _requests(self) -> "Requests":
+        if self.requests is None:
+            from edge.monitor.requests import Requests
+
+            self.requests = Requests(
+                self.account, self.router, self.stamp, self.events, self.make_documents(), self.make_control()
+            )
+        return self.requests
+
     def _statsz(self) -> Fields:
-        varz = self.documents.server("VARZ")
+        from edge.monitor.statsz import statsz
+
+        varz = self._requests().documents.server("VARZ")
         assert varz is not None
         return statsz(varz({}), sum(connections(account) > 0 for account in self.router.accounts.values()))
 
@@ -45,7 +68,7 @@ class System(Watcher):
 
     def added(self, account: Account) -> None:
         if account is not self.account:
-            self.requests.open_account(account)
+            open_account_desk(account, self._answer)
 
     # ---- clocks
 

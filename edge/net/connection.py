@@ -117,7 +117,16 @@ class Connection(asyncio.BufferedProtocol):
             fields = self._info()
             fields["connect_info"] = True
             fields["remote_account"] = client.account.name
+            if client.account.name == self.listener.system_account:
+                fields["acc_is_sys"] = True
             client.send(nats.info_line(fields))
+
+    def tell_lame_duck(self) -> bool:
+        """To go elsewhere; False for a client that takes no INFO, or not yet."""
+        if self.client.connect.protocol < 1 or not self.client.ready:
+            return False
+        self.client.send(nats.info_line(self._info() | {"ldm": True}))
+        return True
 
     # ---- the client's shell
 

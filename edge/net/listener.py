@@ -49,6 +49,7 @@ class ClientListener:
         self.hot: list[Connection] = []  # receivers that this batch found congested
         self.total = 0
         self.slow_consumers = 0
+        self.system_account = ""
         self.clock = time.monotonic_ns()  # coarse, for last_seen
         self.server: asyncio.Server | None = None
         self.timer: asyncio.TimerHandle | None = None

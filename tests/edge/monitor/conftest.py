@@ -110,7 +110,7 @@ class SystemBench:
         self.clock = Clock(lambda: WALL + self.time, lambda: self.time, lambda: None)
         self.identity = Identity("leaf one", "127.0.0.1", "NID", "2.12.0", tags=("site:a", "pi"), domain="edge")
         self.system = System(
-            self.router.account("SYS"), self.router, self.identity, self.clock, Documents(), self.control, "$G"
+            self.router.account("SYS"), self.router, self.identity, self.clock, Documents, lambda: self.control, "$G"
         )
         self.system.start()
         self.sent: dict[Client, bytearray] = {}
