@@ -43,6 +43,9 @@ class Shell(Protocol):
     def on_login(self, client: "Client") -> None:
         """Admitted, into ``client.account``."""
 
+    def on_pong(self) -> None:
+        """The client has answered a PING."""
+
     def on_verdict(self, client: "Client") -> None:
         """A verdict has come after ``receive`` had returned: call it again, with nothing."""
 
@@ -292,6 +295,7 @@ class Client(Peer):
                     self.shell.on_connect(self)
             case Pong():
                 self.pongs_missing = 0
+                self.shell.on_pong()
             case Sub():
                 self._check_admitted()
                 self._on_sub(operation)

@@ -35,7 +35,7 @@ class Connection(asyncio.BufferedProtocol):
         self.certificate = b""  # of the peer, DER, where it was verified
         self.started_ns = time.time_ns()
         self.rtt_ns = 0
-        self.ping_sent = 0
+        self.ping_sent = 0  # monotonic; INFO is the first question
         self.closing = False
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
         self.stalled: set[Connection] = set()  # publishers that wait for this receiver
@@ -54,7 +54,7 @@ class Connection(asyncio.BufferedProtocol):
             self, self.trace if listener.trace else None,
         )  # fmt: skip
         now = listener.now()
-        self.last_seen = now
+        self.last_seen = self.ping_sent = now
         self.next_ping = now + FIRST_PING_NS
         log.debug("%s: client connection created", self.client.name)
         self.transport.write(nats.info_line(self._info()))
@@ -136,7 +136,11 @@ class Connection(asyncio.BufferedProtocol):
         )  # fmt: skip
 
     def on_login(self, client: Client) -> None:
+        self.on_pong()  # CONNECT answers INFO
         self.listener.admitted(self)
+
+    def on_pong(self) -> None:
+        self.rtt_ns = time.monotonic_ns() - self.ping_sent
 
     def on_verdict(self, client: Client) -> None:
         if not self.closing:
@@ -190,6 +194,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self.client.pongs_missing += 1
             self.next_ping = now + limits.ping_interval_ns
+            self.ping_sent = time.monotonic_ns()
             self.transport.write(nats.PING)
 
     def authentication_timeout(self) -> None:
