@@ -104,6 +104,13 @@ class Fields:
             fail(entry.place, f"{entry.key}: expected a duration that is not negative, found {data}")
         return duration
 
+    def quoted_duration_ns(self, *names: str, default: D) -> int | D:
+        """A duration that nats-server takes in a string only."""
+        entry = self.entry(*names)
+        if entry and not isinstance(entry.value.data, str):
+            wrong(entry.value, entry.key, 'a duration in quotes, such as "1m"')
+        return self.duration_ns(*names, default=default)
+
     def seconds_ns(self, *names: str, default: D) -> int | D:
         """Like authorization's ``timeout``: seconds, whole or not, or a duration in a string."""
         entry = self.entry(*names)
@@ -122,6 +129,20 @@ class Fields:
         """One subject or a list of them."""
         entry = self.entry(*names)
         return subjects(entry.value, entry.key) if entry else ()
+
+    def strings(self, *names: str) -> tuple[str, ...]:
+        """One string or a list of them."""
+        entry = self.entry(*names)
+        return texts(entry.value, entry.key) if entry else ()
+
+    def pairs(self, *names: str) -> tuple[tuple[str, str], ...]:
+        """A block of strings, whatever their names."""
+        entry = self.entry(*names)
+        if entry is None:
+            return ()
+        if not isinstance(entry.value.data, Block):
+            wrong(entry.value, entry.key, "a block { ... }")
+        return tuple((inner.key, text(inner.value, inner.key)) for inner in entry.value.data.entries.values())
 
     def inner(self, *names: str) -> "Fields | None":
         """A block within this one."""
@@ -158,7 +179,7 @@ class Fields:
             if name in ignored:
                 self.warn(entry, "known to nats-server, has no effect here")
             elif not entry.referenced:
-                hint = nearest(name, [*self._known, *self._asked]) or nearest(name, [*refused, *ignored])
+                hint = nearest(name, self._known) or nearest(name, self._asked) or nearest(name, [*refused, *ignored])
                 fail(entry.place, f"unknown key {entry.key!r} in {self.noun}{hint}")
 
 

@@ -4,7 +4,7 @@
 committed together; on flash this window is the wear.  A message that somebody waits for is committed at once.
 """
 
-from edge.config.access import switched_on
+from edge.config.accounts import switched_on
 from edge.config.fields import Fields, fail, fields
 from edge.config.options import JetStream
 from edge.config.parser import Block, Entry

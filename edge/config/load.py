@@ -5,60 +5,47 @@ does not is an error where leaving it out would change who may do what or where 
 """
 
 import os
+import time
 from collections.abc import Mapping
+from typing import TypeVar
 
-from edge.config.access import read_accounts, read_authorization
+from edge.config.access import OPERATOR_KEYS, read_authorization
+from edge.config.accounts import Accounts, read_accounts
+from edge.config.check import check, refuse_duplicates
 from edge.config.fields import Fields, fail
 from edge.config.jetstream import read_jetstream
 from edge.config.leafs import read_leafnodes
-from edge.config.listen import MAX_PORT, address, port_number, read_listen
-from edge.config.mqtt import read_mqtt
-from edge.config.options import (
-    CLIENT_PORT,
-    SYSTEM_ACCOUNT,
-    Authorization,
-    Config,
-    JetStream,
-    LeafNodes,
-    Listen,
-    Log,
-)
+from edge.config.mappings import read_mappings
+from edge.config.options import SYSTEM_ACCOUNT, Authorization, Config, JetStream, LeafNodes, Mqtt, WebSocket
 from edge.config.parser import Block, parse_file
+from edge.config.server import read_server
+from edge.config.units import SECOND
 from edge.config.uplinks import read_uplinks
 from edge.core.account_spec import AccountSpec
-from edge.core.auth import GLOBAL_ACCOUNT, User
+from edge.core.auth import GLOBAL_ACCOUNT
+from edge.core.auth_spec import Operator
 from edge.errors import ConfigError
 from edge.flags import Flags, apply_flags
 
-MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
+L = TypeVar("L", Mqtt, WebSocket)
+
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
+TLS_TIMEOUT_NS = 2 * SECOND
 
 HUB = "clusters are the hub's; connect to it with leafnodes { remotes [...] }"
-NO_TLS = "connections are not encrypted yet"
-NO_JWT = "the edge checks user and password, or a token"
-NO_MAPS = "the edge does not map subjects"
+NO_OCSP = "the status of certificates is not asked for; use short-lived certificates"
 REFUSED = {
     "cluster": HUB,
     "gateway": HUB,
-    **dict.fromkeys(("tls", "allow_non_tls", "https", "https_port", "ocsp", "ocsp_cache"), NO_TLS),
-    **dict.fromkeys(("operator", "operators", "roots", "root", "root_operators", "root_operator"), NO_JWT),
-    **dict.fromkeys(("resolver", "account_resolver", "accounts_resolver", "resolver_tls"), NO_JWT),
-    **dict.fromkeys(("resolver_preload", "resolver_pinned_accounts", "default_sentinel"), NO_JWT),
-    **dict.fromkeys(("trusted", "trusted_keys"), NO_JWT),
-    **dict.fromkeys(("mappings", "maps"), NO_MAPS),
-    **dict.fromkeys(("websocket", "ws"), "the edge has no websocket listener yet"),
-    **dict.fromkeys(("proxies", "proxy_protocol"), "clients connect directly"),
+    **dict.fromkeys(("ocsp", "ocsp_cache"), NO_OCSP),
+    "resolver_tls": "account JWTs are fetched with the system's certificate authorities",
+    "proxies": "clients connect directly: the edge knows no proxies that sign",
     "default_js_domain": "every edge has a JetStream domain of its own",
 }
 IGNORED = (
-    *("client_advertise", "logtime_utc", "log_size_limit", "logfile_size_limit", "log_max_num", "logfile_max_num"),
-    *("syslog", "remote_syslog", "prof_port", "prof_block_rate", "http_base_path", "max_traced_msg_len"),
-    *("max_sub_tokens", "max_subscription_tokens", "write_timeout", "lame_duck_duration", "lame_duck_grace_period"),
-    *("no_system_account", "no_system", "no_sys_acc", "no_header_support", "connect_error_reports"),
-    *("reconnect_error_reports", "server_tags", "server_metadata", "feature_flags", "no_fast_producer_stall"),
-    *("max_closed_clients", "disable_sublist_cache", "no_sublist_cache"),
+    *("prof_port", "prof_block_rate", "connect_error_reports", "reconnect_error_reports", "feature_flags"),
+    *("disable_sublist_cache", "no_sublist_cache"),
 )
 
 
@@ -78,18 +65,15 @@ def config_from(block: Block, path: str) -> Config:
     if not block.entries:
         warnings.append(f"{path}: the configuration is empty")
     top = Fields(block, "the configuration", warnings)
-    config = _limits(top, _top(top, path))._replace(
-        http=_http(top),
-        jetstream=_jetstream(top),
-        leafnodes=_leafnodes(top),
+    config = read_server(top, Config(path=path, loaded_ns=time.time_ns()))
+    config = _encryption(top, config)._replace(
+        jetstream=_jetstream(top), leafnodes=_leafnodes(top), mqtt=_mqtt(top), websocket=_websocket(top)
     )
     config = _access(top, config)
-    mqtt, uplinks = top.inner("mqtt"), top.inner("uplink", "uplinks")
-    config = config._replace(
-        mqtt=read_mqtt(mqtt) if mqtt else None, uplinks=read_uplinks(uplinks) if uplinks else ()
-    )
+    uplinks = top.inner("uplink", "uplinks")
+    config = config._replace(uplinks=read_uplinks(uplinks) if uplinks else ())
     top.finish(REFUSED, IGNORED)
-    _check(top, config)
+    check(top, config)
     if config.uplinks and not config.leafnodes.remotes:
         warnings.append(f"{path}: uplink without a remote in leafnodes: everything is kept, nothing leaves")
     return config._replace(warnings=tuple(warnings))
@@ -98,55 +82,14 @@ def config_from(block: Block, path: str) -> Config:
 # ---- from the file
 
 
-def _top(top: Fields, path: str) -> Config:
-    name = top.string("server_name", default="")
-    if any(char.isspace() for char in name):
-        fail(top.place("server_name"), f"server_name: expected a name without white space, found {name!r}")
-    verbose = top.boolean("trace_verbose", default=False) or top.boolean("trace_headers", default=False)
-    return Config(
-        path=path,
-        listen=read_listen(top, CLIENT_PORT),
-        server_name=name,
-        log=Log(
-            file=top.string("log_file", "logfile", default=""),
-            time=top.boolean("logtime", default=True),
-            debug=top.boolean("debug", default=False),
-            trace=top.boolean("trace", default=False) or verbose,
-        ),
-        pid_file=top.string("pid_file", "pidfile", default=""),
-        ports_file_dir=top.string("ports_file_dir", default=""),
-    )
+def _encryption(top: Fields, config: Config) -> Config:
+    config = config._replace(allow_non_tls=top.boolean("allow_non_tls", default=False))
+    block = top.inner("tls")
+    if block is None:
+        return config
+    from edge.config.tls import read_tls
 
-
-def _limits(top: Fields, config: Config) -> Config:
-    """Zero is the default, as in nats-server, but for counts, where it is no limit."""
-
-    def number(*names: str, default: int, highest: int = MAX_INT32) -> int:
-        return top.integer(*names, lowest=0, highest=highest, default=0) or default
-
-    connections = top.integer("max_connections", "max_conn", lowest=-1, highest=MAX_INT32, default=None)
-    subscriptions = top.integer("max_subscriptions", "max_subs", lowest=-1, highest=MAX_INT32, default=0)
-    return config._replace(
-        max_payload_bytes=number("max_payload", default=config.max_payload_bytes),
-        max_control_line_bytes=number("max_control_line", default=config.max_control_line_bytes),
-        max_pending_bytes=number("max_pending", default=config.max_pending_bytes, highest=MAX_INT64),
-        max_connections=config.max_connections if connections is None else connections if connections > 0 else None,
-        max_subscriptions=subscriptions if subscriptions > 0 else None,
-        ping_interval_ns=top.duration_ns("ping_interval", default=0) or config.ping_interval_ns,
-        ping_max=number("ping_max", default=config.ping_max),
-        write_deadline_ns=top.duration_ns("write_deadline", default=0) or config.write_deadline_ns,
-    )
-
-
-def _http(top: Fields) -> Listen | None:
-    """Monitoring.  A port of 0 is none."""
-    entry, port_entry = top.entry("http"), top.entry("http_port", "monitor_port")
-    if entry and port_entry:
-        fail(port_entry.place, f"{port_entry.key!r} says the same as 'http' in line {entry.place.line}")
-    if entry:
-        return None if entry.value.data == 0 else address(entry, 0)
-    port = top.integer("http_port", "monitor_port", lowest=-1, highest=MAX_PORT, default=0)
-    return Listen("", port_number(port, 0)) if port else None
+    return config._replace(tls=read_tls(block))
 
 
 def _jetstream(top: Fields) -> JetStream | None:
@@ -166,82 +109,102 @@ def _leafnodes(top: Fields) -> LeafNodes:
     return read_leafnodes(block) if block else LeafNodes()
 
 
+def _mqtt(top: Fields) -> Mqtt | None:
+    block = top.inner("mqtt")
+    if block is None:
+        return None
+    from edge.config.mqtt import read_mqtt
+
+    return read_mqtt(block)
+
+
+def _websocket(top: Fields) -> WebSocket | None:
+    block = top.inner("websocket", "ws")
+    if block is None:
+        return None
+    from edge.config.websocket import read_websocket
+
+    return read_websocket(block)
+
+
 def _access(top: Fields, config: Config) -> Config:
     block, entry = top.inner("authorization"), top.entry("accounts")
-    authorization = read_authorization(block) if block else Authorization()
-    accounts: tuple[AccountSpec, ...] = ()
-    members: tuple[User, ...] = ()
-    if entry:
-        accounts, members = read_accounts(entry, top.warnings)
-    if members and authorization.token:
+    authorization = read_authorization(block) if block else Authorization(timeout_ns=0)
+    accounts = read_accounts(entry, top.warnings) if entry else Accounts()
+    if accounts.users and authorization.token:
         fail(top.place("authorization"), "a token and the users of accounts exclude each other")
-    _refuse_duplicates(top, authorization.users + members)
+    if accounts.users and block and block.entry("user", "username"):
+        fail(top.place("authorization"), "a single user and the users of accounts exclude each other")
+    users = authorization.users + accounts.users
+    refuse_duplicates(top, users)
+    operator = _operator(top)
+    named = top.string("system_account", "system", default="")
     return config._replace(
-        authorization=authorization._replace(
-            users=authorization.users + members, no_auth_user=top.string("no_auth_user", default="")
-        ),
-        accounts=accounts,
-        system_account=top.string("system_account", "system", default=SYSTEM_ACCOUNT),
+        authorization=authorization._replace(users=users, no_auth_user=top.string("no_auth_user", default="")),
+        accounts=_with_global(top, accounts.specs),
+        operator=operator,
+        system_account=named or (operator.system_account if operator else SYSTEM_ACCOUNT),
     )
 
 
-def _refuse_duplicates(top: Fields, users: tuple[User, ...]) -> None:
-    accounts: dict[str, str] = {}
-    for user in users:
-        if user.name in accounts:
-            place = top.place("accounts")
-            fail(place, f"user {user.name!r} is in account {accounts[user.name]} and in account {user.account}")
-        accounts[user.name] = user.account
+def _operator(top: Fields) -> Operator | None:
+    if not any([top.entry(*names) for names in OPERATOR_KEYS]):
+        return None
+    from edge.config.operator import read_operator
+
+    return read_operator(top)
 
 
-# ---- what must hold between the parts
-
-
-def _check(top: Fields, config: Config) -> None:
-    accounts = {GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, *(account.name for account in config.accounts)}
-    users = {user.name for user in config.authorization.users}
-    if config.system_account not in accounts:
-        fail(top.place("system_account", "system"), f"system_account: no account {config.system_account!r} in accounts")
-    if config.system_account == GLOBAL_ACCOUNT:
-        fail(top.place("system_account", "system"), "system_account: the global account cannot be the system account")
-    if config.authorization.no_auth_user and config.authorization.no_auth_user not in users:
-        fail(top.place("no_auth_user"), f"no_auth_user: no user {config.authorization.no_auth_user!r} is configured")
-    if config.mqtt and config.mqtt.no_auth_user and config.mqtt.no_auth_user not in users:
-        fail(top.place("mqtt"), f"no_auth_user: no user {config.mqtt.no_auth_user!r} is configured")
-    for remote in config.leafnodes.remotes:
-        if remote.account not in accounts:
-            fail(top.place("leafnodes", "leaf"), f"remote: no account {remote.account!r} in accounts")
-    if config.max_payload_bytes > config.max_pending_bytes:
-        fail(top.place("max_payload"), "max_payload: cannot be higher than max_pending")
+def _with_global(top: Fields, specs: tuple[AccountSpec, ...]) -> tuple[AccountSpec, ...]:
+    mappings = read_mappings(top)
+    return (AccountSpec(GLOBAL_ACCOUNT, mappings=mappings), *specs) if mappings else specs
 
 
 # ---- what the file and the flags left open
 
 
 def settle(config: Config, environ: Mapping[str, str]) -> Config:
-    """Hosts and directories that nobody named.
+    """Hosts, directories and times that nobody named.
 
     Nothing listens on other than loopback without credentials, unless the configuration names the host; nats-server
     would listen everywhere.  Monitoring asks for no credentials, so it stays on loopback unless it is told.
     """
-    host = config.listen.host or (LOOPBACK if config.authorization.anonymous else EVERYWHERE)
-    mqtt, http, jetstream = config.mqtt, config.http, config.jetstream
+    mqtt, websocket, http, https, jetstream = (
+        config.mqtt, config.websocket, config.http, config.https, config.jetstream
+    )  # fmt: skip
     if config.uplinks and jetstream is None:
         raise ConfigError(config.path, 0, 0, "uplink needs a store: add jetstream { store_dir: ... }")
     return config._replace(
-        listen=config.listen._replace(host=host),
+        listen=config.listen._replace(host=config.listen.host or _host(config, None, "")),
         http=http and http._replace(host=http.host or LOOPBACK),
-        mqtt=mqtt and mqtt._replace(listen=mqtt.listen._replace(host=mqtt.listen.host or _mqtt_host(config))),
+        https=https and https._replace(host=https.host or LOOPBACK),
+        mqtt=mqtt and _settle_listener(config, mqtt),
+        websocket=websocket and _settle_listener(config, websocket),
         jetstream=jetstream and jetstream._replace(store_dir=jetstream.store_dir or _store_dir(environ)),
+        authorization=_settle_timeout(config),
+        tls=config.tls and config.tls._replace(timeout_ns=config.tls.timeout_ns or TLS_TIMEOUT_NS),
     )
 
 
-def _mqtt_host(config: Config) -> str:
-    assert config.mqtt is not None
-    if config.listen.host:
-        return config.listen.host
-    anonymous = (config.mqtt.authorization or config.authorization).anonymous or config.mqtt.no_auth_user
-    return LOOPBACK if anonymous else EVERYWHERE
+def _settle_listener(config: Config, listener: L) -> L:
+    host = listener.listen.host or config.listen.host or _host(config, listener.authorization, listener.no_auth_user)
+    tls = listener.tls and listener.tls._replace(timeout_ns=listener.tls.timeout_ns or TLS_TIMEOUT_NS)
+    return listener._replace(listen=listener.listen._replace(host=host), tls=tls)
+
+
+def _host(config: Config, authorization: Authorization | None, no_auth_user: str) -> str:
+    anonymous = (authorization or config.authorization).anonymous and config.operator is None
+    return LOOPBACK if anonymous or no_auth_user else EVERYWHERE
+
+
+def _settle_timeout(config: Config) -> Authorization:
+    """A handshake comes before CONNECT: where there is one, its time is added."""
+    authorization = config.authorization
+    if authorization.timeout_ns:
+        return authorization
+    if config.tls:
+        return authorization._replace(timeout_ns=(config.tls.timeout_ns or TLS_TIMEOUT_NS) + SECOND)
+    return authorization._replace(timeout_ns=Authorization().timeout_ns)
 
 
 def _store_dir(environ: Mapping[str, str]) -> str:

@@ -115,8 +115,6 @@ class Mqtt(NamedTuple):
     ack_wait_ns: int = 30 * SECOND
     max_ack_pending: int = 1024
     tls: Tls | None = None
-    reject_qos2_publish: bool = False
-    downgrade_qos2_subscribe: bool = False
 
 
 class Log(NamedTuple):
