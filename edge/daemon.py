@@ -78,6 +78,7 @@ class Daemon:
             ports_file.unlink(missing_ok=True)
         if self.system is not None:
             self.system.events.shutdown()
+            self.router.flush()
         if mqtt is not None:
             await mqtt.stop()
         await clients.stop()
@@ -184,6 +185,8 @@ class Daemon:
             self.router.account(config.system_account), self.router, identity, clock,
             lambda: self._documents(clients), lambda: self._buttons(clients), GLOBAL_ACCOUNT,
         )  # fmt: skip
+        for spec in config.accounts:
+            self.router.account(spec.name)  # they are there before anybody comes
         self.system.start()
         ticker.start(self.system)
 

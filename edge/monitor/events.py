@@ -104,7 +104,7 @@ class Events(Watcher):
 
     def tick(self, now: int) -> None:
         if now >= self.next_statsz:
-            self.statsz_every = min(self.statsz_every * 4, STATSZ_NS)
+            self.statsz_every = min(max(self.statsz_every * 2, SECOND), STATSZ_NS)
             self.next_statsz = now + self.statsz_every
             self.send_statsz()
         for account in [account for account, due in self.next_conns.items() if now >= due]:

@@ -1,0 +1,290 @@
+"""The system account on live servers: what ours says is held, key by key, against what the real one says."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
+
+Start = Callable[..., Any]
+
+CONFIG = """
+listen: 127.0.0.1:-1
+server_name: core
+accounts {
+  SYS { users: [{user: s, password: s}] }
+  A { users: [{user: a, password: a}, {user: p, password: p, permissions: {
+    publish: {allow: ["x.>", "$SYS.REQ.USER.INFO"], deny: "x.no"}, subscribe: [">"], allow_responses: true }}] }
+  B { users: [{user: b, password: b}] }
+}
+system_account: SYS
+"""
+SILENCE = 0.4  # seconds after which a server that does not answer is taken at its word
+QUIET = ("feature_flags", "metadata")
+
+
+async def connect(url: str, user: str, **options: Any) -> Client:
+    async def quiet(error: Exception) -> None: ...
+
+    return await nats.connect(url, user=user, password=user, error_cb=quiet, allow_reconnect=False, **options)
+
+
+def shape(value: Any) -> Any:
+    """Keys and kinds, without what differs from one moment to the next."""
+    match value:
+        case dict():
+            return {key: shape(item) for key, item in value.items() if key not in QUIET}
+        case list():
+            return [shape(item) for item in value[:1]]
+        case bool() | None:
+            return value
+        case int() | float():
+            return "number"
+    return type(value).__name__
+
+
+def ordered(value: Any) -> Any:
+    """Lists in an order of their own: nats-server's come out of a map."""
+    match value:
+        case dict():
+            return {key: ordered(item) for key, item in value.items()}
+        case list():
+            return sorted(map(ordered, value))
+    return value
+
+
+async def ask(nc: Client, subject: str, body: str = "") -> Any:
+    try:
+        message = await nc.request(subject, body.encode(), timeout=SILENCE)
+    except NoRespondersError:
+        return "no responders"
+    except NatsTimeout:
+        return "silence"
+    return json.loads(message.data)
+
+
+async def on_both(
+    start_edge: Start, start_nats: Start, transcript: Callable[[Any], Awaitable[Any]], config: str = CONFIG
+) -> tuple[Any, Any]:
+    """What the transcript brings on ours, and on the real one."""
+    return await transcript(start_edge(config)), await transcript(start_nats(config))
+
+
+REQUESTS = [
+    # from an account
+    ("a", "$SYS.REQ.USER.INFO", ""),
+    ("p", "$SYS.REQ.USER.INFO", ""),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", ""),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"accounts":["B"]}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "{bad"),
+    ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", '{"offset":"x"}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "[]"),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"zzz"}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor"}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor","exact_match":true}'),
+    ("a", "$SYS.REQ.SERVER.PING", ""),
+    ("a", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
+    ("a", "$SYS.DEBUG.SUBSCRIBERS", ">"),
+    # from the system account
+    ("s", "$SYS.REQ.USER.INFO", ""),
+    ("s", "$SYS.REQ.USER.A.INFO", ""),
+    ("s", "$SYS.REQ.SERVER.PING", ""),
+    ("s", "$SYS.REQ.SERVER.PING", "{bad"),
+    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"host":"127"}'),
+    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"domain":"x"}'),
+    ("s", "$SYS.REQ.SERVER.PING.IDZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.IDZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.STATSZ", ""),
+    ("s", "$SYS.REQ.SERVER.PING.ACCSTATZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.BOGUS", ""),
+    ("s", "$SYS.REQ.SERVER.OTHER.VARZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.nope.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", '{"include_unused":true}'),
+    ("s", "$SYS.REQ.ACCOUNT.PING.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.A.CONNS", ""),
+    ("s", "$SYS.REQ.ACCOUNT.B.CONNS", ""),
+    ("s", "$SYS.DEBUG.SUBSCRIBERS", "$SYS.>"),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":99999}'),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":"x"}'),
+    ("s", "$SYS.REQ.SERVER.<id>.LDM", '{"cid":99999}'),
+]
+
+
+def test_requests_are_answered_as_the_real_server_answers(start_edge: Start, start_nats: Start) -> None:
+    async def transcript(server: Any) -> list[Any]:
+        clients = {user: await connect(server.url, user) for user in ("s", "a", "p")}
+        server_id = (await ask(clients["s"], "$SYS.REQ.SERVER.PING.IDZ"))["id"]
+        answers = [
+            await ask(clients[user], subject.replace("<id>", server_id), body) for user, subject, body in REQUESTS
+        ]
+        for client in clients.values():
+            await client.close()
+        return answers
+
+    ours, theirs = asyncio.run(on_both(start_edge, start_nats, transcript))
+    for request, our, their in zip(REQUESTS, ours, theirs, strict=True):
+        assert shape(our) == shape(their), request
+        if isinstance(their, dict) and "error" in their:
+            assert our["error"] == their["error"], request
+        if request[1].endswith(".INFO"):
+            assert ordered(our["data"]) == ordered(their["data"]), request
+
+
+def test_who_comes_and_goes_is_told_as_the_real_server_tells_it(start_edge: Start, start_nats: Start) -> None:
+    async def transcript(server: Any) -> list[tuple[str, Any]]:
+        heard: list[tuple[str, Any]] = []
+        seen: asyncio.Queue[str] = asyncio.Queue()
+
+        async def hear(message: Msg) -> None:
+            event = json.loads(message.data) if message.data else {}
+            if "STATSZ" not in message.subject and "REQ" not in message.subject:
+                heard.append((message.subject.replace(server_id, "<id>"), event))
+                seen.put_nowait(message.subject)
+
+        async def wait_for(end: str) -> None:
+            while not (await asyncio.wait_for(seen.get(), 10)).endswith(end):
+                pass
+
+        system = await connect(server.url, "s")
+        server_id = (await ask(system, "$SYS.REQ.SERVER.PING.IDZ"))["id"]
+        await system.subscribe("$SYS.>", cb=hear)
+        await system.flush()
+        anna = await connect(server.url, "a", name="anna")
+        await wait_for("A.CONNECT")
+        await anna.publish("x", b"abc")
+        await anna.flush()
+        other = await connect(server.url, "b")
+        await wait_for("B.CONNECT")
+        await anna.close()
+        await wait_for("A.DISCONNECT")
+        await ask(system, f"$SYS.REQ.SERVER.{server_id}.KICK", json.dumps({"cid": other.client_id}))
+        await wait_for("B.DISCONNECT")
+        wire = server.wire()
+        wire.send(b'CONNECT {"user":"a","pass":"wrong","lang":"raw","version":"1","name":"x","verbose":false}\r\n')
+        wire.expect(rb"-ERR 'Authorization Violation'\r\n")
+        await wait_for("$G.DISCONNECT")
+        await system.close()
+        await other.close()
+        return heard
+
+    def told(events: list[tuple[str, Any]]) -> list[Any]:
+        """Sorted where the order is nobody's: of the counts and the event that goes with them."""
+        return sorted(
+            (subject, event.get("reason", ""), event.get("conns", -1), event.get("client", {}).get("user", ""))
+            for subject, event in events
+        )
+
+    ours, theirs = asyncio.run(on_both(start_edge, start_nats, transcript))
+    assert told(ours) == told(theirs)
+    shapes = {subject: shape(event) for subject, event in theirs}
+    for subject, event in ours:
+        known = shapes[subject]
+        if subject.endswith("$G.DISCONNECT") or subject.endswith("AUTH.ERR"):
+            known["client"].pop("rtt", None)  # measured where CONNECT was believed
+        assert shape(event) == known, subject
+    [left] = [event for subject, event in ours if subject == "$SYS.ACCOUNT.A.DISCONNECT"]
+    assert (left["sent"], left["received"]) == ({"msgs": 1, "bytes": 3}, {"msgs": 0, "bytes": 0})
+
+
+def test_the_first_info_after_connect_says_where_one_is(either: Start) -> None:
+    server = either(CONFIG)
+    for user, is_system in (("s", b'"acc_is_sys":true'), ("a", b'"remote_account":"A"')):
+        wire = server.wire()
+        wire.send(
+            b'CONNECT {"user":"%b","pass":"%b","protocol":1,"verbose":false}\r\nPING\r\n' % (user.encode(), user.encode())
+        )
+        assert is_system in wire.expect(rb"PONG\r\nINFO (\{.*?\}) ?\r\n").replace(b" ", b"")
+
+
+def test_an_account_sees_its_own_requests_and_no_other(either: Start) -> None:
+    server = either(CONFIG)
+    login = '{"user":"%s","pass":"%s","verbose":false,"headers":true,"no_responders":true}'
+    anna, other = server.wire(), server.wire()
+    anna.login(login % ("a", "a"))
+    other.login(login % ("b", "b"))
+    other.send(b"SUB > 1\r\nPING\r\n")
+    other.expect(rb"PONG\r\n")
+    anna.send(b"SUB i 1\r\nSUB $SYS.> 2\r\nPUB $SYS.REQ.USER.INFO i 0\r\n\r\n")
+    seen = anna.expect(rb"(MSG [^\r]*\r\n[^\r]*\r\n){2}")
+    assert b"MSG $SYS.REQ.USER.INFO 2 i 0\r\n\r\n" in seen
+    assert b'"user":"a"' in seen.replace(b" ", b"")
+    other.send(b"PING\r\n")
+    other.expect(rb"PONG\r\n")
+
+
+def test_nobody_answers_without_a_system_account(either: Start) -> None:
+    server = either("listen: 127.0.0.1:-1\nno_system_account: true")
+    wire = server.wire()
+    wire.login()
+    wire.send(b"SUB i 1\r\nPUB $SYS.REQ.USER.INFO i 0\r\n\r\n")
+    wire.expect(rb"HMSG i 1 \d+ \d+\r\nNATS/1.0 503\r\n")
+
+
+def test_the_default_system_account_serves_the_global_one(either: Start) -> None:
+    server = either()
+    wire = server.wire()
+    wire.login()
+    wire.send(b"SUB i 1\r\nPUB $SYS.REQ.USER.INFO i 0\r\n\r\nPUB $SYS.REQ.ACCOUNT.PING.STATZ i 0\r\n\r\n")
+    wire.expect(rb'MSG i 1 \d+\r\n[^\r]*"data":\{"user":"","account":"\$G","account_name":"\$G"\}\}\r\n')
+    wire.expect(rb'MSG i 1 \d+\r\n[^\r]*"acc":"\$G"[^\r]*\r\n')
+
+
+def test_statsz_comes_by_itself_and_a_farewell_at_the_end(start_edge: Start, start_nats: Start) -> None:
+    def transcript(server: Any) -> list[Any]:
+        wire = server.wire()
+        wire.login('{"user":"s","pass":"s","verbose":false}')
+        wire.send(b"SUB $SYS.SERVER.*.STATSZ 1\r\nSUB $SYS.SERVER.*.SHUTDOWN 2\r\n")
+        statsz = wire.expect(rb"MSG \S+ 1 +\d+\r\n[^\r]*\r\n")
+        server.stop()
+        farewell = wire.expect(rb".*MSG \S+ 2 +\d+\r\n[^\r]*\r\n")
+        return [json.loads(message.split(b"\r\n")[-2]) for message in (statsz, farewell)]
+
+    ours, theirs = transcript(start_edge(CONFIG)), transcript(start_nats(CONFIG))
+    assert [shape(event) for event in ours] == [shape(event) for event in theirs]
+
+
+def test_a_client_is_told_to_go_elsewhere(either: Start) -> None:
+    async def main() -> None:
+        server = either(CONFIG)
+        told = asyncio.Event()
+
+        async def lame_duck() -> None:
+            told.set()
+
+        system = await connect(server.url, "s")
+        anna = await connect(server.url, "a", lame_duck_mode_cb=lame_duck)
+        server_id = (await ask(system, "$SYS.REQ.SERVER.PING.IDZ"))["id"]
+        answer = await ask(system, f"$SYS.REQ.SERVER.{server_id}.LDM", json.dumps({"cid": anna.client_id}))
+        assert list(answer) == ["server"]
+        await asyncio.wait_for(told.wait(), 10)
+        await anna.close()
+        await system.close()
+
+    asyncio.run(main())
+
+
+def test_trace_headers_pass_through(either: Start) -> None:
+    async def main() -> None:
+        nc = await nats.connect(either().url)
+        sub = await nc.subscribe("x")
+        headers = {
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "Nats-Trace-Dest": "trace.here",
+            "Nats-Trace-Only": "false",
+            "X-Custom": "1",
+        }
+        await nc.publish("x", b"hi", headers=headers)
+        message = await sub.next_msg(timeout=10)
+        assert message.data == b"hi"
+        assert message.headers == headers
+        await nc.close()
+
+    asyncio.run(main())
