@@ -10,7 +10,7 @@ def main() -> None:
         sys.exit(serve(sys.argv[2:]))
     from edge.cli import cli
 
-    cli()
+    cli(prog_name="petiole-edge")
 
 
 if __name__ == "__main__":

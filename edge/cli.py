@@ -1,28 +1,165 @@
-"""The commands of ``petiole-edge`` for people; the daemon itself starts in ``serve.py``."""
+"""The commands of ``petiole-edge`` for people; the daemon itself starts in ``serve.py``.  What they do is in ``tools``.
+
+A mistake is one line, Ctrl-C none.
+"""
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.errors import PetioleError
 from edge.serve import PROGRAM, check, serve
+from edge.tools.completion import SHELLS, RunCommand, complete_value, script
 from edge.version import VERSION
 
+if TYPE_CHECKING:
+    from edge.tools.monitoring import Monitoring
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+INTERRUPTED = 130  # as a shell counts SIGINT
+WHAT = ("connections", "accounts", "streams", "leafs", "uplinks", "all")
+SORTS = ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle", "uptime")
+
+
+class _Edge(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PetioleError as exc:
+            click.echo(f"{PROGRAM}: {exc}", err=True)
+            ctx.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Edge, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, "-v", "--version", prog_name=PROGRAM, message="%(prog)s: v%(version)s")
 def cli() -> None:
     """An edge-first NATS leaf node: keeps what it acknowledged, and carries it to the hub."""
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+@cli.command(cls=RunCommand, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_value)
 def run(flags: tuple[str, ...]) -> None:
-    """Serve, with nats-server's flags: run [-c FILE] ... (run --help lists them)."""
+    """Serve; run --help lists its flags."""
     sys.exit(serve(flags))
 
 
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"{PROGRAM}: v{VERSION}")
+
+
 @cli.command("check")
-@click.option("-c", "--config", "path", required=True, metavar="FILE", help="The configuration file to check.")
-def check_command(path: str) -> None:
-    """Say what is wrong with a configuration file, or that nothing is."""
-    sys.exit(check(path))
+@click.argument("file", required=False, type=click.Path())
+@click.option("-c", "--config", "path", metavar="FILE", type=click.Path(), help="The same as the argument.")
+def check_command(file: str | None, path: str | None) -> None:
+    """Check a configuration file."""
+    if file and path and file != path:
+        raise click.UsageError(f"two files: {file} and {path}; check one after the other")
+    if not (file or path):
+        raise click.UsageError("which file? check FILE")
+    sys.exit(check(file or path or ""))
+
+
+# ---- what a running server says
+
+
+def _monitoring(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where monitoring is; the command gets it as ``monitoring``."""
+
+    def found(url: str, config: str, ca_file: str, insecure: bool, **rest: Any) -> None:
+        from edge.tools.monitoring import Monitoring, find_url
+
+        command(monitoring=Monitoring(find_url(url, config), ca_file, insecure), **rest)
+
+    found.__name__, found.__doc__ = command.__name__, command.__doc__
+    found.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in (
+        click.option("-k", "--insecure", is_flag=True, help="With https: trust whoever answers."),
+        click.option("--cacert", "ca_file", default="", type=click.Path(), help="With https: who signs certificates."),
+        click.option("-c", "--config", default="", metavar="FILE", type=click.Path(), help="The server's own file."),
+        click.option("--url", default="", help="Of the monitoring.  [default: as FILE says, or http://127.0.0.1:8222]"),
+    ):
+        found = option(found)
+    return found
+
+
+@cli.command()
+@_monitoring
+@click.option("-d", "--delay", default=1.0, type=click.FloatRange(0.1, 3600), help="Seconds between two looks.")
+@click.option("-n", "--connections", "limit", default=1024, type=click.IntRange(1, 1024), help="How many to show.")
+@click.option("--sort", default="cid", type=click.Choice(SORTS), help="What connections are sorted by.")
+@click.option("--once", is_flag=True, help="Print what is so after one delay, and end; so where there is no terminal.")
+def top(monitoring: "Monitoring", delay: float, limit: int, sort: str, once: bool) -> None:
+    """Watch a running server live.
+
+    Load, rates and connections, of this server or of a real nats-server.  Keys: ? shows them.
+    """
+    from edge.tools.top import View, print_once, watch
+
+    is_live = sys.stdin.isatty() and sys.stdout.isatty() and not once
+    (watch if is_live else print_once)(monitoring, View(limit, sort), delay)
+
+
+@cli.command()
+@click.argument("what", default="all", type=click.Choice(WHAT))
+@_monitoring
+@click.option("--json", "as_json", is_flag=True, help="For programs: the entries as monitoring has them.")
+def report(monitoring: "Monitoring", what: str, as_json: bool) -> None:
+    """Show what a running server has.
+
+    connections, accounts, streams, leafs, uplinks, or all of them.
+    """
+    from edge.tools.report import report, report_json
+
+    if as_json:
+        click.echo(report_json(monitoring, what))
+        return
+    for line in report(monitoring, what):
+        click.echo(line)
+
+
+# ---- what needs no server
+
+
+@cli.command()
+@click.option("-p", "--pass", "password", help="The password, where nobody reads the shell's history.")
+@click.option("-g", "--generate", is_flag=True, help="Make a password; it is printed on standard error.")
+@click.option("--cost", default=11, type=click.IntRange(4, 31), help="Of bcrypt: a step more doubles the time.")
+def passwd(password: str | None, generate: bool, cost: int) -> None:
+    """Print the bcrypt hash of a password.
+
+    The hash goes into the configuration, behind password:.  The password is read from standard input, or asked for
+    where that is a terminal.
+    """
+    from edge.tools import passwd
+
+    if generate:
+        if password is not None:
+            raise click.UsageError("--generate makes a password: --pass cannot give one too")
+        password = passwd.generate()
+        click.echo(f"password: {password}", err=True)
+    elif password is None:
+        password = _read_password()
+    for warning in passwd.warnings(password, cost):
+        click.echo(f"{PROGRAM}: warning: {warning}", err=True)
+    click.echo(passwd.hash_password(password, cost))
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print a completion script for the shell.
+
+    Its last line says how to install it.
+    """
+    click.echo(script(cli, shell), nl=False)
