@@ -288,3 +288,106 @@ def test_trace_headers_pass_through(either: Start) -> None:
         await nc.close()
 
     asyncio.run(main())
+
+
+LEAF = """
+listen: 127.0.0.1:-1
+server_name: leaf
+accounts {{ SYS {{ users: [{{user: s, password: s}}] }}, A {{ users: [{{user: a, password: a}}] }} }}
+system_account: SYS
+leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://{user}:{user}@127.0.0.1:{port}", account: {account} }} ] }}
+"""
+
+
+def hub_with_leafs(port: int) -> str:
+    return CONFIG.replace("server_name: core", "server_name: hub") + f"leafnodes {{ listen: 127.0.0.1:{port} }}"
+
+
+async def answers(nc: Client, subject: str, wanted: set[str]) -> dict[str, Any]:
+    """Ask until all these servers have answered at once: interest takes its time from server to server."""
+    while True:
+        inbox = nc.new_inbox()
+        sub = await nc.subscribe(inbox)
+        await nc.publish(subject, b"", reply=inbox)
+        found = {}
+        try:
+            while set(found) != wanted:
+                answer = json.loads((await sub.next_msg(timeout=1)).data)
+                if "server" in answer:
+                    found[answer["server"]["name"]] = answer
+            return found
+        except NatsTimeout:
+            pass
+        finally:
+            await sub.unsubscribe()
+
+
+def test_a_hub_and_its_leaf_both_answer_for_their_account(
+    start_nats: Start, either: Start, free_port: Callable[[], int]
+) -> None:
+    async def main() -> None:
+        port = free_port()
+        hub = start_nats(hub_with_leafs(port), "hub")
+        leaf = either(LEAF.format(user="a", account="A", port=port), "leaf")
+        both = {"hub", "leaf"}
+        for server in (hub, leaf):
+            anna = await connect(server.url, "a")
+            async with asyncio.timeout(15):
+                stats = await answers(anna, "$SYS.REQ.ACCOUNT.PING.STATZ", both)
+                infos = await answers(anna, "$SYS.REQ.USER.INFO", both)
+            assert [stats[name]["data"]["account_statz"][0]["leafnodes"] for name in sorted(both)] == [1, 1]
+            assert {info["data"]["account"] for info in infos.values()} == {"A"}
+            own = infos["hub" if server is hub else "leaf"]["data"]
+            assert own == {"user": "a", "account": "A", "account_name": "A"}
+            await anna.close()
+
+    asyncio.run(main())
+
+
+def test_a_leaf_of_the_system_account_is_one_of_the_servers(
+    start_nats: Start, either: Start, free_port: Callable[[], int]
+) -> None:
+    async def main() -> None:
+        port = free_port()
+        hub = start_nats(hub_with_leafs(port), "hub")
+        either(LEAF.format(user="s", account="SYS", port=port), "leaf")
+        system = await connect(hub.url, "s")
+        async with asyncio.timeout(15):
+            found = await answers(system, "$SYS.REQ.SERVER.PING", {"hub", "leaf"})
+            server_id = found["leaf"]["server"]["id"]
+            await answers(system, f"$SYS.REQ.SERVER.{server_id}.STATSZ", {"leaf"})
+        await system.close()
+
+    asyncio.run(main())
+
+
+def test_a_hub_that_comes_and_goes_is_told(start_nats: Start, either: Start, free_port: Callable[[], int]) -> None:
+    async def main() -> None:
+        port = free_port()
+        leaf = either(LEAF.format(user="a", account="A", port=port), "leaf")
+        system = await connect(leaf.url, "s")
+        events: dict[str, asyncio.Queue[Any]] = {}
+        for name in ("CONNECT", "DISCONNECT", "SERVER.CONNS"):
+            events[name] = queue = asyncio.Queue()
+
+            async def hear(message: Msg, queue: asyncio.Queue[Any] = queue) -> None:
+                queue.put_nowait(json.loads(message.data))
+
+            await system.subscribe(f"$SYS.ACCOUNT.A.{name}", cb=hear)
+        await system.flush()
+        hub = start_nats(hub_with_leafs(port), "hub")
+        async with asyncio.timeout(15):
+            came = await events["CONNECT"].get()
+            await asyncio.get_running_loop().run_in_executor(None, hub.stop)
+            went = await events["DISCONNECT"].get()
+            counts = [(await events["SERVER.CONNS"].get())["leafnodes"]]
+            while counts[-1]:
+                counts.append((await events["SERVER.CONNS"].get())["leafnodes"])
+        assert counts[0] == 1
+        for event in (came, went):
+            assert event["client"]["kind"] == "Leafnode"
+            assert (event["client"]["acc"], event["client"]["host"]) == ("A", "127.0.0.1")
+        assert went["reason"] == "Client Closed"
+        await system.close()
+
+    asyncio.run(main())
