@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # loaded when there is a store
     from edge.monitor.system import System
     from edge.net.leafs import LeafConnector
     from edge.net.mqtt import MqttListener
+    from edge.net.trace import Tracer
     from edge.store.sqlite import SqliteStore
 
 log = logging.getLogger("edge")
@@ -60,7 +61,8 @@ class Daemon:
             log.warning("%s", warning)
         self._recover()
         leafs = self._leafs()
-        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info(), config.log.trace)
+        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info())
+        clients.tracer = self._tracer()
         self._start_system(clients)
         port = await clients.start(config.listen.host, config.listen.port)
         mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
@@ -291,6 +293,13 @@ class Daemon:
 
     # ---- parts
 
+    def _tracer(self) -> "Tracer | None":
+        if not self.config.log.trace:
+            return None
+        from edge.net.trace import Tracer
+
+        return Tracer(self.config.log.max_traced_msg_len, self.config.log.trace_headers)
+
     def _authenticator(self) -> Authenticator:
         access = self.config.authorization
         return ConfiguredUsers(access.users, access.token, access.no_auth_user)
@@ -337,7 +346,7 @@ async def serve(config: Config) -> None:
 def run(config: Config) -> int:
     """The exit status: 0 after a clean shutdown, 1 when the server could not start."""
     try:
-        set_up_log(config.log.file, config.log.debug, config.log.trace, config.log.time)
+        set_up_log(config.log)
     except OSError as exc:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1

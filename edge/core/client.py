@@ -1,6 +1,5 @@
 """A NATS client as the router sees it: its options, its subscriptions, its outbox.  No sockets, no clock."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
@@ -53,6 +52,11 @@ class Shell(Protocol):
         """Monotonic nanoseconds."""
 
 
+class Trace(Protocol):
+    def __call__(self, direction: str, line: bytes, body: bytes = b"", header_size: int = 0) -> None:
+        """``direction`` ``<<-`` in or ``->>`` out; ``body``: headers and payload of the message behind ``line``."""
+
+
 class Answerable(NamedTuple):
     """A reply subject that a client was sent and may publish to."""
 
@@ -65,7 +69,7 @@ MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
 
 
 class Client(Peer):
-    """``trace`` is shown every control line with its direction, where tracing is on.
+    """``trace`` is shown every operation, where tracing is on.
 
     ``is_waiting``: the verdict on its credentials has not come; what it sends meanwhile is held.
     """
@@ -112,7 +116,7 @@ class Client(Peer):
         cid: int,
         name: str,
         shell: Shell,
-        trace: Callable[[str, bytes], None] | None = None,
+        trace: "Trace | None" = None,
     ) -> None:
         super().__init__(PeerKind.CLIENT, name)
         self.router = router
@@ -173,7 +177,7 @@ class Client(Peer):
         else:  # the many answers: PubAcks
             message = b"MSG %b %b %d\r\n%b\r\n" % (nats.raw(subject), sub.sid, size, payload)
         if self.trace:
-            self.trace("->>", message.partition(b"\r\n")[0])
+            self.trace("->>", message.partition(b"\r\n")[0], headers + payload, len(headers))
         if not self.out:
             self.router.touched.append(self)
         self.out.append(message)
@@ -218,10 +222,14 @@ class Client(Peer):
 
     def error(self, text: str) -> None:
         self.send(nats.error_line(text))
+        if self.trace:
+            self.trace("->>", b"-ERR " + nats.raw(text))
 
     def acknowledge(self) -> None:
         if self.verbose:
             self.send(nats.OK)
+            if self.trace:
+                self.trace("->>", b"OK")
 
     def check_may_speak(self, head: PubHead) -> None:
         if not self.admitted:
@@ -284,12 +292,16 @@ class Client(Peer):
 
     def control(self, line: bytes) -> None:
         operation = nats.parse_operation(line)
+        if self.trace:
+            self.trace("<<-", line)
         match operation:
             case Connect():
                 self._on_connect(operation)
             case Ping():
                 self._check_admitted()
                 self.send(nats.PONG)
+                if self.trace:
+                    self.trace("->>", b"PONG")
                 if self.connected and not self.ready:
                     self.ready = True
                     self.shell.on_connect(self)
@@ -441,5 +453,7 @@ class Client(Peer):
         self.error(f'Permissions Violation for Subscription to "{subject}"{using}')
 
     def _drop(self, sub: Subscription) -> None:
+        if self.trace:
+            self.trace("<->", b"DELSUB " + sub.sid)
         self.account.remove(sub)
         self.subs.pop(sub.sid, None)

@@ -277,8 +277,6 @@ class Intake:
         line = data[pos:eol]
         if len(line) > self.max_control_line:
             raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
-        if self.client.trace:
-            self.client.trace("<<-", line)
         args = line.split()
         head = parse_pub(args) if args else None
         if head is None:
@@ -297,6 +295,8 @@ class Intake:
             return -1
         if data[after - 2 : after] != CRLF:
             raise ProtocolError(UNKNOWN_OPERATION)
+        if client.trace:
+            client.trace("<<-", line, data[body : after - 2], head.header_size)
         client.in_msgs += 1
         client.in_bytes += head.size
         if client.pedantic and not is_literal(head.subject):

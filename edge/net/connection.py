@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edge.core.auth import Credentials
 from edge.core.client import Client
 from edge.errors import ProtocolError
+from edge.net.log import quoted
 from edge.protocol import nats
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edge")
 
-TRACE = 5  # the level of protocol lines, below DEBUG
 FIRST_PING_NS = 2_000_000_000
 STALL_SECONDS = 0.1  # a publisher waits no longer than this for a receiver that does not keep up
 WRITE_HIGH = 1 << 20
@@ -51,12 +51,12 @@ class Connection(asyncio.BufferedProtocol):
         listener = self.listener
         self.client = Client(
             listener.router, listener.auth, listener.limits, self.cid, f"{self.ip}:{self.port} - cid:{self.cid}",
-            self, self.trace if listener.trace else None,
+            self, self.trace if listener.tracer else None,
         )  # fmt: skip
         now = listener.now()
         self.last_seen = self.ping_sent = now
         self.next_ping = now + FIRST_PING_NS
-        log.debug("%s: client connection created", self.client.name)
+        log.debug("%s - Client connection created", self.client.name)
         self.transport.write(nats.info_line(self._info()))
         listener.opened(self)
 
@@ -84,12 +84,13 @@ class Connection(asyncio.BufferedProtocol):
             self._stall()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
+        if not self.closing:
+            self.closing = True
+            log.debug("%s - Client connection closed: %s", self.client.name, "Read Error" if exc else "Client Closed")
         self.client.close("Read Error" if exc else "Client Closed")
         self._release()
         self.listener.closed(self)
         self.listener.router.flush()
-        log.debug("%s: client connection closed", self.client.name)
 
     def pause_writing(self) -> None:
         self.congested_since = self.listener.now()
@@ -137,6 +138,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_login(self, client: Client) -> None:
         self.on_pong()  # CONNECT answers INFO
+        client.name = f"{self.ip}:{self.port} - cid:{self.cid}{label(client)}"
         self.listener.admitted(self)
 
     def on_pong(self) -> None:
@@ -156,10 +158,9 @@ class Connection(asyncio.BufferedProtocol):
             fields["nonce"] = self.nonce
         return fields
 
-    def trace(self, direction: str, line: bytes) -> None:
-        if line[:7].upper() == b"CONNECT":
-            line = b"CONNECT ..."  # it may hold a password
-        log.log(TRACE, "%s - %s [%s]", self.client.name, direction, nats.text(line.strip()))
+    def trace(self, direction: str, line: bytes, body: bytes = b"", header_size: int = 0) -> None:
+        assert self.listener.tracer is not None
+        self.listener.tracer.show(self.client.name, direction, line, body, header_size)
 
     def close_with(self, text: str, reason: str) -> None:
         """-ERR (where there is a text for it) and the end, once what was written has gone out."""
@@ -167,7 +168,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         if text:
             self.transport.write(nats.error_line(text))
-        log.info("%s: closed: %s", self.client.name, text or reason)
+            if self.client.trace:
+                self.trace("->>", b"-ERR " + nats.raw(text))
+        log.log(logging.INFO if text else logging.DEBUG, "%s - Client connection closed: %s", self.client.name, reason)
         self.closing = True
         self.client.close(reason)
         self.transport.close()
@@ -175,7 +178,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def drop(self, reason: str) -> None:
         """End it now; what the peer has not read is lost."""
-        log.warning("%s: closed: %s", self.client.name, reason)
+        log.warning("%s - Client connection closed: %s", self.client.name, reason)
         self.listener.slow_consumers += 1
         self.closing = True
         self.client.close(reason)
@@ -196,6 +199,8 @@ class Connection(asyncio.BufferedProtocol):
             self.next_ping = now + limits.ping_interval_ns
             self.ping_sent = time.monotonic_ns()
             self.transport.write(nats.PING)
+            if self.client.trace:
+                self.trace("->>", b"PING")
 
     def authentication_timeout(self) -> None:
         if not self.client.admitted:
@@ -222,3 +227,12 @@ class Connection(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         if not self.closing and not self.transport.is_reading():
             self.transport.resume_reading()
+
+
+def label(client: Client) -> str:
+    """What log lines say of a client once it has logged in: `` - "v2.11:python3:name" - "A/user"``."""
+    connect = client.connect
+    parts = [f"v{connect.version}" if connect.version else "", connect.lang, connect.name]
+    program = ":".join(part for part in parts if part)
+    user = f"{client.account.name}/user:{client.user}" if client.user else ""
+    return "".join(f' - "{quoted(nats.raw(part))}"' for part in (program, user) if part)

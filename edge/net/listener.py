@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge.core.auth import Authenticator
 from edge.core.router import Router
@@ -14,6 +15,9 @@ from edge.errors import StartError
 from edge.net.connection import Connection
 from edge.net.info import ServerInfo
 from edge.protocol import nats
+
+if TYPE_CHECKING:
+    from edge.net.trace import Tracer
 
 log = logging.getLogger("edge")
 
@@ -35,13 +39,13 @@ class ClientLimits:
 
 class ClientListener:
     def __init__(
-        self, router: Router, auth: Authenticator, limits: ClientLimits, info: ServerInfo, trace: bool = False
+        self, router: Router, auth: Authenticator, limits: ClientLimits, info: ServerInfo
     ) -> None:
         self.router = router
         self.auth = auth
         self.limits = limits
         self.info = info
-        self.trace = trace
+        self.tracer: Tracer | None = None
         self.loop = asyncio.get_running_loop()
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
