@@ -23,7 +23,8 @@ InterestListener = Callable[[Subscription, bool], None]
 
 
 class Mappings(Protocol):
-    """``map`` gives the subject under which a message goes on; ``fixed`` tells that it is the same every time."""
+    """``map`` gives the subject under which a message goes on, empty for one that is to be lost; ``fixed`` tells that
+    it is the same every time."""
 
     def map(self, subject: str) -> str: ...
     def fixed(self, subject: str) -> bool: ...
@@ -126,6 +127,10 @@ class Account:
 
     # ---- messages
 
+    def mapped(self, subject: str) -> str:
+        """Under which subject a message goes on that enters here with this one; empty: it is to be lost."""
+        return self.mappings.map(subject) if self.mappings is not None else subject
+
     def publish(
         self,
         subject: str,
@@ -206,9 +211,12 @@ class Account:
 
         What one hub sent goes to no other (reference: leafnode.md section 3).
         """
+        subject = self.mapped(subject)
         local = subject
         if reply.startswith("$JS.ACK.") and "@" in reply:
             reply, _, local = reply.partition("@")
+        if not subject:
+            return
         match = self.sublist.match(subject)
         for sub in match.plain:
             if isinstance(sub.peer, Gate):

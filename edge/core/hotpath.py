@@ -315,6 +315,8 @@ class Intake:
             if not mappings.fixed(head.subject):
                 memo = None
             head = head._replace(subject=mappings.map(head.subject))
+            if not head.subject:
+                return
         match = client.account.sublist.match(head.subject)
         if memo is not None and memo.generation == client.account.sublist.generation:
             if not head.reply:

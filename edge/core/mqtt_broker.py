@@ -93,6 +93,9 @@ class Broker:
             return
         if message.retain and not self._retain(sender, Retained(subject, payload, message.qos), confirmation):
             return
+        subject = account.mapped(subject)
+        if not subject:
+            return  # to be lost
         if confirmation is None or not self._is_captured(account, subject):
             account.publish(subject, payload, headers=HEADERS[message.qos])
         else:

@@ -1,0 +1,188 @@
+"""One subject into another: ``orders.*.*`` to ``o.{{partition(3,1)}}.$2`` (nats-server's subject mapping;
+reference: core.md section 4).
+
+A destination's tokens are literals, ``$n`` or ``{{wildcard(n)}}`` for the n-th ``*`` of the source, functions of
+such tokens, and a last ``>`` for whatever the source's ``>`` stands for.
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+
+from edge.subjects import is_valid, matches
+
+MAX_NUMBER = 2**31 - 1
+CALL = re.compile(r"\{\{\s*(\w+)\s*\((.*)\)\s*\}\}")
+FNV_OFFSET, FNV_PRIME = 0x811C9DC5, 0x01000193
+
+Make = Callable[[Sequence[str]], str]  # the tokens of a subject to one or more tokens of another
+
+
+class Transform:
+    """``strict``: reversible, as imports need it.  ValueError for what is no transform, in nats-server's words."""
+
+    __slots__ = ("destination", "is_fixed", "makers", "source", "tail", "wildcards")
+
+    def __init__(self, source: str, destination: str, strict: bool = False) -> None:
+        source = source or ">"
+        source_tokens, tokens = source.split("."), destination.split(".")
+        if not is_valid(source) or "" in tokens or "*" in tokens or ">" in tokens[:-1]:
+            raise ValueError("invalid subject")
+        if (source_tokens[-1] == ">") != (tokens[-1] == ">"):
+            raise ValueError("'>' at the end of one needs '>' at the end of the other")
+        self.source = source
+        self.destination = destination
+        self.wildcards = [i for i, token in enumerate(source_tokens) if token == "*"]
+        self.tail = len(source_tokens) - 1 if source_tokens[-1] == ">" else None
+        self.is_fixed = True  # the same subject gives the same result each time
+        used: list[int] = []
+        self.makers = [self._maker(token, used, strict) for token in tokens if token != ">"]
+        if strict and len(used) < len(self.wildcards):
+            raise ValueError("not using all of the token wildcard(s)")
+
+    def match(self, subject: str) -> str | None:
+        """What ``subject`` becomes; None when it does not fall under the source."""
+        if not matches(self.source, subject):
+            return None
+        tokens = subject.split(".")
+        made = [maker(tokens) for maker in self.makers]
+        return ".".join(made if self.tail is None else made + tokens[self.tail :])
+
+    def reversed(self) -> "Transform":
+        """The way back of a strict transform."""
+        order: list[int] = []  # of the source's wildcards, as the destination has them
+        there: list[str] = []
+        for token in self.destination.split("."):
+            number = placeholder(token)
+            if number:
+                order.append(number)
+            there.append("*" if number else token)
+        back, count = [], 0
+        for token in self.source.split("."):
+            count += token == "*"
+            back.append(f"${order.index(count) + 1}" if token == "*" else token)
+        return Transform(".".join(there), ".".join(back), strict=True)
+
+    # ---- tokens of the destination
+
+    def _maker(self, token: str, used: list[int], strict: bool) -> Make:
+        number = placeholder(token)
+        if number is not None:
+            used.append(number)
+            place = self._place(token, number)
+            return lambda tokens: tokens[place]
+        if not (token.startswith("{{") and token.endswith("}}")):
+            return lambda tokens: token
+        call = CALL.fullmatch(token)
+        name = call[1].lower() if call else ""
+        if strict:
+            raise ValueError(f"the only mapping function allowed for import transforms is {{{{Wildcard()}}}}: {token}")
+        arguments = [part.strip(" ") for part in re.split(r",\s*", call[2])] if call else []
+        if name == "partition":
+            return self._partition(token, arguments, used)
+        if name == "random":
+            return self._random(token, arguments)
+        if name in SHAPES:
+            return self._shape(token, name, arguments, used)
+        if name == "wildcard":  # a number it was not
+            _refuse_count(token, [argument for argument in arguments if argument], 1)
+            raise ValueError(f"function argument is invalid or in the wrong format: {token}")
+        raise ValueError(f"unknown function: {token}")
+
+    def _place(self, token: str, number: int) -> int:
+        if not 1 <= number <= len(self.wildcards):
+            raise ValueError(f"wildcard index out of range: {token}: [{number}]")
+        return self.wildcards[number - 1]
+
+    def _partition(self, token: str, arguments: list[str], used: list[int]) -> Make:
+        """By the tokens that are named, else by the whole subject."""
+        count, *numbers = [_number(token, argument) for argument in arguments]
+        used += numbers
+        places = [self._place(token, number) for number in numbers]
+        if not places:
+            return lambda tokens: str(_fnv1a(".".join(tokens)) % count) if count else "0"
+        return lambda tokens: str(_fnv1a("".join(tokens[place] for place in places)) % count) if count else "0"
+
+    def _random(self, token: str, arguments: list[str]) -> Make:
+        _refuse_count(token, arguments, 1)
+        ceiling = _number(token, arguments[0])
+        self.is_fixed = False
+        return lambda tokens: str(random.randrange(ceiling)) if ceiling > 0 else "0"
+
+    def _shape(self, token: str, name: str, arguments: list[str], used: list[int]) -> Make:
+        _refuse_count(token, arguments, 2)
+        number = _number(token, arguments[0])
+        used.append(number)
+        place = self._place(token, number)
+        shape = SHAPES[name]
+        if name == "split":
+            delimiter = arguments[1]
+            if not delimiter or " " in delimiter or "." in delimiter:
+                raise ValueError(f"function argument is invalid or in the wrong format: {token}")
+            return lambda tokens: _split(tokens[place], delimiter)
+        size = _number(token, arguments[1])
+        return lambda tokens: shape(tokens[place], size) if 0 < size < len(tokens[place]) else tokens[place]
+
+
+def check_mapping(source: str, destination: str) -> None:
+    """ValueError when there is no such mapping."""
+    Transform(source, destination)
+
+
+def placeholder(token: str) -> int | None:
+    """The number of ``$n`` or ``{{wildcard(n)}}``; None for any other token."""
+    if token.startswith("$"):
+        return int(token[1:]) if token[1:].isdecimal() else None  # $JS and $SYS are names
+    call = CALL.fullmatch(token)
+    if call and call[1].lower() == "wildcard" and call[2].strip(" ").isdecimal():
+        return int(call[2])
+    return None
+
+
+def _number(token: str, argument: str) -> int:
+    if not argument.removeprefix("-").isdecimal() or abs(int(argument)) > MAX_NUMBER:
+        raise ValueError(f"function argument is invalid or in the wrong format: {token}")
+    return int(argument)
+
+
+def _refuse_count(token: str, arguments: list[str], wanted: int) -> None:
+    if len(arguments) < wanted:
+        raise ValueError(f"not enough arguments passed to the function: {token}")
+    if len(arguments) > wanted:
+        raise ValueError(f"too many arguments passed to the function: {token}")
+
+
+def _fnv1a(text: str) -> int:
+    """FNV-1a, 32 bits."""
+    value = FNV_OFFSET
+    for byte in text.encode("utf-8", "surrogateescape"):
+        value = (value ^ byte) * FNV_PRIME & 0xFFFFFFFF
+    return value
+
+
+# ---- shapes of one token; a size that does not fit leaves it as it is
+
+
+def _split(token: str, delimiter: str) -> str:
+    return ".".join(part for part in token.split(delimiter) if part)
+
+
+def _slice_from_left(token: str, size: int) -> str:
+    return ".".join(token[at : at + size] for at in range(0, len(token), size))
+
+
+def _slice_from_right(token: str, size: int) -> str:
+    rest = len(token) % size
+    pieces = [token[:rest]] if rest else []
+    return ".".join(pieces + [token[at : at + size] for at in range(rest, len(token), size)])
+
+
+SHAPES: dict[str, Callable[[str, int], str]] = {
+    "splitfromleft": lambda token, at: f"{token[:at]}.{token[at:]}",
+    "splitfromright": lambda token, at: f"{token[:-at]}.{token[-at:]}",
+    "slicefromleft": _slice_from_left,
+    "slicefromright": _slice_from_right,
+    "left": lambda token, size: token[:size],
+    "right": lambda token, size: token[-size:],
+    "split": lambda token, size: token,
+}
