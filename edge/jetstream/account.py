@@ -19,7 +19,7 @@ from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, check_update, stream_config
 from edge.store.contract import ConsumerRecord, Store, StreamRecord
-from edge.subjects import overlap
+from edge.subjects import matches, overlap
 
 log = logging.getLogger("edge.jetstream")
 
@@ -204,7 +204,7 @@ class JetStreamAccount:
         if known is not None:
             if action == "create" and known.config != config:
                 raise errors.CONSUMER_EXISTS
-            check_consumer_update(known.config, config)
+            check_consumer_update(known.config, config, known.way.is_wanted())
             self._update_consumer(known, config, after)
             return known
         if action == "update":
@@ -212,6 +212,7 @@ class JetStreamAccount:
         limits = [limit for limit in (stream.config.max_consumers, self.limits.max_consumers or 0) if limit > 0]
         if limits and len(self.consumers[stream.name]) >= min(limits):
             raise errors.MAX_CONSUMERS
+        _check_deliver(stream, config)
         first = start_seq(stream, config)
         consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)
         self._attach(consumer)
@@ -259,6 +260,7 @@ class JetStreamAccount:
         self.consumers[stream.name][consumer.name] = consumer
         stream.listeners.append(consumer.on_visible)
         stream.removal_listeners.append(consumer.on_removed)
+        consumer.open()
         if consumer.config.ack_policy == "none":
             return
         domain = self.domain or "_"
@@ -280,6 +282,7 @@ class JetStreamAccount:
         for subscription in consumer.subscriptions:
             self.account.unsubscribe(subscription)
         consumer.subscriptions = []
+        consumer.way.detach()
         if consumer.on_visible in consumer.stream.listeners:
             consumer.stream.listeners.remove(consumer.on_visible)
             consumer.stream.removal_listeners.remove(consumer.on_removed)
@@ -340,6 +343,13 @@ class JetStreamAccount:
             consumer.begin(start_seq(stream, config))
             log.error("consumer %s of stream %s begins anew: its state is damaged: %s", record.name, stream.name, exc)
         self._attach(consumer)
+
+
+def _check_deliver(stream: Stream, config: ConsumerConfig) -> None:
+    """What goes out must not come in again."""
+    subject = config.deliver_subject
+    if subject and any(matches(pattern, subject) for pattern in stream.config.subjects):
+        raise errors.invalid_consumer(10081, "consumer deliver subject forms a cycle")
 
 
 def _nobody_waits(error: StoreError | None) -> None:

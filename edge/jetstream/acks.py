@@ -99,7 +99,7 @@ class Acks:
     # ---- acks
 
     def ack(self, seq: int) -> None:
-        if self.config.ack_policy == "all":
+        if self.config.ack_policy in ("all", "flow_control"):
             for known in [known for known in self.pending if known <= seq]:
                 self._drop(known)
         elif seq in self.pending:

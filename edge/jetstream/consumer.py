@@ -1,12 +1,11 @@
-"""A pull consumer: who waits for messages of a stream, and what comes next for whom.
+"""A consumer: what of a stream goes out, what of it is acknowledged, what comes again.  The way out is its ``way``.
 
 Time comes in (``now``, monotonic nanoseconds), the next deadline comes out.  State is on disk with the stream's own
 commits: an ack that somebody waits for (AckSync) is answered after the commit that holds it.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from edge.core.peer import Subscription
@@ -15,14 +14,15 @@ from edge.errors import StoreError
 from edge.jetstream.acks import Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.consumer_config import ConsumerConfig
-from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
+from edge.jetstream.cursor import Cursor
+from edge.jetstream.pace import Pace
+from edge.jetstream.pulls import Pulls
+from edge.jetstream.push import Push
 from edge.jetstream.stream import Stream
-from edge.message import header_add, status_block
+from edge.message import header_add
 from edge.store.contract import Row
-from edge.subjects import matches
 
-READ_AHEAD = 256
-MAX_VERDICTS = 10_000
+MAX_BURST = 1 << 20
 
 
 class Consumer:
@@ -43,12 +43,10 @@ class Consumer:
         self.clock = clock
         self.advisories = advisories
         self.begin(first)
-        self.waiting: deque[PullRequest] = deque()
-        self.ahead: deque[Row] = deque()  # matching rows read from the stream, not delivered yet
-        self.read_seq = 0  # where reading ahead goes on; 0: behind what was delivered
-        self.left: int | None = None  # matching messages not delivered yet, of those up to ``counted_seq``
-        self.counted_seq = 0
-        self.verdicts: dict[str, bool] = {}  # does this subject match?
+        self.way: Pulls | Push = Push(self) if config.deliver_subject else Pulls(self)
+        self.pace = self._make_pace()
+        self.not_before = 0  # the pace allows nothing earlier; monotonic
+        self.soon = False  # to be delivered at the end of this batch
         self.answers: list[str] = []  # replies of double acks that the next commit lets go
         self.subscriptions: list[Subscription] = []
         self.touched = self.dirty = self.closed = False
@@ -63,182 +61,119 @@ class Consumer:
 
     def begin(self, first: int) -> None:
         self.acks = Acks(self.config, first - 1)
+        self.cursor = Cursor(self.stream, self.config.filters, first - 1)
+        if self.config.deliver_policy == "last_per_subject":
+            self.cursor.pick_last()
 
     def configure(self, config: ConsumerConfig) -> None:
         """Another configuration; under other filters what was read ahead is read anew."""
+        moved = config.deliver_subject != self.config.deliver_subject
         self.config = self.acks.config = config
-        self.verdicts.clear()
-        self._read_anew()
+        self.cursor.filter(config.filters)
+        self.pace = self._make_pace()
+        if moved:
+            self.way.close()
+            self.way = Push(self)
+            self.way.open()
 
-    def _read_anew(self) -> None:
-        self.ahead.clear()
-        self.read_seq = 0
-        self.left = None
+    def _make_pace(self) -> Pace | None:
+        config = self.config
+        if config.replay_policy == "instant" and not config.rate_limit_bps:
+            return None
+        replay_until = self.stream.last_seq if config.replay_policy == "original" else 0
+        return Pace(config.rate_limit_bps, max(self.stream.config.max_msg_size, MAX_BURST), replay_until)
 
-    # ---- requests
+    def open(self) -> None:
+        """It can be found now: messages may go."""
+        self.way.open()
+
+    # ---- for the way that messages go
 
     def request(self, reply: str, body: bytes) -> None:
-        """``CONSUMER.MSG.NEXT``: wait for messages, or a status at once."""
+        """``CONSUMER.MSG.NEXT``."""
         now = self.active_at = self.clock.monotonic()
-        try:
-            fields = parse_pull(body)
-            request = PullRequest(reply, fields, now)
-        except BadRequest as exc:
-            self._say(reply, status(400, f"Bad Request - {exc}"))
-            return
-        if refusal := over_cap(self.config, fields):
-            self._say(reply, status(409, refusal))
-        elif self._has_room(request):
-            self.waiting.append(request)
-            self.deliver(now)
-            if request.no_wait and not request.expires_at and request in self.waiting:
-                self._end_no_wait(request)
-            self._arm()
+        self.way.request(reply, body, now)
+        self._arm()
 
-    def _has_room(self, request: PullRequest) -> bool:
-        if len(self.waiting) >= self.config.max_waiting:
-            self._drop_uninterested()
-        if len(self.waiting) < self.config.max_waiting:
-            return True
-        if not request.heartbeat_ns:
-            self._say(request.reply, status(409, "Exceeded MaxWaiting"))
-        return False
-
-    def _end_no_wait(self, request: PullRequest) -> None:
-        self.waiting.remove(request)
-        if self.waiting and self.num_pending():
-            self._say(request.reply, status(408, "Requests Pending"))
-        else:
-            self._say(request.reply, status(404, "No Messages"))
-
-    def _drop_uninterested(self) -> None:
-        self.waiting = deque(request for request in self.waiting if self._listens(request.reply))
-
-    def _listens(self, reply: str) -> bool:
-        plain, queues = self.account.sublist.match_once(reply)
+    def has_listener(self, subject: str) -> bool:
+        plain, queues = self.account.sublist.match_once(subject)
         return bool(plain or queues)
 
-    # ---- delivery
+    def next(self, now: int) -> Row | None:
+        """The next message to deliver, taken; None when there is none, too much is unacknowledged, or it is too
+        early for the consumer's pace."""
+        if now < self.not_before:
+            return None
+        row = self._take()
+        if row is not None and self.pace is not None:
+            wait = self.pace.delay(row, self.size(row), now)
+            if wait:
+                self.not_before = now + wait
+                self.put_back(row)
+                return None
+        return row
 
-    def deliver(self, now: int) -> None:
-        """Give waiting requests what there is: what must come again before what is new."""
-        while self.waiting:
-            request = self.waiting[0]
-            if not self._listens(request.reply):
-                self.waiting.popleft()
-                continue
-            if request.expires_at and request.expires_at <= now:
-                self._expire(self.waiting.popleft())
-                continue
-            if request.sized:
-                self.num_pending()  # counted now, it stays right when the message is taken
-            row = self._next()
-            if row is None:
-                return
-            if request.sized and _size(row, self._ack_reply(row, *self.acks.peek(row.seq))) > request.left_bytes:
-                self._put_back(row)
-                self.waiting.popleft()
-                self._say(request.reply, status(409, "Message Size Exceeds MaxBytes", request))
-                continue
-            self._send(row, request, now)
-            self._turn(request, now)
-
-    def _ack_reply(self, row: Row, cseq: int, count: int) -> str:
-        return f"{self.prefix}.{count}.{row.seq}.{cseq}.{row.time_ns}.{self.num_pending()}"
-
-    def _turn(self, request: PullRequest, now: int) -> None:
-        """One message was served: the next request's turn, or the end of this one."""
-        self.waiting.popleft()
-        if request.batch > 0:
-            if request.heartbeat_ns:
-                request.heartbeat_at = now + request.heartbeat_ns
-            self.waiting.append(request)
-        elif request.sized and request.left_bytes > 0:
-            self._say(request.reply, status(409, "Batch Completed", request))
-
-    def _send(self, row: Row, request: PullRequest, now: int) -> None:
-        ack_reply = self._ack_reply(row, *self.acks.deliver(row.seq, now))
-        headers, payload = row.headers, row.payload
-        request.batch -= 1
-        request.left_bytes = max(request.left_bytes - _size(row, ack_reply), 0)
-        if self.config.headers_only:
-            headers, payload = header_add(headers, [("Nats-Msg-Size", str(len(payload)))]), b""
-        match = self.account.sublist.match_once(request.reply)
-        self.account.deliver(match, None, request.reply, ack_reply, headers, payload, row.subject)
-        self.delivered_ns = self.clock.wall()
-        self._touch()
-
-    def _next(self) -> Row | None:
-        """The next message to deliver, taken; None when there is none, or too much is unacknowledged."""
+    def _take(self) -> Row | None:
         while seq := self.acks.next_again():
             row = self.stream.get(seq)
             if row is not None:
                 return row
             self.acks.ack(seq)  # damaged on disk: nobody can ever have it
-        if self.acks.is_full():
-            return None
-        while self.ahead or self._read():
-            row = self.ahead.popleft()
-            if row.seq >= self.stream.first_seq:
-                if self.left is not None and row.seq <= self.counted_seq:
-                    self.left -= 1
-                return row
-        return None
+        return None if self.acks.is_full() else self.cursor.next()
 
-    def _put_back(self, row: Row) -> None:
+    def put_back(self, row: Row) -> None:
+        """``next`` was in vain."""
         if row.seq in self.acks.pending:
             self.acks.put_back(row.seq)
-            return
-        self.ahead.appendleft(row)
-        if self.left is not None and row.seq <= self.counted_seq:
-            self.left += 1
+        else:
+            self.cursor.put_back(row)
 
-    def _read(self) -> bool:
-        """Read ahead; False at the end of the stream."""
-        seq = self._unread_seq()
-        while rows := self.stream.scan(seq, READ_AHEAD):
-            seq = self.read_seq = rows[-1].seq + 1
-            self.ahead.extend([row for row in rows if self._wants(row.subject)] if self.config.filters else rows)
-            if self.ahead:
-                return True
-        return False
+    def size(self, row: Row) -> int:
+        """What a delivery counts for in a request's ``max_bytes``."""
+        return _size(row, self._ack_reply(row, *self.acks.peek(row.seq)))
 
-    def _unread_seq(self) -> int:
-        """Nothing before it is still to be delivered, but for what is in ``ahead``."""
-        return max(self.read_seq, self.acks.delivered.stream_seq + 1)
+    def send(self, row: Row, subject: str, now: int, extra: Iterable[tuple[str, str]] = ()) -> int:
+        """Deliver to ``subject``; its size as ``size`` counts it."""
+        place = self.acks.deliver(row.seq, now)
+        self.cursor.delivered = max(self.cursor.delivered, row.seq)
+        ack_reply = self._ack_reply(row, *place)
+        headers, payload = row.headers, row.payload
+        if self.config.headers_only:
+            headers, payload = header_add(headers, [("Nats-Msg-Size", str(len(payload)))]), b""
+        if extra:
+            headers = header_add(headers, extra)
+        match = self.account.sublist.match_once(subject)
+        self.account.deliver(match, None, subject, ack_reply, headers, payload, row.subject)
+        self.delivered_ns = self.clock.wall()
+        self._touch()
+        return _size(row, ack_reply)
 
-    def _wants(self, subject: str) -> bool:
-        verdict = self.verdicts.get(subject)
-        if verdict is None:
-            if len(self.verdicts) >= MAX_VERDICTS:
-                self.verdicts.clear()
-            verdict = self.verdicts[subject] = any(matches(pattern, subject) for pattern in self.config.filters)
-        return verdict
+    def _ack_reply(self, row: Row, cseq: int, count: int) -> str:
+        return f"{self.prefix}.{count}.{row.seq}.{cseq}.{row.time_ns}.{self.num_pending()}"
+
+    def say(self, subject: str, headers: bytes, reply: str = "") -> None:
+        """A status."""
+        self.account.deliver(self.account.sublist.match_once(subject), None, subject, reply, headers, b"")
 
     def num_pending(self) -> int:
         """Messages that match and have not been delivered."""
-        last, wanted = self.stream.last_seq, self._wants if self.config.filters else None
-        if self.left is None:
-            self.left = len(self.ahead) + self.stream.count_from(self._unread_seq(), wanted)
-        elif self.counted_seq < last:
-            behind = max(self.counted_seq, self.acks.delivered.stream_seq)
-            self.left += self.stream.count_from(behind + 1, wanted)
-        self.counted_seq = last
-        return self.left
+        return self.cursor.num_pending()
+
+    def deliver_soon(self) -> None:
+        """At the end of this batch: whoever begins to listen has then said all it wants."""
+        self.soon = True
+        self._enlist()
+
+    # ---- the stream
 
     def on_visible(self) -> None:
         """The stream has new messages."""
-        if self.waiting:
-            self.deliver(self.clock.monotonic())
-            self._arm()
+        self.way.deliver(self.clock.monotonic())
+        self._arm()
 
     def on_removed(self, gone: Container[int], highest: int) -> None:
         """The stream has fewer messages."""
-        if highest >= self._unread_seq():
-            self._read_anew()
-        elif highest > self.acks.delivered.stream_seq:
-            self.ahead = deque(row for row in self.ahead if row.seq not in gone)
-            self.left = None
+        self.cursor.on_removed(gone, highest)
         if self.acks.forget(gone, highest):
             self.acked_ns = self.clock.wall()
             self._touch()
@@ -275,9 +210,13 @@ class Consumer:
         if reply:
             self.answers.append(reply)
         self._touch()
-        if self.waiting:
-            self.deliver(now)
+        self.way.deliver(now)
         self._arm()
+
+    def acknowledge(self, seq: int) -> None:
+        """Everything up to ``seq``, by its receiver's word."""
+        self._acked(seq)
+        self._touch()
 
     def _acked(self, seq: int) -> None:
         self.acked_ns = self.clock.wall()
@@ -299,9 +238,11 @@ class Consumer:
     # ---- time
 
     def deadline(self) -> int | None:
-        found = [deadline for request in self.waiting if (deadline := request.deadline())]
+        found = [deadline] if (deadline := self.way.deadline()) is not None else []
         if deadline := self.acks.deadline():
             found.append(deadline)
+        if self.not_before:
+            found.append(self.not_before)
         if self.config.inactive_ns:
             found.append(self.active_at + self.config.inactive_ns)
         self.armed = min(found, default=0)
@@ -318,40 +259,27 @@ class Consumer:
         """Has nobody asked for messages for longer than the threshold?"""
         if not self.config.inactive_ns or now < self.active_at + self.config.inactive_ns:
             return False
-        self._drop_uninterested()
-        if self.waiting:
+        if self.way.is_wanted():
             self.active_at = now
-        return not self.waiting
+            return False
+        return True
 
     def tick(self, now: int) -> None:
         """Redeliver what was not acknowledged in time, end requests that have expired, send heartbeats."""
+        if self.not_before <= now:
+            self.not_before = 0
         for seq in self.acks.due(now):
             self._redeliver(seq)
-        for request in list(self.waiting):
-            if request.expires_at and request.expires_at <= now:
-                self.waiting.remove(request)
-                self._expire(request)
-            elif request.heartbeat_at and request.heartbeat_at <= now:
-                request.heartbeat_at = now + request.heartbeat_ns
-                self._heartbeat(request)
-        self.deliver(now)
-
-    def _expire(self, request: PullRequest) -> None:
-        self.active_at = self.clock.monotonic()
-        self._say(request.reply, status(408, "Request Timeout", request))
-
-    def _heartbeat(self, request: PullRequest) -> None:
-        consumer_seq, stream_seq = self.acks.delivered
-        last = [("Nats-Last-Consumer", str(consumer_seq)), ("Nats-Last-Stream", str(stream_seq))]
-        self._say(request.reply, status_block(100, "Idle Heartbeat", last))
-
-    def _say(self, reply: str, headers: bytes) -> None:
-        self.account.deliver(self.account.sublist.match_once(reply), None, reply, "", headers, b"")
+        self.way.tick(now)
+        self.way.deliver(now)
 
     # ---- on disk
 
     def _touch(self) -> None:
         self.dirty = True
+        self._enlist()
+
+    def _enlist(self) -> None:
         if not self.touched:
             self.touched = True
             self.account.router.touch(self)
@@ -359,7 +287,13 @@ class Consumer:
     def flush(self) -> None:
         """The end of a batch: save what has changed, and answer double acks once that is on disk."""
         self.touched = False
-        if self.closed or not self.dirty:
+        if self.closed:
+            return
+        if self.soon:
+            self.soon = False
+            self.way.deliver(self.clock.monotonic())
+            self._arm()
+        if not self.dirty:
             return
         self.dirty = False
         answers, self.answers = self.answers, []
@@ -383,13 +317,14 @@ class Consumer:
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""
         self.acks.decode(state, self.stream.last_seq, self.clock.monotonic())
+        self.cursor.delivered = self.acks.delivered.stream_seq
+        if self.config.deliver_policy == "last_per_subject":
+            self.cursor.pick_last()
 
     def close(self) -> None:
         """No more: tell those who wait."""
         self.closed = True
-        for request in self.waiting:
-            self._say(request.reply, status(409, "Consumer Deleted"))
-        self.waiting.clear()
+        self.way.close()
 
 
 def start_seq(stream: Stream, config: ConsumerConfig) -> int:
@@ -405,6 +340,9 @@ def start_seq(stream: Stream, config: ConsumerConfig) -> int:
             return max(config.opt_start_seq, 1)
         case "by_start_time":
             return stream.first_at(parse_rfc3339(config.opt_start_time))
+        case "last_per_subject":
+            seqs = stream.subjects.last_seqs(config.filters or (">",))
+            return seqs[0] if seqs else stream.last_seq + 1
     return max(stream.first_seq, 1)
 
 

@@ -7,7 +7,7 @@ from edge.core.times import SECOND, parse_rfc3339
 from edge.jetstream import errors
 from edge.jetstream.fields import check_object
 from edge.jetstream.stream_config import MAX_DESCRIPTION, is_name, metadata
-from edge.subjects import is_valid, overlap
+from edge.subjects import is_valid, is_wildcard, overlap
 
 ACK_WAIT_NS = 30 * SECOND
 INACTIVE_NS = 5 * SECOND
@@ -26,8 +26,7 @@ KINDS = {
     "priority_timeout": "duration", "direct": "bool", "sourcing": "bool",
 }  # fmt: skip
 NOT_YET = (
-    "deliver_subject", "deliver_group", "flow_control", "idle_heartbeat", "rate_limit_bps", "pause_until",
-    "priority_groups", "direct", "sourcing",
+    "pause_until", "priority_groups", "sourcing",
 )  # fmt: skip
 PUSH_ONLY = (
     ("rate_limit_bps", 10086, "consumer in pull mode can not have rate limit set"),
@@ -35,6 +34,7 @@ PUSH_ONLY = (
     ("flow_control", 10089, "consumer flow control requires a push based consumer"),
 )
 MIN_EXPIRES_NS = 1_000_000
+MIN_HEARTBEAT_NS = 100_000_000
 FIXED = (
     ("deliver_policy", "deliver policy"), ("opt_start_seq", "start sequence"), ("opt_start_time", "start time"),
     ("ack_policy", "ack policy"), ("replay_policy", "replay policy"), ("max_waiting", "max waiting"),
@@ -42,7 +42,7 @@ FIXED = (
 
 
 class ConsumerConfig(NamedTuple):
-    """A pull consumer.  Empty strings and zeros are what the JSON leaves out."""
+    """Empty strings and zeros are what the JSON leaves out."""
 
     name: str
     durable: bool = False
@@ -61,6 +61,12 @@ class ConsumerConfig(NamedTuple):
     max_waiting: int = MAX_WAITING
     max_ack_pending: int = 0
     headers_only: bool = False
+    deliver_subject: str = ""
+    deliver_group: str = ""
+    flow_control: bool = False
+    idle_heartbeat_ns: int = 0
+    rate_limit_bps: int = 0
+    direct: bool = False
     max_batch: int = 0
     max_expires_ns: int = 0
     max_bytes: int = 0
@@ -90,16 +96,22 @@ class ConsumerConfig(NamedTuple):
             ("filter_subject", self.filter_subject),
             ("filter_subjects", list(self.filter_subjects)),
             ("replay_policy", self.replay_policy),
+            ("rate_limit_bps", self.rate_limit_bps),
             ("sample_freq", self.sample_freq),
             ("max_waiting", self.max_waiting),
             ("max_ack_pending", self.max_ack_pending),
+            ("flow_control", self.flow_control),
+            ("idle_heartbeat", self.idle_heartbeat_ns),
             ("headers_only", self.headers_only),
             ("max_batch", self.max_batch),
             ("max_expires", self.max_expires_ns),
             ("max_bytes", self.max_bytes),
+            ("deliver_subject", self.deliver_subject),
+            ("deliver_group", self.deliver_group),
             ("inactive_threshold", self.inactive_ns),
             ("num_replicas", self.num_replicas),
             ("mem_storage", self.mem_storage),
+            ("direct", self.direct),
             ("metadata", dict(self.metadata)),
         ]
         return {name: value for name, value in optional if value or name == "num_replicas"}
@@ -114,8 +126,9 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named:
             raise errors.not_yet(f"consumer {feature}")
     if not is_name(name):
         raise errors.invalid_consumer(10103, "consumer name can not contain spaces or any of . * > \\ /")
-    explicit = _choice(fields, "ack_policy", "none", ("none", "all", "explicit")) != "none"
-    _choice(fields, "replay_policy", "instant", ("instant",))
+    ack_policy = _choice(fields, "ack_policy", "none", ("none", "all", "explicit", "flow_control"))
+    replay_policy = _choice(fields, "replay_policy", "instant", ("instant", "original"))
+    pull = not fields.get("deliver_subject")
     backoff = tuple(fields.get("backoff", ()))
     max_deliver = fields.get("max_deliver", 0) or -1
     if backoff and 0 < max_deliver < len(backoff):
@@ -124,6 +137,8 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named:
     policy = _choice(fields, "deliver_policy", "all", DELIVER)
     _check_start(policy, fields, bool(filter_subject or filter_subjects))
     ack_wait = backoff[0] if backoff else fields.get("ack_wait", 0) or ACK_WAIT_NS
+    counted = ack_policy != "none"
+    by_flow = ack_policy == "flow_control"
     return ConsumerConfig(
         name=name,
         durable=durable,
@@ -131,15 +146,22 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named:
         deliver_policy=policy,
         opt_start_seq=fields.get("opt_start_seq", 0),
         opt_start_time=fields.get("opt_start_time", ""),
-        ack_policy=fields.get("ack_policy") or "none",
-        ack_wait_ns=ack_wait if explicit else 0,
+        ack_policy=ack_policy,
+        ack_wait_ns=ack_wait if counted and not by_flow else fields.get("ack_wait", 0),
         max_deliver=max_deliver if max_deliver > 0 else -1,
         backoff_ns=backoff,
         filter_subject=filter_subject,
         filter_subjects=filter_subjects,
+        replay_policy=replay_policy,
+        rate_limit_bps=_positive(fields, "rate_limit_bps"),
         sample_freq=fields.get("sample_freq", ""),
-        max_waiting=_positive(fields, "max_waiting") or MAX_WAITING,
-        max_ack_pending=(fields.get("max_ack_pending", 0) or MAX_ACK_PENDING) if explicit else 0,
+        max_waiting=(_positive(fields, "max_waiting") or MAX_WAITING) if pull else 0,
+        max_ack_pending=(fields.get("max_ack_pending", 0) or MAX_ACK_PENDING) if counted else 0,
+        flow_control=fields.get("flow_control", False) or by_flow,
+        idle_heartbeat_ns=SECOND if by_flow else _positive(fields, "idle_heartbeat"),
+        deliver_subject=fields.get("deliver_subject", ""),
+        deliver_group=fields.get("deliver_group", ""),
+        direct=fields.get("direct", False),
         headers_only=fields.get("headers_only", False),
         max_batch=_positive(fields, "max_batch"),
         max_expires_ns=_positive(fields, "max_expires"),
@@ -152,7 +174,6 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named:
     )
 
 
-ELSEWHERE = ("original", "flow_control")
 DELIVER = ("all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject")
 
 
@@ -163,7 +184,9 @@ def _check_meant(fields: Mapping[str, Any]) -> None:
         raise errors.invalid_consumer(10107, text)
     if fields.get("num_replicas", 0) > 1:
         raise errors.STREAM_REPLICAS
-    if not fields.get("deliver_subject"):
+    if fields.get("deliver_subject"):
+        _check_push(fields)
+    else:
         for field, err_code, text in PUSH_ONLY:
             if fields.get(field):
                 raise errors.invalid_consumer(err_code, text)
@@ -175,12 +198,37 @@ def _check_meant(fields: Mapping[str, Any]) -> None:
         raise errors.invalid_consumer(10095, f"failed to parse consumer sampling configuration: {text}")
 
 
+def _check_push(fields: Mapping[str, Any]) -> None:
+    subject: str = fields["deliver_subject"]
+    if is_wildcard(subject):
+        raise errors.invalid_consumer(10079, "consumer deliver subject has wildcards")
+    if not is_valid(subject):
+        raise errors.invalid_consumer(10112, "invalid push consumer deliver subject")
+    if fields.get("max_waiting", 0) > 0:
+        raise errors.invalid_consumer(10080, "consumer in push mode can not set max waiting")
+    if fields.get("max_ack_pending", 0) > 0 and (fields.get("ack_policy") or "none") == "none":
+        raise errors.invalid_consumer(10082, "consumer requires ack policy for max ack pending")
+    heartbeat = fields.get("idle_heartbeat", 0)
+    if 0 < heartbeat < MIN_HEARTBEAT_NS:
+        raise errors.invalid_consumer(10083, "consumer idle heartbeat needs to be >= 100ms")
+    if fields.get("flow_control") and heartbeat <= 0 and fields.get("ack_policy") != "flow_control":
+        raise errors.invalid_consumer(10108, "consumer with flow control also needs heartbeats")
+    if fields.get("direct") and fields.get("durable_name"):
+        raise errors.invalid_consumer(10091, "consumer direct requires an ephemeral consumer")
+
+
 def _positive(fields: Mapping[str, Any], name: str) -> int:
     value: int = fields.get(name, 0)
     return max(value, 0)
 
 
-def check_consumer_update(old: ConsumerConfig, new: ConsumerConfig) -> None:
+def check_consumer_update(old: ConsumerConfig, new: ConsumerConfig, bound: bool = False) -> None:
+    """``bound``: somebody listens where it pushes to."""
+    if bool(old.deliver_subject) != bool(new.deliver_subject):
+        was, would = ("pull", "push") if new.deliver_subject else ("push", "pull")
+        raise errors.consumer_update(f"can not update {was} consumer to {would} based")
+    if bound and old.deliver_subject != new.deliver_subject:
+        raise errors.CONSUMER_ACTIVE
     for field, text in FIXED:
         if getattr(old, field) != getattr(new, field):
             raise errors.consumer_update(text)
@@ -208,7 +256,6 @@ def _check_start(policy: str, fields: Mapping[str, Any], filtered: bool) -> None
             raise errors.invalid_consumer(
                 10094, "consumer delivery policy is deliver last per subject, but optional filter subject is not set"
             )
-        raise errors.not_yet("consumer deliver_policy last_per_subject")
     for needed, field, what in (
         ("by_start_sequence", "opt_start_seq", "start sequence"),
         ("by_start_time", "opt_start_time", "start time"),
@@ -231,8 +278,6 @@ def _check_start(policy: str, fields: Mapping[str, Any], filtered: bool) -> None
 
 def _choice(fields: Mapping[str, Any], name: str, default: str, here: tuple[str, ...]) -> str:
     value: str = fields.get(name) or default
-    if value in ELSEWHERE:
-        raise errors.not_yet(f"consumer {name} {value}")
     if value not in here:
         raise errors.invalid_json(f'can not unmarshal "{value}"')
     return value

@@ -7,6 +7,7 @@ CONSUMER_NOT_FOUND = ApiError(404, 10014, "consumer not found")
 CONSUMER_NAME_IN_USE = ApiError(400, 10013, "consumer name already in use")
 CONSUMER_EXISTS = ApiError(400, 10148, "consumer already exists")
 CONSUMER_DOES_NOT_EXIST = ApiError(400, 10149, "consumer does not exist")
+CONSUMER_ACTIVE = ApiError(400, 10105, "consumer already exists and is still active")
 CONSUMER_CONFIG_REQUIRED = ApiError(400, 10078, "consumer config required")
 DURABLE_NAME_IN_EPHEMERAL = ApiError(
     400, 10020, "consumer expected to be ephemeral but a durable name was set in request"

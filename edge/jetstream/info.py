@@ -100,7 +100,7 @@ def listed_consumer(consumer: Consumer, now_ns: int) -> Fields:
 
 def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
     acks = consumer.acks
-    return {
+    info: Fields = {
         "stream_name": consumer.stream.name,
         "name": consumer.name,
         "created": rfc3339(consumer.created_ns),
@@ -109,10 +109,12 @@ def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
         "ack_floor": _position(acks.floor, consumer.acked_ns),
         "num_ack_pending": len(acks.pending),
         "num_redelivered": len(acks.redelivered),
-        "num_waiting": len(consumer.waiting),
+        "num_waiting": len(consumer.way.waiting),
         "num_pending": consumer.num_pending(),
-        "ts": rfc3339(now_ns),
     }
+    if consumer.config.deliver_subject and consumer.way.is_wanted():
+        info["push_bound"] = True
+    return info | {"ts": rfc3339(now_ns)}
 
 
 def _position(position: Position, at_ns: int) -> Fields:

@@ -38,6 +38,11 @@ class SubjectIndex:
             return self._last(pattern) if pattern in self.last else 0
         return max((self._last(subject) for subject in list(self.last) if matches(pattern, subject)), default=0)
 
+    def last_seqs(self, patterns: Iterable[str]) -> list[int]:
+        """The last message of each subject under any of the patterns, in order."""
+        found = [subject for subject in list(self.last) if any(matches(pattern, subject) for pattern in patterns)]
+        return sorted(map(self._last, found))
+
     def counts(self, pattern: str) -> dict[str, int]:
         return {subject: count for subject, count in self.count.items() if matches(pattern, subject)}
 

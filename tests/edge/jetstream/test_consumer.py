@@ -262,7 +262,7 @@ def test_requests_are_served_in_turn(bench: Any) -> None:
     fill(bench, 4)
     replies = [payload for _, _, _, payload in bench.take()]
     assert replies == [b"0", b"1", b"2", b"3"]
-    assert not bench.js.consumers["S"]["C"].waiting
+    assert not bench.js.consumers["S"]["C"].way.waiting
 
 
 def test_who_does_not_listen_any_more_gets_nothing(bench: Any, delivered: Delivered) -> None:

@@ -1,0 +1,110 @@
+"""Where a consumer reads in its stream: what comes next, and how much is still to come."""
+
+from collections import deque
+from collections.abc import Container, Sequence
+
+from edge.jetstream.stream import Stream
+from edge.store.contract import Row
+from edge.subjects import matches
+
+READ_AHEAD = 256
+MAX_VERDICTS = 10_000
+
+
+class Cursor:
+    """``delivered``: nothing up to this stream sequence comes again from here."""
+
+    def __init__(self, stream: Stream, filters: Sequence[str], delivered: int) -> None:
+        self.stream = stream
+        self.filters = filters
+        self.delivered = delivered
+        self.ahead: deque[Row] = deque()  # matching rows read from the stream, not delivered yet
+        self.read_seq = 0  # where reading ahead goes on; 0: behind what was delivered
+        self.left: int | None = None  # matching messages not delivered yet, of those up to ``counted_seq``
+        self.counted_seq = 0
+        self.verdicts: dict[str, bool] = {}  # does this subject match?
+        self.picked: deque[int] = deque()  # to be delivered first, instead of all there was when they were picked
+
+    def pick_last(self) -> None:
+        """Of what is there now only the last message of each subject, and then all that comes."""
+        after = self.delivered
+        last_seqs = self.stream.subjects.last_seqs(self.filters or (">",))
+        self.picked = deque(seq for seq in last_seqs if seq > after)
+        self.delivered = self.stream.last_seq
+
+    def filter(self, filters: Sequence[str]) -> None:
+        """What was read ahead under other filters is read anew."""
+        self.filters = filters
+        self.verdicts.clear()
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        self.ahead.clear()
+        self.read_seq = 0
+        self.left = None
+
+    def next(self) -> Row | None:
+        """The next message, taken."""
+        while self.picked:
+            picked = self.stream.get(self.picked.popleft())
+            if picked is not None:
+                return picked
+        while self.ahead or self._read():
+            row = self.ahead.popleft()
+            if row.seq >= self.stream.first_seq:
+                if self.left is not None and row.seq <= self.counted_seq:
+                    self.left -= 1
+                return row
+        return None
+
+    def put_back(self, row: Row) -> None:
+        """``next`` was in vain."""
+        if row.seq <= self.delivered:
+            self.picked.appendleft(row.seq)
+            return
+        self.ahead.appendleft(row)
+        if self.left is not None and row.seq <= self.counted_seq:
+            self.left += 1
+
+    def _read(self) -> bool:
+        """Read ahead; False at the end of the stream."""
+        seq = self._unread_seq()
+        while rows := self.stream.scan(seq, READ_AHEAD):
+            seq = self.read_seq = rows[-1].seq + 1
+            self.ahead.extend([row for row in rows if self._wants(row.subject)] if self.filters else rows)
+            if self.ahead:
+                return True
+        return False
+
+    def _unread_seq(self) -> int:
+        """Nothing before it is still to be delivered, but for what is in ``ahead``."""
+        return max(self.read_seq, self.delivered + 1)
+
+    def _wants(self, subject: str) -> bool:
+        verdict = self.verdicts.get(subject)
+        if verdict is None:
+            if len(self.verdicts) >= MAX_VERDICTS:
+                self.verdicts.clear()
+            verdict = self.verdicts[subject] = any(matches(pattern, subject) for pattern in self.filters)
+        return verdict
+
+    def num_pending(self) -> int:
+        """Messages that match and have not been delivered."""
+        last, wanted = self.stream.last_seq, self._wants if self.filters else None
+        if self.left is None:
+            self.left = len(self.ahead) + self.stream.count_from(self._unread_seq(), wanted)
+        elif self.counted_seq < last:
+            behind = max(self.counted_seq, self.delivered)
+            self.left += self.stream.count_from(behind + 1, wanted)
+        self.counted_seq = last
+        return self.left + len(self.picked)
+
+    def on_removed(self, gone: Container[int], highest: int) -> None:
+        """The stream has fewer messages."""
+        if self.picked:
+            self.picked = deque(seq for seq in self.picked if seq not in gone)
+        if highest >= self._unread_seq():
+            self._read_anew()
+        elif highest > self.delivered:
+            self.ahead = deque(row for row in self.ahead if row.seq not in gone)
+            self.left = None
