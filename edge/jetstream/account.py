@@ -213,6 +213,7 @@ class JetStreamAccount:
         if limits and len(self.consumers[stream.name]) >= min(limits):
             raise errors.MAX_CONSUMERS
         _check_deliver(stream, config)
+        self._check_queue(stream, config)
         first = start_seq(stream, config)
         consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)
         self._attach(consumer)
@@ -226,6 +227,21 @@ class JetStreamAccount:
         else:
             self._drop(consumer)
         after(error)
+
+    def _check_queue(self, stream: Stream, config: ConsumerConfig) -> None:
+        """Of a work queue every message is for one consumer."""
+        if stream.config.retention != "workqueue":
+            return
+        if config.ack_policy != "explicit":
+            raise errors.invalid_consumer(10098, "workqueue stream requires explicit ack")
+        others = list(self.consumers[stream.name].values())
+        if others and not (config.filters and all(other.config.filters for other in others)):
+            raise errors.invalid_consumer(10099, "multiple non-filtered consumers not allowed on workqueue stream")
+        theirs = [pattern for other in others for pattern in other.config.filters]
+        if any(overlap(mine, other) for mine in config.filters for other in theirs):
+            raise errors.invalid_consumer(10100, "filtered consumer not unique on workqueue stream")
+        if config.deliver_policy != "all":
+            raise errors.invalid_consumer(10101, "consumer must be deliver all on workqueue stream")
 
     def _update_consumer(self, consumer: Consumer, config: ConsumerConfig, after: After) -> None:
         old = consumer.config
@@ -250,6 +266,7 @@ class JetStreamAccount:
         consumers = self.consumers.get(consumer.stream.name)
         if error is None:
             consumer.close()
+            consumer.stream.review()
             self.advisories.consumer_action(consumer.stream.name, consumer.name, "DELETED", "delete")
         elif consumers is not None and consumer.name not in consumers:
             self._attach(consumer)
@@ -258,6 +275,8 @@ class JetStreamAccount:
     def _attach(self, consumer: Consumer) -> None:
         stream = consumer.stream
         self.consumers[stream.name][consumer.name] = consumer
+        if stream.interest is not None:
+            stream.interest.consumers.append(consumer)
         stream.listeners.append(consumer.on_visible)
         stream.removal_listeners.append(consumer.on_removed)
         consumer.open()
@@ -283,6 +302,9 @@ class JetStreamAccount:
             self.account.unsubscribe(subscription)
         consumer.subscriptions = []
         consumer.way.detach()
+        interest = consumer.stream.interest
+        if interest is not None and consumer in interest.consumers:
+            interest.consumers.remove(consumer)
         if consumer.on_visible in consumer.stream.listeners:
             consumer.stream.listeners.remove(consumer.on_visible)
             consumer.stream.removal_listeners.remove(consumer.on_removed)
@@ -316,7 +338,7 @@ class JetStreamAccount:
         try:
             fields = json.loads(record.config)
             announce, created_ns = fields.pop("_announce"), int(fields.pop("_created"))
-            stream = self._make_stream(record.id, stream_config(fields))
+            stream = self._make_stream(record.id, stream_config(fields, recovered=True))
         except (ValueError, KeyError, TypeError, ApiError) as exc:
             log.error("stream %s cannot be recovered: %s", record.name, exc)
             return None

@@ -98,13 +98,16 @@ class Acks:
 
     # ---- acks
 
-    def ack(self, seq: int) -> None:
+    def ack(self, seq: int) -> list[int]:
+        """The sequences that this acknowledges."""
         if self.config.ack_policy in ("all", "flow_control"):
-            for known in [known for known in self.pending if known <= seq]:
-                self._drop(known)
-        elif seq in self.pending:
-            self._drop(seq)
+            acked = [known for known in self.pending if known <= seq]
+        else:
+            acked = [seq] if seq in self.pending else []
+        for known in acked:
+            self._drop(known)
         self._move_floor()
+        return acked
 
     def postpone(self, seq: int, wait_ns: int, now: int) -> None:
         """Wait so long from now on."""

@@ -144,6 +144,8 @@ class Consumer:
             headers = header_add(headers, extra)
         match = self.account.sublist.match_once(subject)
         self.account.deliver(match, None, subject, ack_reply, headers, payload, row.subject)
+        if self.config.ack_policy == "none":
+            self.stream.acknowledged((row.seq,))
         self.delivered_ns = self.clock.wall()
         self._touch()
         return _size(row, ack_reply)
@@ -220,7 +222,13 @@ class Consumer:
 
     def _acked(self, seq: int) -> None:
         self.acked_ns = self.clock.wall()
-        self.acks.ack(seq)
+        self.stream.acknowledged(self.acks.ack(seq))
+
+    def wants(self, subject: str) -> bool:
+        return not self.config.filters or self.cursor.wants(subject)
+
+    def needs(self, seq: int) -> bool:
+        return seq in self.acks.pending or seq > self.cursor.delivered or seq in self.cursor.picked
 
     def _nak(self, seq: int, rest: bytes, now: int) -> None:
         delay = parse_nak_delay(rest)

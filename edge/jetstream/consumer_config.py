@@ -80,6 +80,11 @@ class ConsumerConfig(NamedTuple):
     def filters(self) -> tuple[str, ...]:
         return (self.filter_subject,) if self.filter_subject else self.filter_subjects
 
+    @property
+    def level(self) -> int:
+        """The JetStream API level that it needs (ADR-44)."""
+        return 4 if self.ack_policy == "flow_control" else 0
+
     def fields(self) -> dict[str, object]:
         """The JSON object in nats-server's order: four fields always, the others where they say something."""
         optional: list[tuple[str, object]] = [

@@ -71,7 +71,7 @@ class Cursor:
         seq = self._unread_seq()
         while rows := self.stream.scan(seq, READ_AHEAD):
             seq = self.read_seq = rows[-1].seq + 1
-            self.ahead.extend([row for row in rows if self._wants(row.subject)] if self.filters else rows)
+            self.ahead.extend([row for row in rows if self.wants(row.subject)] if self.filters else rows)
             if self.ahead:
                 return True
         return False
@@ -80,7 +80,7 @@ class Cursor:
         """Nothing before it is still to be delivered, but for what is in ``ahead``."""
         return max(self.read_seq, self.delivered + 1)
 
-    def _wants(self, subject: str) -> bool:
+    def wants(self, subject: str) -> bool:
         verdict = self.verdicts.get(subject)
         if verdict is None:
             if len(self.verdicts) >= MAX_VERDICTS:
@@ -90,7 +90,7 @@ class Cursor:
 
     def num_pending(self) -> int:
         """Messages that match and have not been delivered."""
-        last, wanted = self.stream.last_seq, self._wants if self.filters else None
+        last, wanted = self.stream.last_seq, self.wants if self.filters else None
         if self.left is None:
             self.left = len(self.ahead) + self.stream.count_from(self._unread_seq(), wanted)
         elif self.counted_seq < last:

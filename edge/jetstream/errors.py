@@ -33,6 +33,7 @@ EXPECTED_STREAM = ApiError(400, 10060, "expected stream does not match")
 MESSAGE_TOO_LARGE = ApiError(400, 10054, "message size exceeds maximum allowed")
 HEADERS_TOO_LARGE = ApiError(400, 10097, "header size exceeds maximum allowed of 64k")
 MISSING_SUBJECT_SEQUENCE = ApiError(400, 10193, "missing sequence for expected last sequence per subject")
+SEALED = ApiError(400, 10109, "invalid operation on sealed stream")
 DELETE_NOT_PERMITTED = ApiError(500, 10057, "message delete not permitted")
 PURGE_NOT_PERMITTED = ApiError(500, 10110, "stream purge not permitted")
 INSUFFICIENT_RESOURCES = ApiError(503, 10023, "insufficient resources")
@@ -67,6 +68,10 @@ def consumer_update(what: str) -> ApiError:
 
 def store_failed(what: str) -> ApiError:
     return ApiError(503, 10077, what)
+
+
+def rollup_failed(what: str) -> ApiError:
+    return ApiError(500, 10111, what)
 
 
 def wrong_last_sequence(last: int) -> ApiError:

@@ -12,7 +12,6 @@ MAX_HEADERS = 64 * 1024
 DISABLED = (
     ("Nats-Stream-Source", ApiError(400, 10227, "message stream source header is not allowed")),
     ("Nats-Batch-Id", ApiError(400, 10174, "atomic publish is disabled")),
-    ("Nats-Rollup", ApiError(500, 10111, "rollup not permitted")),
     ("Nats-TTL", ApiError(400, 10166, "per-message TTL is disabled")),
     ("Nats-Incr", ApiError(400, 10168, "message counters is disabled")),
     ("Nats-Schedule", ApiError(400, 10188, "message schedules is disabled")),
@@ -24,6 +23,8 @@ class Known(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def may_roll_up(self) -> bool: ...
     def last_sequence(self) -> int: ...
     def last_id(self) -> str: ...
     def last_of(self, pattern: str) -> int:
@@ -62,6 +63,12 @@ def check_headers(stream: Known, subject: str, headers: bytes) -> Checked:
         return Checked(msg_id, duplicate)
     if b"\r\nNats-Expected-" in headers:
         _check_expected(stream, subject, headers)
+    rollup = header_get(headers, "Nats-Rollup")
+    if rollup:
+        if not stream.may_roll_up:
+            raise errors.rollup_failed("rollup not permitted")
+        if rollup not in ("sub", "all"):
+            raise errors.rollup_failed(f"rollup value invalid: {rollup!r}")
     return Checked(msg_id, 0)
 
 

@@ -27,14 +27,14 @@ def error_response(kind: str, error: ApiError, extra: Mapping[str, object]) -> b
     return response(kind, {"error": error_fields(error), **extra})
 
 
-def stored(config: Fields) -> Fields:
+def stored(config: Fields, level: int) -> Fields:
     """A configuration as lists show it, with the API level that it needs."""
-    return config | {"metadata": _metadata(config, {"_nats.req.level": "0"})}
+    return config | {"metadata": _metadata(config, {"_nats.req.level": str(level)})}
 
 
-def versioned(config: Fields) -> Fields:
+def versioned(config: Fields, level: int) -> Fields:
     """As answers about one stream or consumer show it: with the level that is here besides."""
-    levels = {"_nats.level": str(API_LEVEL), "_nats.req.level": "0", "_nats.ver": SERVER_LEVEL}
+    levels = {"_nats.level": str(API_LEVEL), "_nats.req.level": str(level), "_nats.ver": SERVER_LEVEL}
     return config | {"metadata": _metadata(config, levels)}
 
 
@@ -69,14 +69,15 @@ def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
 
 def stream_info(stream: Stream, consumers: int, now_ns: int, **detail: object) -> Fields:
     """As CREATE and UPDATE answer; ``leader`` in ``detail``: as INFO does."""
-    info = _stream_info(stream, versioned(stream.config.fields()), consumers, detail)
+    info = _stream_info(stream, versioned(stream.config.fields(), stream.config.level), consumers, detail)
     if "leader" in detail:
         info["cluster"] = {"leader": detail["leader"]}
     return info | {"ts": rfc3339(now_ns)}
 
 
 def listed_stream(stream: Stream, consumers: int, now_ns: int) -> Fields:
-    return _stream_info(stream, stored(stream.config.fields()), consumers, {}) | {"ts": rfc3339(now_ns)}
+    config = stored(stream.config.fields(), stream.config.level)
+    return _stream_info(stream, config, consumers, {}) | {"ts": rfc3339(now_ns)}
 
 
 def _stream_info(stream: Stream, config: Fields, consumers: int, detail: Fields) -> Fields:
@@ -91,11 +92,11 @@ def _stream_info(stream: Stream, config: Fields, consumers: int, detail: Fields)
 
 
 def consumer_info(consumer: Consumer, now_ns: int) -> Fields:
-    return _consumer_info(consumer, versioned(consumer.config.fields()), now_ns)
+    return _consumer_info(consumer, versioned(consumer.config.fields(), consumer.config.level), now_ns)
 
 
 def listed_consumer(consumer: Consumer, now_ns: int) -> Fields:
-    return _consumer_info(consumer, stored(consumer.config.fields()), now_ns)
+    return _consumer_info(consumer, stored(consumer.config.fields(), consumer.config.level), now_ns)
 
 
 def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:

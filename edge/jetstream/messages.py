@@ -11,7 +11,7 @@ from functools import partial
 from itertools import takewhile
 
 from edge.errors import StoreError
-from edge.jetstream.subject_index import SubjectIndex
+from edge.jetstream.subject_index import SubjectHistory, SubjectIndex
 from edge.jetstream.tail import Tail
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import matches
@@ -38,6 +38,7 @@ class Messages:
         self.bytes = 0
         self.checkpoint_seq = 0
         self.index: SubjectIndex | None = None
+        self.history: SubjectHistory | None = None  # only where a limit of each subject asks for it
         self.tail = Tail()
         self.leaving: set[int] = set()
         self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
@@ -57,6 +58,9 @@ class Messages:
         if self.index is not None:
             for row in rows:
                 self.index.add(row[1], row[0])
+        if self.history is not None:
+            for row in rows:
+                self.history.add(row[1], row[0])
         if self.last_seq - self.checkpoint_seq >= CHECKPOINT_EVERY:
             self._save_state()  # goes to disk with the next commit
 
@@ -184,7 +188,7 @@ class Messages:
 
     def _uncount(self, first: int, before: int) -> None:
         """Count out what lies between two sequences; by rows only where the index must know of each."""
-        if self.index is None and not self.leaving:
+        if self.index is None and self.history is None and not self.leaving:
             messages, size = self.store.count(self.id, first, before - 1)
             self.messages -= messages
             self.bytes -= size + messages * self.overhead
@@ -196,6 +200,8 @@ class Messages:
         self.bytes -= sum(map(self.size, rows))
         if self.index is not None:
             self.index.remove((row.seq, row.subject) for row in rows)
+        if self.history is not None:
+            self.history.remove((row.seq, row.subject) for row in rows)
 
     def _settle_front(self) -> None:
         """``first_seq`` is that of a message, or one more than the last."""
@@ -228,6 +234,10 @@ class Messages:
             self.store.commit(partial(self._gone, gone, after))
         return messages - self.messages
 
+    def take(self, seqs: Sequence[int], after: After) -> None:
+        """Take these away, those that are there; ``after`` follows the commit."""
+        self._take([row for seq in seqs if (row := self.get(seq)) is not None], after)
+
     def _doomed(self, pattern: str, before: int, keep: int) -> list[Row]:
         older = takewhile(lambda row: row.seq < before, self.walk(self.first_seq))
         found = [row for row in older if matches(pattern, row.subject)]
@@ -257,7 +267,7 @@ class Messages:
 
     def _recount(self) -> None:
         """A removal did not reach the disk: what is there is what is there."""
-        self.index = None
+        self.index = self.history = None
         self.tail.clear()
         self.messages, size = self.store.count(self.id, 0, self.last_seq)
         self.bytes = size + self.messages * self.overhead

@@ -11,22 +11,25 @@ Invariants:
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
-from edge.core.times import Clock
+from edge.core.times import Clock, rfc3339
+from edge.core.transforms import Transform
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.dedupe import Dedupe
 from edge.jetstream.expectations import NOTHING, check_headers
 from edge.jetstream.health import Health
+from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK, After, Messages
 from edge.jetstream.stream_config import StreamConfig
-from edge.message import header_get
+from edge.jetstream.subject_index import SubjectHistory
+from edge.message import header_add, header_get
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
@@ -38,11 +41,12 @@ Answer = tuple[str, bytes]
 
 
 class Batch(NamedTuple):
-    """What one commit will bring."""
+    """What one commit will bring.  ``rollups``: what is to go once it is there, as (sequence, subject or all)."""
 
     rows: list[NewRow]
     size: int
     answers: list[Answer]
+    rollups: list[tuple[int, str]]
 
 
 class Stream(Messages):
@@ -73,18 +77,31 @@ class Stream(Messages):
         self.announce = True
         self.expired_ns = 0
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
+        self.interest: Interest | None = None
         self.configure(config)
 
     @property
     def name(self) -> str:
         return self.config.name
 
+    @property
+    def may_roll_up(self) -> bool:
+        return self.config.allow_rollup
+
     def configure(self, config: StreamConfig) -> None:
         self.config = config
         self.dedupe.window_ns = config.duplicate_window_ns
         domain = f'"domain":{json.dumps(self.domain)},' if self.domain else ""
         self.ack_head = f'{{"stream":"{config.name}",{domain}"seq":'.encode()
-        self.guarded = config.discard == "new" or config.max_msg_size > 0
+        self.guarded = config.discard == "new" or config.max_msg_size > 0 or config.sealed
+        transform = config.subject_transform
+        self.transform = Transform(transform.src, transform.dest) if transform and transform.dest else None
+        republish = config.republish
+        self.republish = Transform(republish.src, republish.dest) if republish else None
+        consumers = self.interest.consumers if self.interest is not None else []
+        self.interest = None if config.retention == "limits" else Interest(config.retention == "workqueue")
+        if self.interest is not None:
+            self.interest.consumers = consumers
 
     def start(self, announce: bool = True) -> None:
         """Begin to capture."""
@@ -116,11 +133,14 @@ class Stream(Messages):
         rows: list[NewRow] = []
         self.rows, self.noted = rows, 0
         answers: list[Answer] = []
+        rollups: list[tuple[int, str]] = []
         size = 0
         head = self.ack_head
         full = errors.INSUFFICIENT_STORAGE if self.store.full else self.refusal()
         careful = self.guarded or full is not None
         for subject, reply, headers, payload in incoming:
+            if self.transform is not None:
+                subject = self.transform.match(subject) or subject
             if headers or careful:
                 refused = self._refuse(subject, headers, payload, size, full)
                 if refused is not None:
@@ -128,11 +148,13 @@ class Stream(Messages):
                         answers.append((reply, refused))
                     continue
             seq += 1
+            if headers and b"\r\nNats-Rollup:" in headers:
+                rollups.append((seq, "" if header_get(headers, "Nats-Rollup") == "all" else subject))
             rows.append((seq, subject, now, headers, payload))
             size += len(subject) + len(headers) + len(payload)
             if reply:
                 answers.append((reply, b"%b%d}" % (head, seq)))
-        self._submit(Batch(rows, size + self.overhead * len(rows), [] if self.config.no_ack else answers))
+        self._submit(Batch(rows, size + self.overhead * len(rows), [] if self.config.no_ack else answers, rollups))
 
     def _submit(self, batch: Batch) -> None:
         """Refusals and duplicates wait for their turn too: an answer never overtakes the commit it rests on."""
@@ -153,6 +175,8 @@ class Stream(Messages):
         """The answer to a message that is not stored: a duplicate's ack, or an error."""
         try:
             message = len(headers) + len(payload)
+            if self.config.sealed:
+                raise errors.SEALED
             if 0 < self.config.max_msg_size < message:
                 raise errors.MESSAGE_TOO_LARGE
             if full is not None:
@@ -161,15 +185,19 @@ class Stream(Messages):
             if duplicate:
                 return b'%b%d,"duplicate": true}' % (self.ack_head, duplicate)
             if self.config.discard == "new":
-                self._check_room(size + len(subject) + message + self.overhead)
+                self._check_room(subject, size + len(subject) + message + self.overhead)
             if msg_id:
                 self.dedupe.add(msg_id, self.last_sequence() + 1, self.moment)
         except ApiError as error:
             return self._error(error)
         return None
 
-    def _check_room(self, size: int) -> None:
+    def _check_room(self, subject: str, size: int) -> None:
         config = self.config
+        if config.discard_new_per_subject:
+            coming = sum(row[1] == subject for rows in (*self.underway, self.rows) for row in rows)
+            if self.subjects.count.get(subject, 0) + coming >= config.max_msgs_per_subject:
+                raise errors.store_failed("maximum messages per subject exceeded")
         coming = sum(map(len, self.underway)) + len(self.rows)
         if 0 < config.max_msgs <= self.messages + coming:
             raise errors.store_failed("maximum messages exceeded")
@@ -225,7 +253,20 @@ class Stream(Messages):
         if batch.rows:
             self.health.works()
             self._become_visible(batch)
-        self.account.publish_many(batch.answers)
+        if batch.rollups:
+            self._roll_up(batch)
+        else:
+            self.account.publish_many(batch.answers)
+
+    def _roll_up(self, batch: Batch) -> None:
+        """What the new messages replace goes, and then the publishers hear."""
+        seqs: list[int] = []
+        for seq, subject in batch.rollups:
+            if not subject:
+                self.drop_before(seq)
+            else:
+                seqs += [row.seq for row in self._doomed(subject, seq, 0)]
+        self.take(sorted(set(seqs)), lambda error: self.account.publish_many(batch.answers))
 
     def _become_visible(self, batch: Batch) -> None:
         rows = self.underway.popleft()
@@ -234,8 +275,14 @@ class Stream(Messages):
                 if self.ahead.get(row[1]) == row[0]:
                     del self.ahead[row[1]]
         was_empty = not self.messages
+        last_seqs = [self.subjects.last_seq(row[1]) for row in rows] if self.republish is not None else []
         self.add(rows, batch.size)
         self.enforce_limits()
+        self._enforce_of_each({row[1] for row in rows})
+        if self.interest is not None and (unwanted := self.interest.unwanted(rows)):
+            self.take(unwanted, _nobody_waits)
+        if self.republish is not None:
+            self._tell_others(self.republish, rows, last_seqs)
         for listener in self.listeners:
             listener()
         if was_empty and self.config.max_age_ns:
@@ -247,7 +294,48 @@ class Stream(Messages):
         self.ahead = None
         self.dedupe.forget(self.last_seq)
 
+    def _tell_others(self, way: Transform, rows: list[NewRow], last_seqs: list[int]) -> None:
+        """Republish what was stored, with where it is."""
+        headers_only = self.config.republish is not None and self.config.republish.headers_only
+        for (seq, subject, time_ns, headers, payload), last in zip(rows, last_seqs, strict=True):
+            destination = way.match(subject)
+            if destination is None:
+                continue
+            lines = [
+                ("Nats-Stream", self.name), ("Nats-Subject", subject), ("Nats-Sequence", str(seq)),
+                ("Nats-Time-Stamp", rfc3339(time_ns)), ("Nats-Last-Sequence", str(last)),
+            ]  # fmt: skip
+            if headers_only:
+                lines.append(("Nats-Msg-Size", str(len(payload))))
+                payload = b""
+            self.account.publish(destination, payload, headers=header_add(headers, lines))
+
     # ---- limits
+
+    def _enforce_of_each(self, subjects: Iterable[str]) -> None:
+        """No subject has more messages than max_msgs_per_subject."""
+        most = self.config.max_msgs_per_subject
+        if most <= 0:
+            return
+        if self.history is None:
+            self.history = SubjectHistory((row.seq, row.subject) for row in self.walk(self.first_seq))
+            subjects = list(self.history.seqs)
+        crowded = [seq for subject in subjects for seq in self.history.beyond(subject, most)]
+        if crowded:
+            self.take(sorted(crowded), _nobody_waits)
+
+    def acknowledged(self, seqs: Iterable[int]) -> None:
+        """A consumer is done with these: they go when nobody else needs them."""
+        if self.interest is not None:
+            rows = [row for seq in seqs if (row := self.get(seq)) is not None]
+            unneeded = self.interest.unneeded(rows)
+            if unneeded:
+                self.take(unneeded, _nobody_waits)
+
+    def review(self) -> None:
+        """Consumers have come or gone: what nobody needs goes."""
+        if self.interest is not None and not self.interest.queue:
+            self.take(self.interest.unneeded(self.walk(self.first_seq)), _nobody_waits)
 
     def enforce_limits(self) -> None:
         """Make room as max_msgs, max_bytes and max_age demand; the disk follows with the next commit."""
@@ -314,6 +402,7 @@ class Stream(Messages):
             self.assigned_seq = self.last_seq
             self._recover_ids()
             self.enforce_limits()
+            self._enforce_of_each(())
 
     def _recover_ids(self) -> None:
         """No more than the tail of the stream is read.  What the clock makes younger than now keeps its window."""

@@ -1,5 +1,6 @@
 """What a stream knows of each of its subjects: how many messages, and where the last one is."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from edge.store.contract import SubjectRecord
@@ -50,3 +51,31 @@ class SubjectIndex:
         if not self.last[subject]:
             self.last[subject] = self.find_last(subject)
         return self.last[subject]
+
+
+class SubjectHistory:
+    """Every sequence of every subject, oldest first: for streams that keep so many of each and no more."""
+
+    def __init__(self, messages: Iterable[tuple[int, str]]) -> None:
+        self.seqs: dict[str, list[int]] = {}
+        for seq, subject in messages:
+            self.add(subject, seq)
+
+    def add(self, subject: str, seq: int) -> None:
+        self.seqs.setdefault(subject, []).append(seq)
+
+    def remove(self, gone: Iterable[tuple[int, str]]) -> None:
+        for seq, subject in gone:
+            seqs = self.seqs.get(subject)
+            if seqs is None:
+                continue
+            at = bisect_left(seqs, seq)
+            if at < len(seqs) and seqs[at] == seq:
+                del seqs[at]
+                if not seqs:
+                    del self.seqs[subject]
+
+    def beyond(self, subject: str, most: int) -> list[int]:
+        """The oldest of this subject that are more than ``most``."""
+        seqs = self.seqs.get(subject, [])
+        return seqs[:-most] if len(seqs) > most else []

@@ -32,7 +32,7 @@ def test_what_is_not_here_is_refused_and_not_ignored(feature: str) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [{"retention": "workqueue"}, {"compression": "s2"}, {"persist_mode": "async"}, {"max_msgs_per_subject": 5}],
+    [{"mirror": {"name": "M"}}, {"allow_atomic": True}],
 )
 def test_values_that_are_not_here(request_: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match="not supported by this server"):
