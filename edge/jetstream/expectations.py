@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 from edge.errors import ApiError
 from edge.jetstream import errors
+from edge.jetstream.expiry import parse_ttl
 from edge.message import header_get
 
 MAX_HEADERS = 64 * 1024
@@ -12,7 +13,6 @@ MAX_HEADERS = 64 * 1024
 DISABLED = (
     ("Nats-Stream-Source", ApiError(400, 10227, "message stream source header is not allowed")),
     ("Nats-Batch-Id", ApiError(400, 10174, "atomic publish is disabled")),
-    ("Nats-TTL", ApiError(400, 10166, "per-message TTL is disabled")),
     ("Nats-Incr", ApiError(400, 10168, "message counters is disabled")),
     ("Nats-Schedule", ApiError(400, 10188, "message schedules is disabled")),
 )
@@ -25,6 +25,8 @@ class Known(Protocol):
     def name(self) -> str: ...
     @property
     def may_roll_up(self) -> bool: ...
+    @property
+    def may_expire(self) -> bool: ...
     def last_sequence(self) -> int: ...
     def last_id(self) -> str: ...
     def last_of(self, pattern: str) -> int:
@@ -63,6 +65,9 @@ def check_headers(stream: Known, subject: str, headers: bytes) -> Checked:
         return Checked(msg_id, duplicate)
     if b"\r\nNats-Expected-" in headers:
         _check_expected(stream, subject, headers)
+    ttl = header_get(headers, "Nats-TTL")
+    if ttl:
+        _check_ttl(stream, ttl)
     rollup = header_get(headers, "Nats-Rollup")
     if rollup:
         if not stream.may_roll_up:
@@ -87,6 +92,15 @@ def _check_expected(stream: Known, subject: str, headers: bytes) -> None:
             raise errors.wrong_last_sequence(last)
     elif pattern:
         raise errors.MISSING_SUBJECT_SEQUENCE
+
+
+def _check_ttl(stream: Known, ttl: str) -> None:
+    if not stream.may_expire:
+        raise errors.TTL_DISABLED
+    try:
+        parse_ttl(ttl)
+    except ValueError as exc:
+        raise errors.TTL_INVALID from exc
 
 
 def _number(text: str) -> int:

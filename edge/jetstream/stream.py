@@ -13,23 +13,25 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
-from edge.core.times import Clock, rfc3339
+from edge.core.times import SECOND, Clock, rfc3339
 from edge.core.transforms import Transform
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.dedupe import Dedupe
 from edge.jetstream.expectations import NOTHING, check_headers
+from edge.jetstream.expiry import NEVER, Expiry, time_to_live
 from edge.jetstream.health import Health
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK, After, Messages
+from edge.jetstream.pull import go_duration
 from edge.jetstream.stream_config import StreamConfig
 from edge.jetstream.subject_index import SubjectHistory
-from edge.message import header_add, header_get
+from edge.message import header_add, header_block, header_get, header_set
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
@@ -78,6 +80,7 @@ class Stream(Messages):
         self.expired_ns = 0
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.interest: Interest | None = None
+        self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.configure(config)
 
     @property
@@ -87,6 +90,10 @@ class Stream(Messages):
     @property
     def may_roll_up(self) -> bool:
         return self.config.allow_rollup
+
+    @property
+    def may_expire(self) -> bool:
+        return self.config.allow_msg_ttl
 
     def configure(self, config: StreamConfig) -> None:
         self.config = config
@@ -150,6 +157,8 @@ class Stream(Messages):
             seq += 1
             if headers and b"\r\nNats-Rollup:" in headers:
                 rollups.append((seq, "" if header_get(headers, "Nats-Rollup") == "all" else subject))
+            if headers and self.config.marker_ttl_ns:
+                headers = self._outlive_marker(headers)
             rows.append((seq, subject, now, headers, payload))
             size += len(subject) + len(headers) + len(payload)
             if reply:
@@ -285,7 +294,13 @@ class Stream(Messages):
             self._tell_others(self.republish, rows, last_seqs)
         for listener in self.listeners:
             listener()
-        if was_empty and self.config.max_age_ns:
+        if self.config.allow_msg_ttl:
+            expiry = self._expiry()
+            for row in rows:
+                if row[3]:
+                    expiry.add(row[0], row[2], row[3])
+            self.clock.wake()
+        elif was_empty and self.config.max_age_ns:
             self.clock.wake()
 
     def _roll_back(self) -> None:
@@ -363,8 +378,46 @@ class Stream(Messages):
                 return row.seq + 1
         return rows[-1].seq + 1 if rows else self.last_seq + 1
 
+    def _expiry(self) -> Expiry:
+        if self.expiry is None:
+            self.expiry = Expiry()
+            for row in self.walk(self.first_seq):
+                if row.headers:
+                    self.expiry.add(row.seq, row.time_ns, row.headers)
+        return self.expiry
+
+    def _expire_each(self) -> None:
+        """By age and by a message's own time to live.  The last of a subject may leave a marker behind."""
+        now = self.expired_ns = self.clock.wall()
+        doomed = {row.seq: row for seq in self._expiry().due(now) if (row := self.get(seq)) is not None}
+        if self.config.max_age_ns:
+            old = takewhile(lambda row: row.time_ns <= now - self.config.max_age_ns, self.walk(self.first_seq))
+            doomed |= {row.seq: row for row in old if time_to_live(row.headers) != NEVER}
+        if not doomed:
+            return
+        rows = [doomed[seq] for seq in sorted(doomed)]
+        self.take([row.seq for row in rows], _nobody_waits)
+        if self.config.marker_ttl_ns:
+            marked = {row.subject for row in rows if b"\r\nNats-Marker-Reason:" not in row.headers}
+            for subject in marked:
+                if not self.subjects.count.get(subject):
+                    self.capture(subject, "", self._marker(), b"")
+
+    def _marker(self) -> bytes:
+        ttl = go_duration(self.config.marker_ttl_ns)
+        return header_block([("Nats-Marker-Reason", "MaxAge"), ("Nats-TTL", ttl), ("Nats-Rollup", "sub")])
+
+    def _outlive_marker(self, headers: bytes) -> bytes:
+        """With a history, a message that goes before the marker of its predecessor would let that be missed."""
+        least = self.config.marker_ttl_ns // SECOND
+        if self.config.max_msgs_per_subject != 1 and 0 < time_to_live(headers) < least:
+            return header_set(headers, "Nats-TTL", str(least))
+        return headers
+
     def _expire(self) -> None:
-        if self.config.max_age_ns and self.messages:
+        if self.config.allow_msg_ttl:
+            self._expire_each()
+        elif self.config.max_age_ns and self.messages:
             now = self.clock.wall()
             horizon = now - self.config.max_age_ns
             if self.oldest_ns() <= horizon:
@@ -373,6 +426,11 @@ class Stream(Messages):
 
     def next_expiry(self) -> int | None:
         """Wall time at which to look for messages that are too old."""
+        if self.config.allow_msg_ttl and self.messages:
+            found = [expires] if (expires := self._expiry().next()) else []
+            if self.config.max_age_ns:
+                found.append(max(self.oldest_ns() + self.config.max_age_ns, self.expired_ns + EXPIRE_EVERY_NS))
+            return min(found, default=None)
         if not self.config.max_age_ns or not self.messages:
             return None
         return max(self.oldest_ns() + self.config.max_age_ns, self.expired_ns + EXPIRE_EVERY_NS)
