@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from edge.core.account import Account
-from edge.core.times import Clock
+from edge.core.times import ZERO, Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.advisories import Advisories
@@ -255,6 +255,12 @@ class JetStreamAccount:
             consumer.configure(config)
         consumer.save(saved)
         self.clock.wake()
+
+    def pause_consumer(self, consumer: Consumer, config: ConsumerConfig, after: After) -> None:
+        self._update_consumer(consumer, config, after)
+        name, until = consumer.stream.name, config.pause_until or ZERO
+        self.advisories.paused(name, consumer.name, until, consumer.paused_ns > 0)
+        consumer.deliver_soon()
 
     def delete_consumer(self, consumer: Consumer, after: After) -> None:
         stream = consumer.stream

@@ -15,12 +15,13 @@ from edge.jetstream.consumer_config import ConsumerConfig
 class Pending:
     """A message that was delivered and not acknowledged."""
 
-    __slots__ = ("count", "cseq", "deadline")
+    __slots__ = ("count", "cseq", "deadline", "delivered_at")
 
     def __init__(self, cseq: int, count: int, deadline: int) -> None:
         self.cseq = cseq  # of its first delivery
         self.count = count  # deliveries so far
         self.deadline = deadline  # 0: it waits for its next delivery
+        self.delivered_at = 0  # the last time
 
 
 class Position(NamedTuple):
@@ -70,7 +71,9 @@ class Acks:
         known.count += 1
         if known.count > 1:
             self.redelivered[seq] = known.count
-        self._arm(seq, known, now + self.wait_ns(known.count))
+        known.delivered_at = now
+        if self.config.ack_policy != "flow_control":
+            self._arm(seq, known, now + self.wait_ns(known.count))
         return cseq, known.count
 
     def next_again(self) -> int:

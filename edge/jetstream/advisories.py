@@ -9,6 +9,7 @@ from edge.jetstream.acks import AckPlace
 from edge.jetstream.fields import dumps
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+ACK_METRIC = "io.nats.jetstream.metric.v1.consumer_ack"
 API = "$JS.EVENT.ADVISORY.API"
 
 
@@ -39,6 +40,31 @@ class Advisories:
         fields = _of(stream, consumer, place) | ({"reason": reason} if reason else {})
         self._publish(f"CONSUMER.MSG_TERMINATED.{stream}.{consumer}", "terminated", fields)
 
+    def paused(self, stream: str, consumer: str, until: str, is_paused: bool) -> None:
+        fields = {"stream": stream, "consumer": consumer, "paused": is_paused, "pause_until": until}
+        self._publish(f"CONSUMER.PAUSE.{stream}.{consumer}", "consumer_pause", fields)
+
+    def pinned(self, stream: str, consumer: str, group: str, pin: str) -> None:
+        fields = {
+            "account": self.account.name, "stream": stream, "consumer": consumer, "group": group,
+            "pinned_client_id": pin,
+        }  # fmt: skip
+        self._publish(f"CONSUMER.PINNED.{stream}.{consumer}", "consumer_group_pinned", fields)
+
+    def unpinned(self, stream: str, consumer: str, group: str, reason: str) -> None:
+        fields = {
+            "account": self.account.name, "stream": stream, "consumer": consumer, "group": group, "reason": reason,
+        }  # fmt: skip
+        self._publish(f"CONSUMER.UNPINNED.{stream}.{consumer}", "consumer_group_unpinned", fields)
+
+    def acked(self, stream: str, consumer: str, place: AckPlace, took_ns: int) -> None:
+        """A sample of how long acks take."""
+        fields = {
+            "stream": stream, "consumer": consumer, "consumer_seq": place.consumer_seq, "stream_seq": place.stream_seq,
+            "ack_time": took_ns, "deliveries": place.deliveries,
+        }  # fmt: skip
+        self._tell(f"$JS.EVENT.METRIC.CONSUMER.ACK.{stream}.{consumer}", ACK_METRIC, fields)
+
     def audits(self) -> bool:
         """Does anybody want to know of every API call?"""
         return self.account.has_interest(API)
@@ -50,11 +76,13 @@ class Advisories:
         self._publish("API", "api_audit", fields | {"response": response.decode()})
 
     def _publish(self, subject: str, kind: str, fields: Mapping[str, object]) -> None:
-        subject = f"$JS.EVENT.ADVISORY.{subject}"
+        self._tell(f"$JS.EVENT.ADVISORY.{subject}", f"io.nats.jetstream.advisory.v1.{kind}", fields)
+
+    def _tell(self, subject: str, kind: str, fields: Mapping[str, object]) -> None:
         if not self.account.has_interest(subject):
             return
         head = {
-            "type": f"io.nats.jetstream.advisory.v1.{kind}",
+            "type": kind,
             "id": random_name(22),
             "timestamp": rfc3339(self.clock.wall()),
         }

@@ -6,10 +6,12 @@ A handler answers with fields, raises ApiError, or returns None when its answer 
 from collections.abc import Callable
 from typing import NamedTuple
 
+from edge.core.times import ZERO
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount, random_name
-from edge.jetstream.consumer_config import consumer_config
+from edge.jetstream.consumer import Consumer
+from edge.jetstream.consumer_config import check_group, consumer_config, pause_until
 from edge.jetstream.direct import KINDS as GET_KINDS
 from edge.jetstream.direct import BadQuery, DirectGet, find
 from edge.jetstream.fields import parse_object
@@ -77,6 +79,9 @@ class Api:
             "CONSUMER.NAMES": ("consumer_names", self.consumer_names),
             "CONSUMER.LIST": ("consumer_list", self.consumer_list),
             "CONSUMER.DELETE": ("consumer_delete", self.consumer_delete),
+            "CONSUMER.PAUSE": ("consumer_pause", self.consumer_pause),
+            "CONSUMER.RESET": ("consumer_reset", self.consumer_reset),
+            "CONSUMER.UNPIN": ("consumer_unpin", self.consumer_unpin),
         }
         self.beside_error: dict[str, Fields] = {
             "stream_info": _page_fields(0, 0, 0),
@@ -334,6 +339,50 @@ class Api:
         consumer = self.jetstream.consumer(stream, name)
         self.jetstream.delete_consumer(consumer, self._after("consumer_delete", request, lambda: {"success": True}))
         return None
+
+    def consumer_pause(self, request: Request) -> Answer:
+        """Until a time; an empty request resumes."""
+        fields = parse_object(request.body, {"pause_until": "string"})
+        consumer = self._consumer(request)
+        until = pause_until(fields)
+        config = consumer.config._replace(pause_until=until)
+
+        def paused() -> Fields:
+            left = consumer.paused_ns - self.clock.wall()
+            answer: Fields = {"paused": left > 0, "pause_until": until or ZERO}
+            return answer | {"pause_remaining": left} if left > 0 else answer
+
+        self.jetstream.pause_consumer(consumer, config, self._after("consumer_pause", request, paused))
+        return None
+
+    def consumer_reset(self, request: Request) -> Answer:
+        fields = parse_object(request.body, {"seq": "int"})
+        consumer = self._consumer(request)
+        try:
+            seq = consumer.reset(fields.get("seq", 0))
+        except ValueError as exc:
+            raise ApiError(400, 10204, f"invalid reset: {exc}") from exc
+        after = self._after(
+            "consumer_reset", request, lambda: consumer_info(consumer, self.clock.wall()) | {"reset_seq": seq}
+        )
+        consumer.save(after)
+        return None
+
+    def consumer_unpin(self, request: Request) -> Answer:
+        fields = parse_object(request.body, {"group": "string"})
+        group = fields.get("group", "")
+        if not group:
+            raise errors.invalid_json("consumer group not specified")
+        check_group(group)
+        consumer = self._consumer(request)
+        if group not in consumer.config.priority_groups:
+            raise ApiError(400, 10160, "Provided priority group does not exist for this consumer")
+        consumer.way.unpin("admin")
+        return {}
+
+    def _consumer(self, request: Request) -> Consumer:
+        stream, name = (*request.args, "", "")[:2]
+        return self.jetstream.consumer(stream, name)
 
     def _next(self, subject: str, call: str, reply: str, body: bytes) -> None:
         stream, _, name = call.removeprefix("CONSUMER.MSG.NEXT.").partition(".")

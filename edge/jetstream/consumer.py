@@ -5,13 +5,14 @@ commits: an ack that somebody waits for (AckSync) is answered after the commit t
 """
 
 import json
+import random
 from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from edge.core.peer import Subscription
 from edge.core.times import Clock, parse_rfc3339
 from edge.errors import StoreError
-from edge.jetstream.acks import Acks, parse_ack_subject, parse_nak_delay
+from edge.jetstream.acks import AckPlace, Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.consumer_config import ConsumerConfig
 from edge.jetstream.cursor import Cursor
@@ -46,6 +47,8 @@ class Consumer:
         self.way: Pulls | Push = Push(self) if config.deliver_subject else Pulls(self)
         self.pace = self._make_pace()
         self.not_before = 0  # the pace allows nothing earlier; monotonic
+        self.paused_ns = 0  # until this wall time nothing is delivered
+        self._pause()
         self.soon = False  # to be delivered at the end of this batch
         self.answers: list[str] = []  # replies of double acks that the next commit lets go
         self.subscriptions: list[Subscription] = []
@@ -71,6 +74,7 @@ class Consumer:
         self.config = self.acks.config = config
         self.cursor.filter(config.filters)
         self.pace = self._make_pace()
+        self._pause()
         if moved:
             self.way.close()
             self.way = Push(self)
@@ -82,6 +86,38 @@ class Consumer:
             return None
         replay_until = self.stream.last_seq if config.replay_policy == "original" else 0
         return Pace(config.rate_limit_bps, max(self.stream.config.max_msg_size, MAX_BURST), replay_until)
+
+    def _pause(self) -> None:
+        until = parse_rfc3339(self.config.pause_until) if self.config.pause_until else 0
+        self.paused_ns = until if until > self.clock.wall() else 0
+
+    def _resume(self) -> None:
+        self.paused_ns = 0
+        self.advisories.paused(self.stream.name, self.name, self.config.pause_until, False)
+
+    def reset(self, seq: int) -> int:
+        """Begin again at ``seq``, or behind the ack floor (0).  ValueError where its policy does not allow that."""
+        first = seq or self.acks.floor.stream_seq + 1
+        match self.config.deliver_policy:
+            case _ if not seq:
+                pass
+            case "all":
+                pass
+            case "by_start_sequence":
+                if seq < self.config.opt_start_seq:
+                    raise ValueError("below start seq")
+            case "by_start_time":
+                if seq < self.stream.first_at(parse_rfc3339(self.config.opt_start_time)):
+                    raise ValueError("below start time")
+            case _:
+                raise ValueError("not allowed")
+        self.acks = Acks(self.config, first - 1)
+        self.cursor = Cursor(self.stream, self.config.filters, first - 1)
+        self.delivered_ns = self.acked_ns = 0
+        self.stream.review()
+        self._touch()
+        self.deliver_soon()
+        return first
 
     def open(self) -> None:
         """It can be found now: messages may go."""
@@ -102,7 +138,7 @@ class Consumer:
     def next(self, now: int) -> Row | None:
         """The next message to deliver, taken; None when there is none, too much is unacknowledged, or it is too
         early for the consumer's pace."""
-        if now < self.not_before:
+        if now < self.not_before or self.paused_ns:
             return None
         row = self._take()
         if row is not None and self.pace is not None:
@@ -192,8 +228,10 @@ class Consumer:
         word, _, rest = payload.strip().partition(b" ")
         match word:
             case b"" | b"+ACK" | b"+OK":
+                self._sample(place, now)
                 self._acked(seq)
             case b"+NXT":
+                self._sample(place, now)
                 self._acked(seq)
                 self._touch()
                 if reply:
@@ -214,6 +252,12 @@ class Consumer:
         self._touch()
         self.way.deliver(now)
         self._arm()
+
+    def _sample(self, place: AckPlace, now: int) -> None:
+        known = self.acks.pending.get(place.stream_seq)
+        percent = self.config.sample_freq.removesuffix("%")
+        if percent and known is not None and random.randrange(100) < int(percent):
+            self.advisories.acked(self.stream.name, self.name, place, now - known.delivered_at)
 
     def acknowledge(self, seq: int) -> None:
         """Everything up to ``seq``, by its receiver's word."""
@@ -251,6 +295,8 @@ class Consumer:
             found.append(deadline)
         if self.not_before:
             found.append(self.not_before)
+        if self.paused_ns:
+            found.append(self.clock.monotonic() + max(self.paused_ns - self.clock.wall(), 0))
         if self.config.inactive_ns:
             found.append(self.active_at + self.config.inactive_ns)
         self.armed = min(found, default=0)
@@ -276,6 +322,8 @@ class Consumer:
         """Redeliver what was not acknowledged in time, end requests that have expired, send heartbeats."""
         if self.not_before <= now:
             self.not_before = 0
+        if self.paused_ns and self.paused_ns <= self.clock.wall():
+            self._resume()
         for seq in self.acks.due(now):
             self._redeliver(seq)
         self.way.tick(now)

@@ -1,9 +1,10 @@
 """The configuration of a consumer: nats-server's JSON, its defaults, its rules (reference: jetstream.md section 4)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from edge.core.times import SECOND, parse_rfc3339
+from edge.core.times import SECOND, parse_rfc3339, rfc3339
 from edge.jetstream import errors
 from edge.jetstream.fields import check_object
 from edge.jetstream.stream_config import MAX_DESCRIPTION, is_name, metadata
@@ -25,15 +26,16 @@ KINDS = {
     "metadata": "object", "pause_until": "string", "priority_groups": "strings", "priority_policy": "string",
     "priority_timeout": "duration", "direct": "bool", "sourcing": "bool",
 }  # fmt: skip
-NOT_YET = (
-    "pause_until", "priority_groups", "sourcing",
-)  # fmt: skip
+NOT_YET = ("sourcing",)
+PRIORITIES = ("overflow", "pinned_client", "prioritized")
+PRIORITY_TIMEOUT_NS = 120 * SECOND
 PUSH_ONLY = (
     ("rate_limit_bps", 10086, "consumer in pull mode can not have rate limit set"),
     ("idle_heartbeat", 10088, "consumer idle heartbeat requires a push based consumer"),
     ("flow_control", 10089, "consumer flow control requires a push based consumer"),
 )
 MIN_EXPIRES_NS = 1_000_000
+GROUP_NAME = re.compile(r"[a-zA-Z0-9/_=-]{1,16}")
 MIN_HEARTBEAT_NS = 100_000_000
 FIXED = (
     ("deliver_policy", "deliver policy"), ("opt_start_seq", "start sequence"), ("opt_start_time", "start time"),
@@ -67,6 +69,10 @@ class ConsumerConfig(NamedTuple):
     idle_heartbeat_ns: int = 0
     rate_limit_bps: int = 0
     direct: bool = False
+    pause_until: str = ""
+    priority_groups: tuple[str, ...] = ()
+    priority_policy: str = ""
+    priority_timeout_ns: int = 0
     max_batch: int = 0
     max_expires_ns: int = 0
     max_bytes: int = 0
@@ -83,7 +89,9 @@ class ConsumerConfig(NamedTuple):
     @property
     def level(self) -> int:
         """The JetStream API level that it needs (ADR-44)."""
-        return 4 if self.ack_policy == "flow_control" else 0
+        if self.ack_policy == "flow_control":
+            return 4
+        return 1 if self.pause_until or self.priority_policy else 0
 
     def fields(self) -> dict[str, object]:
         """The JSON object in nats-server's order: four fields always, the others where they say something."""
@@ -118,6 +126,10 @@ class ConsumerConfig(NamedTuple):
             ("mem_storage", self.mem_storage),
             ("direct", self.direct),
             ("metadata", dict(self.metadata)),
+            ("pause_until", self.pause_until),
+            ("priority_groups", list(self.priority_groups)),
+            ("priority_policy", self.priority_policy),
+            ("priority_timeout", self.priority_timeout_ns),
         ]
         return {name: value for name, value in optional if value or name == "num_replicas"}
 
@@ -167,6 +179,10 @@ def consumer_config(request: Mapping[str, Any], name: str, durable: bool, named:
         deliver_subject=fields.get("deliver_subject", ""),
         deliver_group=fields.get("deliver_group", ""),
         direct=fields.get("direct", False),
+        pause_until=pause_until(fields),
+        priority_groups=tuple(fields.get("priority_groups", ())),
+        priority_policy=_priority(fields),
+        priority_timeout_ns=_positive(fields, "priority_timeout") or _pin_time(fields),
         headers_only=fields.get("headers_only", False),
         max_batch=_positive(fields, "max_batch"),
         max_expires_ns=_positive(fields, "max_expires"),
@@ -201,6 +217,51 @@ def _check_meant(fields: Mapping[str, Any]) -> None:
     if sample and not sample.removesuffix("%").isdecimal():
         text = f'strconv.Atoi: parsing "{sample.removesuffix("%")}": invalid syntax'
         raise errors.invalid_consumer(10095, f"failed to parse consumer sampling configuration: {text}")
+
+
+def pause_until(fields: Mapping[str, Any]) -> str:
+    """A time, or nothing for the zero time."""
+    text: str = fields.get("pause_until", "")
+    if not text:
+        return ""
+    try:
+        ns = parse_rfc3339(text)
+    except ValueError as exc:
+        raise errors.invalid_json(f'pause_until: "{text}" is not a time') from exc
+    return rfc3339(ns) if ns > 0 else ""
+
+
+def _priority(fields: Mapping[str, Any]) -> str:
+    policy: str = fields.get("priority_policy") or ""
+    if policy in ("", "none"):
+        if fields.get("priority_groups"):
+            raise errors.invalid_consumer(10196, "consumer can not have priority groups when policy is none")
+        if fields.get("priority_timeout", 0) > 0:
+            raise errors.invalid_consumer(10197, "PinnedTTL cannot be set when PriorityPolicy is none")
+        return ""
+    if policy not in PRIORITIES:
+        raise errors.invalid_json(f"unknown priority policy: {policy}")
+    if fields.get("deliver_subject"):
+        raise errors.invalid_consumer(10178, "priority groups can not be used with push consumers")
+    groups = fields.get("priority_groups") or []
+    if not groups:
+        raise errors.invalid_consumer(10159, "Setting PriorityPolicy requires at least one PriorityGroup to be set")
+    for group in groups:
+        if not group:
+            raise errors.invalid_consumer(10161, "Group name cannot be an empty string")
+        check_group(group)
+    return policy
+
+
+def check_group(group: str) -> None:
+    if not GROUP_NAME.fullmatch(group):
+        raise errors.invalid_consumer(
+            10162, "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters"
+        )
+
+
+def _pin_time(fields: Mapping[str, Any]) -> int:
+    return PRIORITY_TIMEOUT_NS if fields.get("priority_policy") == "pinned_client" else 0
 
 
 def _check_push(fields: Mapping[str, Any]) -> None:

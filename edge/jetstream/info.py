@@ -9,6 +9,7 @@ from edge.jetstream.acks import Position
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.errors import error_fields
 from edge.jetstream.fields import dumps
+from edge.jetstream.pulls import Pulls
 from edge.jetstream.stream import Stream
 from edge.store.contract import Row
 
@@ -115,7 +116,18 @@ def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
     }
     if consumer.config.deliver_subject and consumer.way.is_wanted():
         info["push_bound"] = True
+    if consumer.paused_ns:
+        info |= {"paused": True, "pause_remaining": consumer.paused_ns - now_ns}
+    if isinstance(consumer.way, Pulls) and consumer.config.priority_groups:
+        info["priority_groups"] = [_group(consumer.way, group) for group in consumer.config.priority_groups]
     return info | {"ts": rfc3339(now_ns)}
+
+
+def _group(way: Pulls, group: str) -> Fields:
+    pin = way.pin
+    if not pin.id:
+        return {"group": group}
+    return {"group": group, "pinned_client_id": pin.id, "pinned_ts": rfc3339(pin.pinned_ns)}
 
 
 def _position(position: Position, at_ns: int) -> Fields:

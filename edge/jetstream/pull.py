@@ -23,7 +23,8 @@ class PullRequest:
     """A request that waits; deadlines are monotonic nanoseconds, 0 for none."""
 
     __slots__ = (
-        "batch", "expires_at", "heartbeat_at", "heartbeat_ns", "left_bytes", "no_wait", "reply", "sized",
+        "batch", "expires_at", "group", "heartbeat_at", "heartbeat_ns", "left_bytes", "min_ack_pending",
+        "min_pending", "no_wait", "pin", "priority", "reply", "sized",
     )  # fmt: skip
 
     def __init__(self, reply: str, fields: Mapping[str, Any], now: int) -> None:
@@ -34,6 +35,11 @@ class PullRequest:
         self.left_bytes: int = fields.get("max_bytes", 0)
         self.sized = self.left_bytes > 0
         self.no_wait: bool = fields.get("no_wait", False)
+        self.group: str = fields.get("group", "")
+        self.pin: str = fields.get("id", "")
+        self.priority: int = fields.get("priority", 0)
+        self.min_pending: int = fields.get("min_pending", 0)
+        self.min_ack_pending: int = fields.get("min_ack_pending", 0)
         self.heartbeat_ns: int = fields.get("idle_heartbeat", 0)
         if self.heartbeat_ns and (not expires or self.heartbeat_ns > expires // 2):
             raise BadRequest("heartbeat value too large")

@@ -3,6 +3,7 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
+from edge.jetstream.priority import Pin, check_request, overflows
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 from edge.message import status_block
 
@@ -14,6 +15,7 @@ class Pulls:
     def __init__(self, consumer: "Consumer") -> None:
         self.consumer = consumer
         self.waiting: deque[PullRequest] = deque()
+        self.pin = Pin(consumer)
 
     def open(self) -> None:
         """Whoever wants messages asks."""
@@ -26,16 +28,29 @@ class Pulls:
         try:
             fields = parse_pull(body)
             request = PullRequest(reply, fields, now)
+            check_request(consumer, fields)
         except BadRequest as exc:
             consumer.say(reply, status(400, f"Bad Request - {exc}"))
             return
         if refusal := over_cap(consumer.config, fields):
             consumer.say(reply, status(409, refusal))
+        elif self.pin.id and request.pin and request.pin != self.pin.id:
+            consumer.say(reply, status(423, "Nats-Pin-Id mismatch"))
         elif self._has_room(request):
-            self.waiting.append(request)
+            if self.pin.id and request.pin:
+                self.pin.renew(now)
+            self._line_up(request)
             self.deliver(now)
             if request.no_wait and not request.expires_at and request in self.waiting:
                 self._end_no_wait(request)
+
+    def _line_up(self, request: PullRequest) -> None:
+        """At the end; of policy ``prioritized`` behind those of its own priority."""
+        if self.consumer.config.priority_policy != "prioritized":
+            self.waiting.append(request)
+            return
+        at = sum(other.priority <= request.priority for other in self.waiting)
+        self.waiting.insert(at, request)
 
     def _has_room(self, request: PullRequest) -> bool:
         most = self.consumer.config.max_waiting
@@ -62,7 +77,8 @@ class Pulls:
     def deliver(self, now: int) -> None:
         """Give waiting requests what there is: what must come again before what is new."""
         consumer = self.consumer
-        while self.waiting:
+        passed_over = 0
+        while len(self.waiting) > passed_over:
             request = self.waiting[0]
             if not consumer.has_listener(request.reply):
                 self.waiting.popleft()
@@ -70,20 +86,49 @@ class Pulls:
             if request.expires_at and request.expires_at <= now:
                 self._expire(self.waiting.popleft())
                 continue
+            if not self._may_be_served(request):
+                self.waiting.rotate(-1)
+                passed_over += 1
+                continue
+            if request.pin and request.pin != self.pin.id:
+                self.waiting.popleft()
+                consumer.say(request.reply, status(423, "Nats-Wrong-Pin-Id", request))
+                continue
             if request.sized:
                 consumer.num_pending()  # counted now, it stays right when the message is taken
             row = consumer.next(now)
             if row is None:
                 return
+            passed_over = 0
+            if self.pinning and not self.pin.id:
+                self.pin.give(request, now)
             if request.sized and consumer.size(row) > request.left_bytes:
                 consumer.put_back(row)
                 self.waiting.popleft()
                 consumer.say(request.reply, status(409, "Message Size Exceeds MaxBytes", request))
                 continue
-            size = consumer.send(row, request.reply, now)
+            extra = [("Nats-Pin-Id", self.pin.id)] if self.pinning else ()
+            size = consumer.send(row, request.reply, now, extra)
             request.batch -= 1
             request.left_bytes = max(request.left_bytes - size, 0)
             self._turn(request, now)
+
+    @property
+    def pinning(self) -> bool:
+        return self.consumer.config.priority_policy == "pinned_client"
+
+    def _may_be_served(self, request: PullRequest) -> bool:
+        """Is it this request's turn, as far as priorities are concerned?"""
+        match self.consumer.config.priority_policy:
+            case "overflow":
+                return overflows(self.consumer, request)
+            case "pinned_client":
+                return not self.pin.id or bool(request.pin)
+        return True
+
+    def unpin(self, reason: str) -> None:
+        self.pin.take(reason)
+        self.deliver(self.consumer.clock.monotonic())
 
     def _turn(self, request: PullRequest, now: int) -> None:
         """One message was served: the next request's turn, or the end of this one."""
@@ -91,17 +136,22 @@ class Pulls:
         if request.batch > 0:
             if request.heartbeat_ns:
                 request.heartbeat_at = now + request.heartbeat_ns
-            self.waiting.append(request)
+            self._line_up(request)
         elif request.sized and request.left_bytes > 0:
             self.consumer.say(request.reply, status(409, "Batch Completed", request))
 
     # ---- time
 
     def deadline(self) -> int | None:
-        return min((deadline for request in self.waiting if (deadline := request.deadline())), default=None)
+        found = [deadline for request in self.waiting if (deadline := request.deadline())]
+        if self.pin.expires_at:
+            found.append(self.pin.expires_at)
+        return min(found, default=None)
 
     def tick(self, now: int) -> None:
         """End requests that have expired, send heartbeats."""
+        if 0 < self.pin.expires_at <= now:
+            self.unpin("timeout")
         for request in list(self.waiting):
             if request.expires_at and request.expires_at <= now:
                 self.waiting.remove(request)

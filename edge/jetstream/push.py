@@ -55,6 +55,9 @@ class Push:
             self.answers = None
         self.active = False
 
+    def unpin(self, reason: str) -> None:
+        """Nobody is pinned where nobody asks."""
+
     def request(self, reply: str, body: bytes, now: int) -> None:
         self.consumer.say(reply, status(409, "Consumer is push based"))
 

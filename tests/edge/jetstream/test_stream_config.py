@@ -41,7 +41,7 @@ def test_values_that_are_not_here(request_: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [{"pause_until": "2030-01-01T00:00:00Z"}, {"priority_groups": ["g"]}],
+    [{"sourcing": True}],
 )  # fmt: skip
 def test_consumers_that_are_not_here(request_: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match="not supported by this server"):
