@@ -17,6 +17,7 @@ from edge.config.options import Config, Mqtt
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
+from edge.flags import Flags
 from edge.net.info import NATS_LEVEL, ServerInfo
 from edge.net.listener import ClientLimits, ClientListener
 from edge.net.log import set_up_log
@@ -24,6 +25,7 @@ from edge.net.ticker import Ticker
 from edge.version import VERSION
 
 if TYPE_CHECKING:  # loaded when there is a store
+    from edge.core.exchange import Exchange
     from edge.core.leaf_link import LeafLink
     from edge.jetstream.account import Limits
     from edge.monitor.control import Buttons
@@ -38,8 +40,9 @@ log = logging.getLogger("edge")
 
 
 class Daemon:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, flags: Flags) -> None:
         self.config = config
+        self.flags = flags  # they go over the file again when it is read again
         self.server_id = "N" + b32encode(os.urandom(35)).decode()[:55]
         self.server_name = config.server_name or self.server_id
         self.stopping = asyncio.Event()
@@ -48,6 +51,7 @@ class Daemon:
         self.store: SqliteStore | None = None
         self.mqtt_port = 0
         self.system: System | None = None
+        self.exchange: Exchange | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
@@ -59,6 +63,7 @@ class Daemon:
         log.info("  ID:   %s", self.server_id)
         for warning in config.warnings:
             log.warning("%s", warning)
+        self._share(config)
         self._recover()
         leafs = self._leafs()
         clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info())
@@ -117,6 +122,23 @@ class Daemon:
         except OSError as exc:
             raise StartError(f"cannot write to ports_file_dir {file.parent}: {exc.strerror}") from exc
         return file
+
+    # ---- accounts
+
+    def _share(self, config: Config) -> None:
+        """Accounts give each other what the configuration says."""
+        if not config.accounts and self.exchange is None:
+            return
+        if self.exchange is None:
+            from edge.core.exchange import Exchange
+            from edge.core.times import Clock
+
+            ticker = Ticker(self.loop, self.router)
+            self.exchange = Exchange(
+                self.router, self.server_name, Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+            )
+            ticker.start(self.exchange)
+        self.exchange.apply(config.accounts)
 
     # ---- leafs and uplinks
 
@@ -339,11 +361,11 @@ def write_pid_file(path: str) -> None:
         raise StartError(f"cannot write pid_file {path}: {exc.strerror}") from exc
 
 
-async def serve(config: Config) -> None:
-    await Daemon(config).run()
+async def serve(config: Config, flags: Flags) -> None:
+    await Daemon(config, flags).run()
 
 
-def run(config: Config) -> int:
+def run(config: Config, flags: Flags) -> int:
     """The exit status: 0 after a clean shutdown, 1 when the server could not start."""
     try:
         set_up_log(config.log)
@@ -351,7 +373,7 @@ def run(config: Config) -> int:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
     try:
-        uvloop.run(serve(config))
+        uvloop.run(serve(config, flags))
     except PetioleError as exc:
         log.critical("%s", exc)
         return 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.config.digest import digest
 from edge.config.load import load_config
 from edge.config.options import Config
 from edge.config.parser import Block, Value, parse_text
@@ -104,6 +105,12 @@ def folder(tmp_path: Path) -> Path:
 def parse(folder: Path) -> Callable[..., object]:
     """The parsed text as dicts and lists."""
     return lambda text, environ=ENVIRONMENT: plain(parse_text(text, environ, str(folder / "x.conf")))
+
+
+@pytest.fixture
+def fingerprint(folder: Path) -> Callable[[str], str]:
+    """Ours of a text."""
+    return lambda text: digest(parse_text(text, ENVIRONMENT, str(folder / "x.conf")))
 
 
 @pytest.fixture
