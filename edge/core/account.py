@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
+from edge.core.msg_trace import deliver_traced
 from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription
 from edge.core.permissions import Permissions
 from edge.sublist import Match, Sublist
@@ -169,6 +170,8 @@ class Account:
         shown: str = "",
         capture_reply: str = "",
     ) -> Delivered:
+        if (trace := self.router.traced) is not None:
+            return Delivered(deliver_traced(self, trace, match, origin, subject, reply, headers, payload), False)
         count = 0
         captured = False
         links: dict[Link, list[str]] = {}
@@ -190,7 +193,7 @@ class Account:
                 peer.give(sub, local, reply, headers, payload)
             count += 1
         for group in match.queues:
-            member = self._pick(group, origin)
+            member = self.pick(group, origin)
             if member is None:
                 continue
             if isinstance(member.peer, Link):
@@ -233,7 +236,7 @@ class Account:
                     else:
                         member.peer.give(member, local, reply, headers, payload)
 
-    def _pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
+    def pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
         """One member: anyone here before anyone behind a leaf, leafs by weight, never back to where it came from."""
         others = [sub for sub in group if sub.peer is not origin or _hears_itself(sub.peer)]
         here = [sub for sub in others if sub.peer.kind is not PeerKind.LEAF]

@@ -90,9 +90,9 @@ class Stream(Messages):
         """Begin to capture."""
         self.announce = announce
         for subject in self.config.subjects:
-            self.subscriptions.append(
-                self.account.subscribe(subject, self.capture, announce=announce, capture=not self.config.no_ack)
-            )
+            sub = self.account.subscribe(subject, self.capture, announce=announce, capture=not self.config.no_ack)
+            sub.sid = self.name.encode()
+            self.subscriptions.append(sub)
 
     def stop(self) -> None:
         """No more is captured; what has been is still stored and answered."""

@@ -391,3 +391,79 @@ def test_a_hub_that_comes_and_goes_is_told(start_nats: Start, either: Start, fre
         await system.close()
 
     asyncio.run(main())
+
+
+TRACED = """
+listen: 127.0.0.1:-1
+server_name: core
+jetstream {{ store_dir: "{store}" }}
+accounts {{
+  SYS {{ users: [{{user: s, password: s}}] }}
+  A {{
+    users: [
+      {{user: a, password: a}}
+      {{user: p, password: p, permissions: {{publish: {{allow: ["x.>", "trace.>"]}}, subscribe: [">"]}}}}
+    ]
+    jetstream: enabled
+    mappings {{ "m.1": "x.9" }}
+    imports: [
+      {{service: {{account: B, subject: "svc.1"}}, to: "imp.1"}}
+      {{service: {{account: B, subject: "svc.2"}}, to: "imp.2"}}
+    ]
+  }}
+  B {{ users: [{{user: b, password: b}}], exports: [{{service: "svc.1"}}, {{service: "svc.2", allow_trace: true}}] }}
+}}
+system_account: SYS
+"""
+
+
+def test_a_traced_message_shows_its_way(start_edge: Start, start_nats: Start, tmp_path: Any) -> None:
+    async def transcript(server: Any) -> list[Any]:
+        anna, bob = await connect(server.url, "a", name="anna"), await connect(server.url, "a", name="bob")
+        limited, other = await connect(server.url, "p"), await connect(server.url, "b", name="other")
+        traces = await bob.subscribe("trace.1")
+        received = []
+
+        async def hear(message: Msg) -> None:
+            received.append((message.subject, message.headers))
+
+        await bob.subscribe("x.>", cb=hear)
+        await bob.subscribe("x.1", queue="q", cb=hear)
+        await other.subscribe("svc.*", cb=hear)
+        await anna.jetstream().add_stream(name="S", subjects=["s.>"])
+        await bob.flush()
+        await other.flush()
+        told = []
+        for sender, subject, only in (
+            (anna, "x.1", ""),
+            (anna, "nobody", ""),
+            (anna, "x.1", "true"),
+            (anna, "x.1", "maybe"),
+            (anna, "s.1", ""),
+            (anna, "m.1", ""),
+            (limited, "nope", ""),
+            (anna, "imp.1", ""),
+            (anna, "imp.2", ""),
+            (anna, "imp.1", "true"),
+            (anna, "imp.2", "true"),
+        ):
+            headers = {"Nats-Trace-Dest": "trace.1", "X-Kept": "1"} | ({"Nats-Trace-Only": only} if only else {})
+            await sender.publish(subject, b"hello", headers=headers)
+            trace = json.loads((await traces.next_msg(timeout=10)).data)
+            for event in trace["events"]:
+                assert event.pop("ts")
+                assert isinstance(event.pop("cid", 0), int)
+            assert list(trace) == ["server", "request", "events"]
+            told.append((subject, only, trace["request"], trace["events"]))
+        await other.flush()
+        for client in (anna, bob, limited, other):
+            await client.close()
+        return [told, sorted((subject, sorted(headers)) for subject, headers in received)]
+
+    ours, theirs = (
+        asyncio.run(transcript(start(TRACED.format(store=tmp_path / name))))
+        for start, name in ((start_edge, "edge"), (start_nats, "nats"))
+    )
+    for our, their in zip(ours[0], theirs[0], strict=True):
+        assert our == their
+    assert ours[1] == theirs[1]
