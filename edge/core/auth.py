@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from edge.core.certificate import PeerCertificate
 from edge.core.permissions import Permissions
 
 GLOBAL_ACCOUNT = "$G"
@@ -16,7 +17,7 @@ AUTHORIZATION_VIOLATION = "Authorization Violation"
 
 class Credentials(NamedTuple):
     """What one connection brings.  ``kind`` is a connection type of user JWTs: STANDARD, WEBSOCKET, MQTT, MQTT_WS,
-    LEAFNODE, LEAFNODE_WS.  ``certificate`` is the peer's verified TLS certificate, DER."""
+    LEAFNODE, LEAFNODE_WS.  ``certificate`` is the peer's TLS certificate where it was verified."""
 
     user: str = ""
     password: str = ""
@@ -31,7 +32,7 @@ class Credentials(NamedTuple):
     name: str = ""
     lang: str = ""
     version: str = ""
-    certificate: bytes = b""
+    certificate: PeerCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from edge.protocol import nats
 
 if TYPE_CHECKING:
     from edge.net.listener import ClientListener
+    from edge.net.tls import Secured
 
 log = logging.getLogger("edge")
 
@@ -32,7 +33,7 @@ class Connection(asyncio.BufferedProtocol):
         self.ip = ""
         self.port = 0
         self.nonce = listener.new_nonce()
-        self.certificate = b""  # of the peer, DER, where it was verified
+        self.secured: Secured | None = None  # where it is encrypted
         self.started_ns = time.time_ns()
         self.rtt_ns = 0
         self.ping_sent = 0  # monotonic; INFO is the first question
@@ -133,7 +134,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def credentials(self) -> Credentials:
         return Credentials(
-            nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid, certificate=self.certificate
+            nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid,
+            certificate=self.secured.peer if self.secured else None,
         )  # fmt: skip
 
     def on_login(self, client: Client) -> None:
