@@ -467,3 +467,42 @@ def test_a_traced_message_shows_its_way(start_edge: Start, start_nats: Start, tm
     for our, their in zip(ours[0], theirs[0], strict=True):
         assert our == their
     assert ours[1] == theirs[1]
+
+
+def test_what_the_system_account_exports_reaches_operators_elsewhere(either: Start) -> None:
+    async def main() -> None:
+        server = either("""
+            listen: 127.0.0.1:-1
+            server_name: core
+            accounts {
+              SYS {
+                users: [{user: s, password: s}]
+                exports: [
+                  {service: "$SYS.DEBUG.SUBSCRIBERS"}, {service: "$SYS.REQ.SERVER.PING.STATSZ"}
+                  {stream: "$SYS.ACCOUNT.>"}
+                ]
+              }
+              OPS {
+                users: [{user: o, password: o}]
+                imports: [
+                  {service: {account: SYS, subject: "$SYS.DEBUG.SUBSCRIBERS"}}
+                  {service: {account: SYS, subject: "$SYS.REQ.SERVER.PING.STATSZ"}, to: "ops.ping"}
+                  {stream: {account: SYS, subject: "$SYS.ACCOUNT.>"}, prefix: "told"}
+                ]
+              }
+              A { users: [{user: a, password: a}] }
+            }
+            system_account: SYS
+        """)
+        ops = await connect(server.url, "o")
+        told = await ops.subscribe("told.$SYS.ACCOUNT.A.CONNECT")
+        await ops.subscribe("told.x")
+        await ops.flush()
+        assert await ask(ops, "$SYS.DEBUG.SUBSCRIBERS", "told.>") == 2
+        assert list(await ask(ops, "ops.ping")) == ["server", "statsz"]
+        anna = await connect(server.url, "a")
+        assert json.loads((await told.next_msg(timeout=10)).data)["client"]["user"] == "a"
+        await anna.close()
+        await ops.close()
+
+    asyncio.run(main())
