@@ -18,6 +18,7 @@ from edge.sublist import Match, Sublist
 if TYPE_CHECKING:
     from edge.core.client import Client
     from edge.core.leaf_link import LeafLink
+    from edge.core.mqtt_client import MqttClient
     from edge.core.router import Router
 
 InterestListener = Callable[[Subscription, bool], None]
@@ -44,7 +45,7 @@ class Traffic(NamedTuple):
     out_msgs: int = 0
     out_bytes: int = 0
 
-    def plus(self, peer: "Client | LeafLink | Traffic") -> "Traffic":
+    def plus(self, peer: "Client | MqttClient | LeafLink | Traffic") -> "Traffic":
         return Traffic(
             self.in_msgs + peer.in_msgs,
             self.in_bytes + peer.in_bytes,
@@ -66,6 +67,7 @@ class Account:
         self.limits = AccountLimits()
         self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
+        self.mqtt_clients: set[MqttClient] = set()
         self.links: set[LeafLink] = set()  # to hubs, connected or not
         self.past = Traffic()
         self.slow_consumers = 0
@@ -77,6 +79,8 @@ class Account:
         total = self.past
         for client in self.clients:
             total = total.plus(client)
+        for mqtt_client in self.mqtt_clients:
+            total = total.plus(mqtt_client)
         return total
 
     @property

@@ -4,11 +4,13 @@ import logging
 from collections import deque
 from typing import Protocol
 
+from edge.core.account import Account
 from edge.core.auth import Credentials, Login, Refusal
 from edge.core.mqtt_broker import SECOND, Broker, Sender
 from edge.core.mqtt_repeats import Entry
 from edge.core.mqtt_session import Session
 from edge.core.mqtt_sessions import TooManySessions
+from edge.core.peer import Peer, PeerKind
 from edge.core.values import Done
 from edge.errors import ProtocolError, StoreError
 from edge.protocol import mqtt
@@ -40,10 +42,26 @@ ANSWER_TIMEOUT_NS = 30 * SECOND
 PINGRESP = mqtt.encode(Signal(Kind.PINGRESP))
 
 
+# nats-server's reasons for the end of a connection, by a part of ours.
+STATES = (
+    ("is not let in", "Authentication Failure"),
+    ("no CONNECT in time", "Authentication Timeout"),
+    ("maximum connections", "Maximum Connections Exceeded"),
+    ("another connection has taken", "Duplicate Client ID"),
+    ("slow consumer", "Slow Consumer (Write Deadline)"),
+    ("keep alive", "Read Error"),
+    ("server shutdown", "Server Shutdown"),
+)
+
+
 class Shell(Protocol):
-    """The connection.  ``close`` lets what was written go out; ``resume`` is called when ``is_busy`` has ended."""
+    """The connection.  ``close`` lets what was written go out; ``resume`` is called when ``is_busy`` has ended.
+    ``started_ns`` is wall time."""
 
     congested: bool
+    number: int
+    ip: str
+    started_ns: int
 
     def write(self, data: bytes) -> None: ...
     def close(self, reason: str) -> None: ...
@@ -75,11 +93,16 @@ class PubAck:
         self.client.give_up(reason)
 
 
-class MqttClient:
+class MqttClient(Peer):
+    """``user`` and ``client_id`` are what it says of itself, believed or not."""
+
     def __init__(self, broker: Broker, shell: Shell, name: str, now: int) -> None:
+        super().__init__(PeerKind.MQTT, name)
         self.broker = broker
         self.shell = shell
-        self.name = name
+        self.account = broker.router.account(broker.auth.account)
+        self.user = self.client_id = ""
+        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.opened_at = self.last_seen = now
         self.parser = mqtt.Parser(FROM_CLIENT, MAX_CONNECT)
         self.connect: Connect | None = None
@@ -127,11 +150,12 @@ class MqttClient:
             return "keep alive exceeded"  # [MQTT-3.1.2-24]
         return ""
 
-    def end(self) -> None:
+    def end(self, reason: str = "") -> None:
         """The connection is gone, or is about to be: with its will, unless a DISCONNECT came first."""
         if self.ended:
             return
         self.ended = True
+        self._leave_account(next((state for part, state in STATES if part in reason), "Client Closed"))
         self.held = None
         self.puback.clear()
         if self.session is not None and self.session.outlet is self:
@@ -139,6 +163,28 @@ class MqttClient:
         will, self.will = self.will, None
         if will is not None and self.sender is not None:
             self.broker.publish(self.sender, Publish(will.topic, will.payload, min(will.qos, 1), will.retain), None)
+
+    def _enter_account(self, account: Account, client_id: str) -> None:
+        self.account = account
+        self.client_id = client_id
+        account.mqtt_clients.add(self)
+        for watcher in self.broker.router.watchers:
+            watcher.counted(account)
+            watcher.connected(self, account)
+
+    def _leave_account(self, state: str) -> None:
+        account = self.account
+        was_in = self in account.mqtt_clients
+        if was_in:
+            account.mqtt_clients.remove(self)
+            account.past = account.past.plus(self)
+        account.slow_consumers += state.startswith("Slow Consumer")
+        for watcher in self.broker.router.watchers:
+            if was_in:
+                watcher.counted(account)
+            elif state == "Authentication Failure":
+                watcher.refused(self, account, state)
+            watcher.disconnected(self, account, state)
 
     # ---- the session's side
 
@@ -148,6 +194,8 @@ class MqttClient:
             if self.dropped == 1:
                 log.warning("%s: slow consumer: QoS 0 messages are dropped", self.name)
             return
+        self.out_msgs += 1
+        self.out_bytes += len(payload)
         self.send(mqtt.encode_publish(topic, payload, qos, retain, dup, packet_id))
 
     def leave(self) -> None:
@@ -208,10 +256,9 @@ class MqttClient:
                 raise ProtocolError("a second CONNECT")  # [MQTT-3.1.0-2]
 
     def _on_connect(self, packet: Connect) -> None:
-        password = (packet.password or b"").decode("utf-8", "surrogateescape")
+        self.user, self.client_id = packet.user or "", packet.client_id
         verdicts: list[Login | Refusal] = []
-        credentials = Credentials(user=packet.user or "", password=password, token=password, kind="MQTT")
-        self.broker.auth.login(credentials, verdicts.append)
+        self.broker.auth.login(credentials(packet), verdicts.append)
         login = verdicts[0]
         if isinstance(login, Refusal):
             raise ConnectRefused(Code.NOT_AUTHORIZED, f"user {packet.user!r} is not let in")
@@ -230,6 +277,7 @@ class MqttClient:
         except TooManySessions as exc:
             raise ConnectRefused(Code.SERVER_UNAVAILABLE, str(exc)) from exc
         self.broker.enter(account)
+        self._enter_account(account, client_id)
         self.connect = packet
         self.session = session
         self.sender = Sender(self.name, account, packet.client_id, login.permissions)
@@ -273,6 +321,8 @@ class MqttClient:
             raise ProtocolError(f"QoS 2 is not spoken here yet (topic {packet.topic!r})")
         if len(packet.payload) > self.broker.limits.max_payload:
             raise ProtocolError(f"a payload of {len(packet.payload)} bytes")
+        self.in_msgs += 1
+        self.in_bytes += len(packet.payload)
         if not packet.qos:
             self.broker.publish(self.sender, packet, None)
             return
@@ -343,3 +393,8 @@ class MqttClient:
         if self.sender is not None and self.sender.client_id:
             self.broker.repeats.leave(session.account.name, self.sender.client_id)
         self.shell.close("")
+
+
+def credentials(packet: Connect) -> Credentials:
+    password = (packet.password or b"").decode("utf-8", "surrogateescape")
+    return Credentials(user=packet.user or "", password=password, token=password, kind="MQTT")

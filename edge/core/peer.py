@@ -9,6 +9,7 @@ Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, 
 
 class PeerKind(enum.Enum):
     CLIENT = "Client"
+    MQTT = "MQTT"  # its session holds the subscriptions
     LEAF = "Leafnode"
     SERVICE = "Service"
     GATE = "Account"

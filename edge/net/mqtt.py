@@ -33,6 +33,8 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.listener = listener
         self.number = number
         self.congested = False
+        self.ip = ""
+        self.started_ns = time.time_ns()
         self.congested_since = 0
         self.closing = False
 
@@ -44,6 +46,7 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(high, high // 4)
         peer = transport.get_extra_info("peername") or ("", 0)
         name = f"{peer[0]}:{peer[1]} - mid:{self.number}"
+        self.ip = peer[0]
         self.client = MqttClient(self.listener.broker, self, name, time.monotonic_ns())
         log.debug("%s: MQTT connection created", name)
         if not self.listener.opened(self):
@@ -91,7 +94,7 @@ class MqttConnection(asyncio.BufferedProtocol):
             log.warning("%s: closed: %s", self.client.name, reason)
         self.client.flush()
         self.closing = True
-        self.client.end()
+        self.client.end(reason)
         self.transport.close()
         self.listener.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
+
+from edge.protocol.mqtt import Connect, Kind, Signal, encode
 
 Start = Callable[..., Any]
 
@@ -504,5 +507,39 @@ def test_what_the_system_account_exports_reaches_operators_elsewhere(either: Sta
         assert json.loads((await told.next_msg(timeout=10)).data)["client"]["user"] == "a"
         await anna.close()
         await ops.close()
+
+    asyncio.run(main())
+
+
+def test_mqtt_clients_come_and_go(either: Start, free_port: Callable[[], int], tmp_path: Any) -> None:
+    port = free_port()
+
+    def speak(password: bytes, *packets: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as device:
+            device.sendall(encode(Connect("sensor1", True, 60, None, "a", password)))
+            assert device.recv(4)
+            for packet in packets:
+                device.sendall(packet)
+            while packets and device.recv(4096):
+                pass
+
+    async def main() -> None:
+        more = f'jetstream {{ store_dir: "{tmp_path}" }}\nmqtt {{ listen: "127.0.0.1:{port}" }}\n'
+        server = either(CONFIG.replace("A { users", "A { jetstream: enabled, users") + more)
+        system = await connect(server.url, "s")
+        subjects = ("$SYS.ACCOUNT.A.CONNECT", "$SYS.ACCOUNT.A.DISCONNECT", "$SYS.SERVER.*.CLIENT.AUTH.ERR")
+        subs = [await system.subscribe(subject) for subject in subjects]
+        await system.flush()
+        await asyncio.to_thread(speak, b"a", encode(Signal(Kind.DISCONNECT)))
+        await asyncio.to_thread(speak, b"wrong")
+        came, went, refused = [json.loads((await sub.next_msg(timeout=10)).data) for sub in subs]
+        told = {"host": "127.0.0.1", "user": "a", "kind": "Client", "client_type": "mqtt", "client_id": "sensor1"}
+        for event in (came, went, refused):
+            client = event["client"]
+            assert {name: client[name] for name in told} == told
+        assert set(came["client"]) == {*told, "start", "id", "acc", "name_tag"}
+        assert set(went["client"]) - {"rtt"} == {*told, "start", "stop", "id", "acc", "name_tag"}
+        assert (went["reason"], refused["reason"]) == ("Client Closed", "Authentication Failure")
+        await system.close()
 
     asyncio.run(main())
