@@ -217,7 +217,8 @@ class Daemon:
     def _documents(self, clients: ClientListener) -> "ServerDocuments":
         from edge.monitor.documents import ServerDocuments
 
-        return ServerDocuments(self.router, clients)
+        assert self.system is not None
+        return ServerDocuments(self.router, clients, self.system.stamp)
 
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
