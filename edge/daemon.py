@@ -3,30 +3,31 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from base64 import b32encode
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import Config, Mqtt
+from edge.config.options import Config, LeafRemote, Listen, Mqtt
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
 from edge.core.router import Router
 from edge.errors import PetioleError, StartError
 from edge.flags import Flags
+from edge.lifecycle import Lifecycle, Listener, lame_duck
 from edge.net.info import NATS_LEVEL, ServerInfo
 from edge.net.listener import ClientLimits, ClientListener
-from edge.net.log import set_up_log
+from edge.net.log import reopen_log_file, set_up_log
 from edge.net.ticker import Ticker
+from edge.run_files import ports_file, write_pid_file, write_ports_file
 from edge.version import VERSION
 
 if TYPE_CHECKING:  # loaded when there is a store
     from edge.core.exchange import Exchange
     from edge.core.leaf_link import LeafLink
+    from edge.core.mqtt_broker import MqttLimits
     from edge.jetstream.account import Limits
     from edge.monitor.control import Buttons
     from edge.monitor.documents import ServerDocuments
@@ -39,94 +40,117 @@ if TYPE_CHECKING:  # loaded when there is a store
 log = logging.getLogger("edge")
 
 
+class Leaf:
+    """A remote, and what keeps it connected."""
+
+    def __init__(self, remote: LeafRemote, connector: "LeafConnector") -> None:
+        self.remote = remote
+        self.connector = connector
+        self.task: asyncio.Task[None] | None = None
+
+
 class Daemon:
     def __init__(self, config: Config, flags: Flags) -> None:
         self.config = config
         self.flags = flags  # they go over the file again when it is read again
         self.server_id = "N" + b32encode(os.urandom(35)).decode()[:55]
         self.server_name = config.server_name or self.server_id
-        self.stopping = asyncio.Event()
         self.router = Router()
         self.loop = asyncio.get_running_loop()
+        self.lifecycle = Lifecycle(self)
+        self.listeners: list[Listener] = []  # in the order of their start
+        self.urls: dict[str, list[str]] = {}  # where they listen, for the ports file
+        self.leafs: list[Leaf] = []
+        self.mqtt: MqttListener | None = None
         self.store: SqliteStore | None = None
-        self.mqtt_port = 0
         self.system: System | None = None
         self.exchange: Exchange | None = None
 
     async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
-        config = self.config
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.loop.add_signal_handler(number, self.stopping.set)
-        log.info("Starting petiole-edge %s", VERSION)
-        log.info("  Name: %s", self.server_name)
-        log.info("  ID:   %s", self.server_id)
-        for warning in config.warnings:
-            log.warning("%s", warning)
-        self._share(config)
+        """Serve until it is told to stop.  StartError and StoreError before anything listens."""
+        self.lifecycle.hear_signals()
+        self._say_hello()
+        self.share()
         self._recover()
-        leafs = self._leafs()
-        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info())
-        clients.tracer = self._tracer()
-        self._start_system(clients)
-        port = await clients.start(config.listen.host, config.listen.port)
-        mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
-        log.info("Listening for client connections on %s:%d", config.listen.host, port)
-        clients.info = clients.info._replace(port=port)
-        ports_file = self._write_ports_file(port)
+        self._make_leafs()
+        self.clients = ClientListener(self.router, self.authenticator(), self.limits(), self.info())
+        self.clients.tracer = self.tracer()
+        self._start_system(self.clients)
+        await self._listen()
+        self.write_run_files()
+        for leaf in self.leafs:
+            leaf.task = self.lifecycle.start(leaf.connector.run())
+        log.info("Server is ready")
+        await self.lifecycle.serve()
+        await self._stop()
+        log.info("Server Exiting..")
+
+    def _say_hello(self) -> None:
+        log.info("Starting petiole-edge")
+        log.info("  Version:  %s", VERSION)
+        log.info("  Name:     %s", self.server_name)
+        log.info("  ID:       %s", self.server_id)
+        if self.config.path:
+            log.info("Using configuration file: %s (%s)", self.config.path, self.config.digest)
+        for warning in self.config.warnings:
+            log.warning("%s", warning)
+
+    async def _listen(self) -> None:
+        config = self.config
+        if config.mqtt:
+            await self._start_mqtt(config.mqtt)
         if config.http is not None:
             log.warning("monitoring over HTTP is not served by this version")
-        if config.pid_file:
-            write_pid_file(config.pid_file)
-        tasks = [asyncio.create_task(leaf.run()) for leaf in leafs]
-        log.info("Server is ready")
-        await self._serve(tasks)
-        if ports_file is not None:
-            ports_file.unlink(missing_ok=True)
+        await self._start_clients(config.listen)
+
+    async def _start_clients(self, listen: Listen) -> None:
+        """The last, so that whoever sees its line finds all the others."""
+        port = await self.clients.start(listen.host, listen.port)
+        self.clients.info = self.clients.info._replace(port=port)
+        self.listeners.append(self.clients)
+        self.urls["nats"] = [f"{'tls' if self.config.tls else 'nats'}://{listen.host}:{port}"]
+        log.info("Listening for client connections on %s:%d", listen.host, port)
+
+    def write_run_files(self) -> None:
+        if self.config.ports_file_dir:
+            write_ports_file(self.config.ports_file_dir, self.urls)
+        if self.config.pid_file:
+            write_pid_file(self.config.pid_file)
+
+    async def _stop(self) -> None:
+        """What was written to clients goes out, what was acked is on disk."""
+        if self.config.ports_file_dir:
+            ports_file(self.config.ports_file_dir).unlink(missing_ok=True)
         if self.system is not None:
             self.system.events.shutdown()
             self.router.flush()
-        if mqtt is not None:
-            await mqtt.stop()
-        await clients.stop()
+        for listener in self.listeners:
+            await listener.stop()
         self._close_store()
-        log.info("Server Exiting..")
 
-    async def _serve(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Until it is told to stop.  A task that ends before has met a bug: it takes the server with it."""
-        stopping = asyncio.create_task(self._wait_for_stop())
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        log.info("Initiating Shutdown...")
-        for task in [stopping, *tasks]:
-            task.cancel()
-        await asyncio.gather(stopping, *tasks, return_exceptions=True)
-        for task in done:
-            task.result()
+    # ---- what signals and the system account ask
 
-    async def _wait_for_stop(self) -> None:
-        await self.stopping.wait()
+    def reload(self) -> None:
+        """PetioleError, and all is as before, when the configuration is wrong or cannot be had without a restart."""
+        from edge.reload import reload
 
-    def _write_ports_file(self, port: int) -> Path | None:
-        """For those who start a server on a port of the system's choice and want to know which."""
-        if not self.config.ports_file_dir:
-            return None
-        import json
+        reload(self)
 
-        urls = {"nats": [f"nats://{self.config.listen.host}:{port}"]}
-        if self.config.mqtt is not None:
-            urls["mqtt"] = [f"mqtt://{self.config.mqtt.listen.host}:{self.mqtt_port}"]
-        file = Path(self.config.ports_file_dir, f"petiole-edge_{os.getpid()}.ports")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(urls))
-        except OSError as exc:
-            raise StartError(f"cannot write to ports_file_dir {file.parent}: {exc.strerror}") from exc
-        return file
+    def reopen_log(self) -> None:
+        reopened = reopen_log_file()
+        log.info("File log re-opened" if reopened else "File log re-open ignored, not a file logger")
+
+    async def lame_duck(self) -> None:
+        if self.system is not None:
+            self.system.events.lame_duck()
+            self.router.flush()
+        await lame_duck(self.listeners, self.config.lame_duck_grace_period_ns, self.config.lame_duck_duration_ns)
 
     # ---- accounts
 
-    def _share(self, config: Config) -> None:
+    def share(self) -> None:
         """Accounts give each other what the configuration says."""
+        config = self.config
         if not config.accounts and self.exchange is None:
             return
         if self.exchange is None:
@@ -142,28 +166,39 @@ class Daemon:
 
     # ---- leafs and uplinks
 
-    def _leafs(self) -> "list[LeafConnector]":
+    def _make_leafs(self) -> None:
         """A connector for each remote; the uplinks go over the first."""
         config = self.config
-        remotes = config.leafnodes.remotes
-        if not remotes:
-            if config.uplinks:
-                raise StartError("uplink needs a hub: add leafnodes { remotes [ { url: ... } ] }")
-            return []
+        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        for remote in config.leafnodes.remotes:
+            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else carried)))
+        if self.leafs:
+            self._start_uplinks(self.leafs[0].connector.link)
+        elif config.uplinks:
+            raise StartError("uplink needs a hub: add leafnodes { remotes [ { url: ... } ] }")
+
+    def start_leaf(self, remote: LeafRemote) -> None:
+        leaf = Leaf(remote, self._connector(remote))
+        leaf.task = self.lifecycle.start(leaf.connector.run())
+        self.leafs.append(leaf)
+
+    def stop_leaf(self, remote: LeafRemote) -> None:
+        for leaf in [leaf for leaf in self.leafs if leaf.remote == remote]:
+            self.leafs.remove(leaf)
+            if leaf.task is not None:
+                leaf.task.cancel()
+            leaf.connector.link.account.links.discard(leaf.connector.link)
+
+    def _connector(self, remote: LeafRemote, carried: Sequence[str] = ()) -> "LeafConnector":
         from edge.core.leaf_link import LeafIdentity
         from edge.net.leafs import make_connector
 
+        config = self.config
         domain = config.jetstream.domain if config.jetstream else ""
         identity = LeafIdentity(
             self.server_id, self.server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
         )
-        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
-        leafs = [
-            make_connector(remote, identity, () if i else carried, config.leafnodes.reconnect_ns, self.router)
-            for i, remote in enumerate(remotes)
-        ]
-        self._start_uplinks(leafs[0].link)
-        return leafs
+        return make_connector(remote, identity, carried, config.leafnodes.reconnect_ns, self.router)
 
     def _start_uplinks(self, link: "LeafLink") -> None:
         from edge.core.times import Clock
@@ -223,39 +258,43 @@ class Daemon:
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
-        return Buttons(clients, self._reload)
-
-    def _reload(self) -> None:
-        raise StartError("this version takes a new configuration at its start only")
+        return Buttons(clients, self.reload)
 
     # ---- MQTT
 
-    async def _start_mqtt(self, options: Mqtt) -> "MqttListener":
+    async def _start_mqtt(self, options: Mqtt) -> None:
         """Its sessions and retained messages are in the store, or end with the process where there is none."""
-        from edge.core.mqtt_broker import MqttLimits
         from edge.net.mqtt import MqttListener, ends_of_streams
         from edge.store.memory import MemoryStore
 
+        auth, limits = self.mqtt_authenticator(options), self.mqtt_limits(options)
+        if self.store is not None:
+            listener = MqttListener(self.router, auth, limits, self.store, self.values, ends_of_streams(self.jetstream))
+        else:
+            log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
+            listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
+        port = await listener.start(options.listen.host, options.listen.port)
+        self.mqtt = listener
+        self.listeners.append(listener)
+        self.urls["mqtt"] = [f"mqtt://{options.listen.host}:{port}"]
+        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, port)
+
+    def mqtt_authenticator(self, options: Mqtt) -> Authenticator:
         access = options.authorization or self.config.authorization
         anonymous = [user for user in self.config.authorization.users if user.name == options.no_auth_user]
-        auth = ConfiguredUsers(
-            (*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user
-        )  # fmt: skip
-        limits = MqttLimits(
+        return ConfiguredUsers((*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user)
+
+    def mqtt_limits(self, options: Mqtt) -> "MqttLimits":
+        from edge.core.mqtt_broker import MqttLimits
+
+        access = options.authorization or self.config.authorization
+        return MqttLimits(
             max_payload=self.config.max_payload_bytes,
             max_connections=self.config.max_connections or sys.maxsize,
             max_unacked=options.max_ack_pending,
             connect_timeout_ns=access.timeout_ns,
             write_deadline_ns=self.config.write_deadline_ns,
         )
-        if self.store is not None:
-            listener = MqttListener(self.router, auth, limits, self.store, self.values, ends_of_streams(self.jetstream))
-        else:
-            log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
-            listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
-        self.mqtt_port = await listener.start(options.listen.host, options.listen.port)
-        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, self.mqtt_port)
-        return listener
 
     # ---- what is on disk
 
@@ -276,8 +315,7 @@ class Daemon:
         clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
         server = Limits(options.max_file_bytes, options.max_memory_bytes)
         self.jetstream = JetStream(Stores(self.store, memory), clock, options.domain, self.server_name, server)
-        for name, limits in self._jetstream_accounts():
-            self.jetstream.add_account(self.router.account(name), limits)
+        self.add_jetstream_accounts()
         found = self.store.load()
         self.values = found.values
         log.info("Starting JetStream")
@@ -287,6 +325,21 @@ class Daemon:
         self.jetstream.recover(found)
         self.jetstream.start()
         self.ticker.start(self.jetstream)
+
+    def add_jetstream_accounts(self) -> None:
+        """Those that there are not yet; the others get the limits that they have now."""
+        for name, limits in self._jetstream_accounts():
+            known = self.jetstream.accounts.get(name)
+            if known is None:
+                self.jetstream.add_account(self.router.account(name), limits)
+            else:
+                known.limits = limits
+
+    def limit_jetstream(self) -> None:
+        from edge.jetstream.account import Limits
+
+        assert self.config.jetstream is not None
+        self.jetstream.limits = Limits(self.config.jetstream.max_file_bytes, self.config.jetstream.max_memory_bytes)
 
     def _jetstream_accounts(self) -> "list[tuple[str, Limits]]":
         """The global account has it whenever the server has, the others with what their block says."""
@@ -316,18 +369,18 @@ class Daemon:
 
     # ---- parts
 
-    def _tracer(self) -> "Tracer | None":
+    def tracer(self) -> "Tracer | None":
         if not self.config.log.trace:
             return None
         from edge.net.trace import Tracer
 
         return Tracer(self.config.log.max_traced_msg_len, self.config.log.trace_headers)
 
-    def _authenticator(self) -> Authenticator:
+    def authenticator(self) -> Authenticator:
         access = self.config.authorization
         return ConfiguredUsers(access.users, access.token, access.no_auth_user)
 
-    def _limits(self) -> ClientLimits:
+    def limits(self) -> ClientLimits:
         config = self.config
         return ClientLimits(
             max_payload=config.max_payload_bytes,
@@ -341,7 +394,7 @@ class Daemon:
             auth_timeout=config.authorization.timeout_ns / 1e9,
         )
 
-    def _info(self) -> ServerInfo:
+    def info(self) -> ServerInfo:
         config = self.config
         return ServerInfo(
             server_id=self.server_id,
@@ -353,13 +406,6 @@ class Daemon:
             jetstream=config.jetstream is not None,
             domain=config.jetstream.domain if config.jetstream else "",
         )
-
-
-def write_pid_file(path: str) -> None:
-    try:
-        Path(path).write_text(f"{os.getpid()}\n")
-    except OSError as exc:
-        raise StartError(f"cannot write pid_file {path}: {exc.strerror}") from exc
 
 
 async def serve(config: Config, flags: Flags) -> None:

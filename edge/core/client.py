@@ -148,7 +148,7 @@ class Client(Peer):
         self.pongs_missing = 0
         self.intake = Intake(self, limits.max_control_line, limits.max_payload)
         if not auth.required:
-            self._log_in(Connect())
+            self._log_in()
 
     # ---- the router's side
 
@@ -336,22 +336,18 @@ class Client(Peer):
             self._choose_way()
             self.acknowledge()
         else:
-            self._log_in(connect)
+            self._log_in()
 
-    def _log_in(self, connect: Connect) -> None:
+    def _log_in(self) -> None:
         """Ask for a verdict.  ProtocolError when it comes at once and is a refusal."""
         self.is_waiting = asking = True
-        credentials = self.shell.credentials()._replace(
-            user=connect.user, password=connect.password, token=connect.auth_token, nkey=connect.nkey,
-            signature=connect.sig, jwt=connect.jwt, name=connect.name, lang=connect.lang, version=connect.version,
-        )  # fmt: skip
 
         def judged(verdict: Login | Refusal) -> None:
             self.verdict = verdict
             if not asking:
                 self.shell.on_verdict(self)
 
-        self.auth.login(credentials, judged)
+        self.auth.login(self.said(), judged)
         asking = False
         if self.verdict is not None:
             verdict, self.verdict = self.verdict, None
@@ -381,13 +377,44 @@ class Client(Peer):
                 watcher.counted(account)
                 watcher.connected(self, account)
 
+    def said(self) -> Credentials:
+        """What CONNECT and the connection brought."""
+        connect = self.connect
+        return self.shell.credentials()._replace(
+            user=connect.user, password=connect.password, token=connect.auth_token, nkey=connect.nkey,
+            signature=connect.sig, jwt=connect.jwt, name=connect.name, lang=connect.lang, version=connect.version,
+        )  # fmt: skip
+
+    def stay(self, verdict: Login | Refusal, limits: Limits) -> None:
+        """Judged again because the rules have changed.  ProtocolError when it may stay no longer."""
+        if isinstance(verdict, Refusal):
+            raise ProtocolError(verdict.text, verdict.reason)
+        if verdict.account != self.account.name:
+            raise ProtocolError("", "Client Closed")  # it comes back, and into the other account
+        self.login = verdict
+        self.user = verdict.user
+        if verdict.permissions != self.permissions:
+            self.set_permissions(verdict.permissions)
+        self.set_limits(limits)
+
+    def set_limits(self, limits: Limits) -> None:
+        """The server's; what holds is the narrowest of these, the account's and the user's."""
+        self.intake.max_payload = limits.max_payload
+        self.intake.max_control_line = limits.max_control_line
+        self.max_subscriptions = limits.max_subscriptions
+        self._set_limits(self.login)
+
+    def set_trace(self, trace: "Trace | None") -> None:
+        self.trace = trace
+        self._choose_way()
+
     def set_permissions(self, permissions: Permissions | None) -> None:
         """What holds from now on; subscriptions that it does not permit end."""
         self.permissions = permissions
         self.may_answer = {} if permissions is not None and permissions.responses else None
         for sub in list(self.subs.values()):
             if permissions is not None and not permissions.subscribe.permits_interest(sub.subject, sub.queue):
-                self._refuse_interest(sub.subject, sub.queue)
+                self._refuse_interest(sub.subject, sub.queue, f' (sid "{nats.text(sub.sid)}")')
                 self._drop(sub)
         if self.subs:
             self.account.forget_routes()
@@ -448,9 +475,9 @@ class Client(Peer):
         limit = self.account.limits.max_subscriptions
         return limit is not None and sum(len(peer.subs) for peer in self.account.clients) >= limit
 
-    def _refuse_interest(self, subject: str, queue: str) -> None:
+    def _refuse_interest(self, subject: str, queue: str, which: str = "") -> None:
         using = f' using queue "{queue}"' if queue else ""
-        self.error(f'Permissions Violation for Subscription to "{subject}"{using}')
+        self.error(f'Permissions Violation for Subscription to "{subject}"{using}{which}')
 
     def _drop(self, sub: Subscription) -> None:
         if self.trace:

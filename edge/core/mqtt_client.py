@@ -150,6 +150,12 @@ class MqttClient(Peer):
             return "keep alive exceeded"  # [MQTT-3.1.2-24]
         return ""
 
+    def may_stay(self, verdict: Login | Refusal) -> bool:
+        """Judged again because the rules have changed: what it may do is settled at its CONNECT."""
+        if self.sender is None or isinstance(verdict, Refusal):
+            return False
+        return (verdict.account, verdict.permissions) == (self.sender.account.name, self.sender.permissions)
+
     def end(self, reason: str = "") -> None:
         """The connection is gone, or is about to be: with its will, unless a DISCONNECT came first."""
         if self.ended:

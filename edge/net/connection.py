@@ -5,7 +5,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from edge.core.auth import Credentials
+from edge.core.auth import Authenticator, Credentials, Login, Refusal
 from edge.core.client import Client
 from edge.errors import ProtocolError
 from edge.net.log import quoted
@@ -145,6 +145,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_pong(self) -> None:
         self.rtt_ns = time.monotonic_ns() - self.ping_sent
+
+    def judge_again(self, auth: Authenticator) -> None:
+        """The rules have changed."""
+        self.client.auth = auth
+        if self.client.admitted and not self.closing:
+            auth.login(self.client.said(), self._judged_again)
+
+    def _judged_again(self, verdict: Login | Refusal) -> None:
+        if self.closing:
+            return
+        try:
+            self.client.stay(verdict, self.listener.limits)
+        except ProtocolError as exc:
+            self.close_with(str(exc), exc.reason)
+        self.listener.router.flush()
 
     def on_verdict(self, client: Client) -> None:
         if not self.closing:

@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge.core.auth import Authenticator
@@ -73,6 +74,22 @@ class ClientListener:
         for connection in list(self.connections.values()):
             connection.close_with("", "Server Shutdown")
         await asyncio.sleep(0)
+
+    # ---- lame duck mode
+
+    def stop_accepting(self) -> None:
+        if self.server is not None:
+            self.server.close()
+
+    def announce_lame_duck(self) -> None:
+        for connection in self.connections.values():
+            connection.tell_lame_duck()
+        self.router.flush()
+
+    def closers(self) -> list[Callable[[], None]]:
+        return [partial(connection.close_with, "", "Server Shutdown") for connection in self.connections.values()]
+
+    # ---- connections
 
     def now(self) -> int:
         return time.monotonic_ns()

@@ -5,10 +5,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
-from edge.core.auth import Authenticator
+from edge.core.auth import Authenticator, Login, Refusal
 from edge.core.mqtt_broker import Broker, MqttLimits
-from edge.core.mqtt_client import MqttClient
+from edge.core.mqtt_client import MqttClient, credentials
 from edge.core.mqtt_repeats import HEADER, Recent
 from edge.core.router import Router
 from edge.core.values import Values
@@ -102,6 +103,16 @@ class MqttConnection(asyncio.BufferedProtocol):
         if not self.closing and not self.transport.is_reading():
             self.transport.resume_reading()
 
+    def judge_again(self) -> None:
+        """The rules have changed."""
+        packet = self.client.connect
+        if packet is not None and not self.closing:
+            self.listener.broker.auth.login(credentials(packet), self._judged_again)
+
+    def _judged_again(self, verdict: Login | Refusal) -> None:
+        if not self.closing and not self.client.may_stay(verdict):
+            self.close("its user has changed")
+
     # ---- clocks
 
     def check(self, now: int) -> None:
@@ -150,6 +161,20 @@ class MqttListener:
         self.broker.router.flush()
         self.broker.values.commit(lambda error: None)  # what was noted without a commit of its own
         await asyncio.sleep(0)
+
+    # ---- lame duck mode
+
+    def stop_accepting(self) -> None:
+        if self.server is not None:
+            self.server.close()
+
+    def announce_lame_duck(self) -> None:
+        """MQTT 3.1.1 has no word for it."""
+
+    def closers(self) -> list[Callable[[], None]]:
+        return [partial(connection.close, "server shutdown") for connection in self.connections.values()]
+
+    # ---- connections
 
     def opened(self, connection: MqttConnection) -> bool:
         """False where it is one too many."""
