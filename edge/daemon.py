@@ -14,6 +14,7 @@ import uvloop
 from edge.config.options import Config, LeafRemote, Listen, Mqtt
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
 from edge.core.router import Router
+from edge.core.tls_spec import Tls
 from edge.errors import PetioleError, StartError
 from edge.flags import Flags
 from edge.lifecycle import Lifecycle, Listener, lame_duck
@@ -32,8 +33,10 @@ if TYPE_CHECKING:  # loaded when there is a store
     from edge.monitor.control import Buttons
     from edge.monitor.documents import ServerDocuments
     from edge.monitor.system import System
+    from edge.net.entrance import Entrance
     from edge.net.leafs import LeafConnector
     from edge.net.mqtt import MqttListener
+    from edge.net.tls import Encryption
     from edge.net.trace import Tracer
     from edge.store.sqlite import SqliteStore
 
@@ -58,6 +61,7 @@ class Daemon:
         self.router = Router()
         self.loop = asyncio.get_running_loop()
         self.lifecycle = Lifecycle(self)
+        self.encryptions: dict[str, Encryption] = {}  # by the block of the configuration
         self.listeners: list[Listener] = []  # in the order of their start
         self.urls: dict[str, list[str]] = {}  # where they listen, for the ports file
         self.leafs: list[Leaf] = []
@@ -105,11 +109,52 @@ class Daemon:
 
     async def _start_clients(self, listen: Listen) -> None:
         """The last, so that whoever sees its line finds all the others."""
+        self.clients.entrance = self._entrance()
         port = await self.clients.start(listen.host, listen.port)
         self.clients.info = self.clients.info._replace(port=port)
         self.listeners.append(self.clients)
         self.urls["nats"] = [f"{'tls' if self.config.tls else 'nats'}://{listen.host}:{port}"]
         log.info("Listening for client connections on %s:%d", listen.host, port)
+        if self.config.tls:
+            self._say_encrypted(self.config.tls)
+
+    # ---- TLS
+
+    def tls_blocks(self) -> dict[str, Tls]:
+        config = self.config
+        blocks = {
+            "client": config.tls,
+            "mqtt": config.mqtt.tls if config.mqtt else None,
+            "websocket": config.websocket.tls if config.websocket else None,
+        }
+        return {name: options for name, options in blocks.items() if options is not None}
+
+    def encryption(self, block: str) -> "Encryption | None":
+        """The same for whoever asks for the same block; None where it encrypts nothing."""
+        options = self.tls_blocks().get(block)
+        if options is None:
+            return None
+        from edge.net.tls import Encryption
+
+        if block not in self.encryptions:
+            self.encryptions[block] = Encryption(options)
+        return self.encryptions[block]
+
+    def _entrance(self) -> "Entrance | None":
+        """None: a client is greeted at once."""
+        config = self.config
+        if config.tls is None and not config.proxy_protocol:
+            return None
+        from edge.net.entrance import Entrance
+
+        return Entrance(self.encryption("client"), config.allow_non_tls, config.proxy_protocol)
+
+    def _say_encrypted(self, options: Tls) -> None:
+        always_first = options.handshake_first and options.handshake_first_fallback_ns is None
+        available = self.config.allow_non_tls and not always_first
+        log.info("TLS %s for client connections", "available" if available else "required")
+        if always_first:
+            log.warning('Clients that are not using "TLS Handshake First" option will fail to connect')
 
     def write_run_files(self) -> None:
         if self.config.ports_file_dir:
@@ -405,6 +450,9 @@ class Daemon:
             auth_required=not config.authorization.anonymous,
             jetstream=config.jetstream is not None,
             domain=config.jetstream.domain if config.jetstream else "",
+            tls_required=config.tls is not None and not config.allow_non_tls,
+            tls_verify=config.tls is not None and config.tls.verify,
+            tls_available=config.tls is not None and config.allow_non_tls,
         )
 
 

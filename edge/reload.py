@@ -244,7 +244,14 @@ def _apply_files(daemon: "Daemon", old: Config) -> None:
 
 
 def _apply_encryption(daemon: "Daemon") -> None:
-    """The same files may hold other certificates now."""
+    """The same files may hold other certificates now.  Who is connected stays."""
+    for block, options in daemon.tls_blocks().items():
+        encryption = daemon.encryption(block)
+        assert encryption is not None
+        try:
+            encryption.reload(options)
+        except StartError as exc:
+            log.error("%s: the certificates from before stay in use", exc)
 
 
 def _apply_limits(daemon: "Daemon") -> None:

@@ -4,11 +4,12 @@ order.  Imported only where there is more to it than INFO."""
 import asyncio
 import logging
 import socket
-import ssl
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import ProtocolError
 from edge.net.acceptor import TLS_HANDSHAKE, hand_over, peek, readable
+from edge.protocol import nats
 from edge.protocol.proxy import ProxyReader
 
 if TYPE_CHECKING:
@@ -21,7 +22,17 @@ log = logging.getLogger("edge")
 PROXY_SECONDS = 5.0  # for the header
 PEEK_SIZE = 4096
 TLS_FAILURE = "TLS Handshake Failure"
-NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEXPECTED_EOF_WHILE_READING"))
+# What OpenSSL says of peers that never meant to encrypt, and of those that were only looking.
+NOT_TLS = frozenset(
+    (None, "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
+)
+
+
+THROTTLED = "Connection throttling is active. Please try again later."
+
+
+class Throttled(Exception):
+    """More handshakes than the configuration wants."""
 
 
 class Entrance(NamedTuple):
@@ -49,8 +60,12 @@ class ClientPrelude:
             log.warning("%s - %s", connection.name, exc.reason)
             connection.fail("Protocol Violation")
             accepted.close()
+        except Throttled:
+            accepted.send(nats.error_line(THROTTLED))
+            connection.fail("Maximum Connections Exceeded")
+            accepted.close()
         except OSError as exc:
-            expected = not isinstance(exc, ssl.SSLError) or exc.reason in NOT_TLS
+            expected = getattr(exc, "reason", None) in NOT_TLS
             log.log(logging.DEBUG if expected else logging.ERROR, "%s - TLS handshake error: %s", connection.name, exc)
             connection.fail(TLS_FAILURE)
             accepted.close()
@@ -67,7 +82,9 @@ class ClientPrelude:
             begin = connection.begin or await peek(self.loop, accepted, encryption.timeout)
             encryption = encryption if begin == TLS_HANDSHAKE else None
         elif encryption is not None and connection.begin:
-            raise ssl.SSLError("the first record is not one of a handshake")
+            raise ConnectionAbortedError("the first record is not one of a handshake")
+        if encryption is not None and not encryption.allows(time.monotonic_ns()):
+            raise Throttled
         connection.encryption = encryption
         await hand_over(self.loop, accepted, lambda: connection, encryption)
 

@@ -56,12 +56,27 @@ class Encryption:
         self.options = options
         self.context = server_context(options)
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
+        self.second_ends = self.handshakes = self.rejected = 0
 
     def reload(self, options: Tls) -> None:
         """StartError where a file is not what it should be; then everything stays as it was."""
         self.context = server_context(options)
         self.options = options
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
+
+    def allows(self, now: int) -> bool:
+        """Is one more handshake within the limit?  ``now``: monotonic nanoseconds."""
+        limit = self.options.connection_rate_limit
+        if now >= self.second_ends:
+            if self.rejected:
+                log.warning("Rejected %d connections due to TLS rate limiting", self.rejected)
+            self.second_ends = now + 1_000_000_000
+            self.handshakes = self.rejected = 0
+        self.handshakes += 1
+        if not limit or self.handshakes <= limit:
+            return True
+        self.rejected += 1
+        return False
 
     def secured(self, transport: asyncio.BaseTransport, first: bool = False) -> Secured | None:
         """None for a transport that is not encrypted."""
