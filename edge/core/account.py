@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
-from edge.core.msg_trace import deliver_traced
+from edge.core.msg_trace import MARK, deliver_traced, deliver_traced_from_leaf
 from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription
 from edge.core.permissions import Permissions
 from edge.sublist import Match, Sublist
@@ -212,12 +212,14 @@ class Account:
         return Delivered(count, captured)
 
     def deliver_from_leaf(
-        self, link: Peer, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
+        self, link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
     ) -> None:
         """A message that a hub sent: for every plain receiver here and one member of each queue it names.
 
         What one hub sent goes to no other (reference: leafnode.md section 3).
         """
+        if MARK in headers and deliver_traced_from_leaf(self, link, subject, reply, headers, payload, queues):
+            return
         subject = self.mapped(subject)
         local = subject
         if reply.startswith("$JS.ACK.") and "@" in reply:

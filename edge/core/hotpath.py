@@ -323,7 +323,7 @@ class Intake:
     def _publish_traced(self, tracer: MessageTracer, head: PubHead, line: bytes, message: bytes) -> None:
         client = self.client
         headers, payload = message[: head.header_size], message[head.header_size :]
-        trace = tracer.begin(client, head.subject, headers, head.size)
+        trace = tracer.begin(client, client.account, head.subject, headers, head.size)
         if trace is not None and trace.refused:
             return
         if client.may_publish(head.subject):

@@ -3,7 +3,7 @@
 While it is on its way it is the router's ``traced``.  What it causes (answers, advisories) is not part of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription
@@ -27,9 +27,10 @@ class MessageTrace:
     __slots__ = ("account", "dest", "events", "header", "hops", "only", "refused", "size", "wall")
 
     def __init__(
-        self, client: "Client", subject: str, header: dict[str, list[str]], size: int, wall: Callable[[], int]
-    ) -> None:
-        self.account = client.account
+        self, sender: "Client | Link", account: "Account", subject: str, header: dict[str, list[str]], size: int,
+        wall: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self.account = account
         self.dest = header[DEST][0]
         self.only = header.get(ONLY, [""])[0].lower() in ("1", "true", "on")
         self.refused = False
@@ -38,7 +39,10 @@ class MessageTrace:
         self.wall = wall
         self.hops = 0
         self.events: list[dict[str, Any]] = []
-        self._add("in", kind=CLIENT, cid=client.cid, name=client.connect.name, acc=client.account.name, subj=subject)
+        if isinstance(sender, Link):
+            self._add("in", kind=LEAF, cid=0, name=sender.server_name, acc=account.name, subj=subject)
+        else:
+            self._add("in", kind=CLIENT, cid=sender.cid, name=sender.connect.name, acc=account.name, subj=subject)
 
     def failed(self, text: str) -> None:
         self.events[0]["error"] = text
@@ -78,7 +82,9 @@ class MessageTrace:
 
 
 class MessageTracer(Protocol):
-    def begin(self, client: "Client", subject: str, headers: bytes, size: int) -> MessageTrace | None:
+    def begin(
+        self, sender: "Client | Link", account: "Account", subject: str, headers: bytes, size: int
+    ) -> MessageTrace | None:
         """None where the headers ask for nothing."""
 
     def end(self, trace: MessageTrace) -> None:
@@ -117,5 +123,33 @@ def deliver_traced(
             if not trace.only:
                 peer.give(sub, subject, reply, headers, payload)
     for link, queues in links.items():
-        count += link.enqueue(subject, reply, queues, trace.forwarded(link.name, headers), payload)
+        count += link.enqueue(subject, reply, queues, trace.forwarded(link.server_name, headers), payload)
     return count
+
+
+def deliver_traced_from_leaf(
+    account: "Account", link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
+) -> bool:
+    """As ``Account.deliver_from_leaf``; False when this message is not to be traced after all."""
+    tracer = account.router.tracer
+    trace = tracer.begin(link, account, subject, headers, len(headers) + len(payload)) if tracer is not None else None
+    if tracer is None or trace is None:
+        return False
+    if trace.refused:
+        return True
+    to = account.mapped(subject)
+    if to != subject:
+        trace.mapped(to)
+    plain, groups = account.sublist.match(to)
+    here = Match(
+        tuple(sub for sub in plain if not isinstance(sub.peer, Link)),
+        tuple(_without_links(group) for group in groups if group[0].queue in queues),
+    )
+    if to:
+        deliver_traced(account, trace, here, link, to, reply, headers, payload)
+    tracer.end(trace)
+    return True
+
+
+def _without_links(group: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+    return tuple(sub for sub in group if not isinstance(sub.peer, Link))

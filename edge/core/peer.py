@@ -59,6 +59,11 @@ class Link(Peer):
     def __init__(self, name: str) -> None:
         super().__init__(PeerKind.LEAF, name)
 
+    @property
+    def server_name(self) -> str:
+        """What the other server is called."""
+        return self.name
+
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""
         raise NotImplementedError

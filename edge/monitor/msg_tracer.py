@@ -1,7 +1,9 @@
 """Begins the trace of a message, and tells it when the message has arrived."""
 
+from edge.core.account import Account
 from edge.core.client import Client
-from edge.core.msg_trace import DEST, MessageTrace
+from edge.core.msg_trace import DEST, DISABLED, MessageTrace
+from edge.core.peer import Link
 from edge.message import header_items
 from edge.monitor.stamp import Fields, Stamp, dumps
 from edge.subjects import is_literal
@@ -11,19 +13,21 @@ class ServerTracer:
     def __init__(self, stamp: Stamp) -> None:
         self.stamp = stamp
 
-    def begin(self, client: Client, subject: str, headers: bytes, size: int) -> MessageTrace | None:
-        """A destination that is no subject is none; one that the client may not publish to is refused."""
+    def begin(
+        self, sender: Client | Link, account: Account, subject: str, headers: bytes, size: int
+    ) -> MessageTrace | None:
+        """A destination that is no subject is none; one that the sender may not publish to is refused."""
         header: dict[str, list[str]] = {}
         for name, value in header_items(headers):
             if value:
                 header.setdefault(name, []).append(value)
-        if DEST not in header:
+        if header.get(DEST, [DISABLED]) == [DISABLED]:
             return None
-        trace = MessageTrace(client, subject, header, size, self.stamp.wall)
+        trace = MessageTrace(sender, account, subject, header, size, self.stamp.wall)
         if not is_literal(trace.dest):
             trace.refused = trace.only
             return trace if trace.only else None
-        trace.refused = not client.may_publish(trace.dest)
+        trace.refused = isinstance(sender, Client) and not sender.may_publish(trace.dest)
         return trace
 
     def end(self, trace: MessageTrace) -> None:

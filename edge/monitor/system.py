@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from edge.core.account import Account
 from edge.core.client import Client
 from edge.core.msg_trace import MessageTrace
+from edge.core.peer import Link
 from edge.core.router import Router, Watcher
 from edge.core.times import Clock
 from edge.monitor.account_statz import connections
@@ -77,12 +78,14 @@ class System(Watcher):
 
     # ---- messages that are traced
 
-    def begin(self, client: Client, subject: str, headers: bytes, size: int) -> MessageTrace | None:
+    def begin(
+        self, sender: Client | Link, account: Account, subject: str, headers: bytes, size: int
+    ) -> MessageTrace | None:
         if self.tracer is None:
             from edge.monitor.msg_tracer import ServerTracer
 
             self.tracer = ServerTracer(self.stamp)
-        return self.tracer.begin(client, subject, headers, size)
+        return self.tracer.begin(sender, account, subject, headers, size)
 
     def end(self, trace: MessageTrace) -> None:
         assert self.tracer is not None

@@ -548,3 +548,39 @@ def test_mqtt_clients_come_and_go(either: Start, free_port: Callable[[], int], t
         await system.close()
 
     asyncio.run(main())
+
+
+def test_a_trace_goes_on_over_the_leaf(start_nats: Start, either: Start, free_port: Callable[[], int]) -> None:
+    async def main() -> None:
+        port = free_port()
+        hub = start_nats(hub_with_leafs(port), "hub")
+        leaf = either(LEAF.format(user="a", account="A", port=port), "leaf")
+        clients = {"hub": await connect(hub.url, "a"), "leaf": await connect(leaf.url, "a")}
+        for here, there in (("leaf", "hub"), ("hub", "leaf")):
+            receiver = await clients[there].subscribe(f"to.{there}")
+            traces = await clients[here].subscribe(f"trace.{here}")
+            await clients[there].flush()
+            await clients[here].flush()
+            async with asyncio.timeout(15):
+                found: dict[str, Any] = {}
+                while set(found) != {"hub", "leaf"} or len(found[here]["events"]) < 2:  # interest takes its time
+                    found.clear()
+                    await clients[here].publish(f"to.{there}", b"x", headers={"Nats-Trace-Dest": f"trace.{here}"})
+                    try:
+                        while set(found) != {"hub", "leaf"}:
+                            trace = json.loads((await traces.next_msg(timeout=0.5)).data)
+                            found[trace["server"]["name"]] = trace
+                    except NatsTimeout:
+                        pass
+            assert (await receiver.next_msg(timeout=10)).headers["Nats-Trace-Hop"] == "1"
+            assert found[here]["hops"] == 1
+            [left] = [event for event in found[here]["events"] if event["type"] == "eg"]
+            assert (left["kind"], left["name"], left["hop"], left.get("error")) == (4, there, "1", None)
+            assert found[there]["request"]["header"]["Nats-Trace-Hop"] == ["1"]
+            came, delivered = found[there]["events"]
+            assert (came["type"], came["kind"], came["name"]) == ("in", 4, here)
+            assert (delivered["type"], delivered["sub"]) == ("eg", f"to.{there}")
+        for client in clients.values():
+            await client.close()
+
+    asyncio.run(main())
