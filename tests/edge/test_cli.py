@@ -48,7 +48,7 @@ def test_check_takes_the_file_either_way(tmp_path: Path) -> None:
     bad.write_text("porrt: 4222\n")
     for arguments in ((str(good),), ("-c", str(good)), ("-c", str(good), str(good))):
         done = edge("check", *arguments)
-        assert done.returncode == 0 and f"{good} is valid" in done.stdout
+        assert done.returncode == 0 and f"{good} is valid" in done.stderr
     done = edge("check", str(bad))
     assert done.returncode == 1 and f"{bad}:1:" in done.stderr and "port" in done.stderr
     assert edge("check").returncode == 2 and edge("check", "-c", str(good), str(bad)).returncode == 2
