@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.config.access import identity
 from edge.config.load import load_config
-from edge.config.options import Authorization, Config, JetStream, LeafNodes, LeafRemote, Log, Mqtt, WebSocket
+from edge.config.options import Authorization, Config, JetStream, LeafNodes, LeafRemote, Listen, Log, Mqtt, WebSocket
 from edge.core.auth import User
 from edge.errors import ConfigError, StartError
 from edge.net.log import set_up_log
@@ -49,7 +49,11 @@ def compare(old: Config, new: Config) -> list[str]:
 
 
 def _restart(field: str, before: object, after: object) -> ConfigError:
-    return ConfigError("", 0, 0, f"config reload not supported for {field}: old={before}, new={after}")
+    """What is not a plain value may hold secrets."""
+    shown = all(value is None or isinstance(value, (str, int, Listen)) for value in (before, after))
+    return ConfigError(
+        "", 0, 0, f"config reload not supported for {field}" + (f": old={before}, new={after}" if shown else "")
+    )
 
 
 def _value(name: str) -> Lines:
@@ -122,7 +126,7 @@ def _mqtt(before: Mqtt | None, after: Mqtt | None) -> list[str]:
     if before is None or after is None or before.listen != after.listen:
         raise _restart("mqtt", before and before.listen, after and after.listen)
     if (before.tls is None) != (after.tls is None):
-        raise ConfigError("", 0, 0, "config reload not supported for switching tls of mqtt on or off")
+        raise ConfigError("", 0, 0, "config reload not supported for tls of mqtt, switched on or off")
     return ["Reloaded: MQTT"]
 
 
