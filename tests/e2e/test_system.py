@@ -63,9 +63,9 @@ def ordered(value: Any) -> Any:
     return value
 
 
-async def ask(nc: Client, subject: str, body: str = "") -> Any:
+async def ask(nc: Client, subject: str, body: str = "", patience: float = 10) -> Any:
     try:
-        message = await nc.request(subject, body.encode(), timeout=SILENCE)
+        message = await nc.request(subject, body.encode(), timeout=patience)
     except NoRespondersError:
         return "no responders"
     except NatsTimeout:
@@ -89,9 +89,7 @@ REQUESTS = [
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "{bad"),
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", '{"offset":"x"}'),
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "[]"),
-    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"zzz"}'),
     ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor"}'),
-    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor","exact_match":true}'),
     ("a", "$SYS.REQ.SERVER.PING", ""),
     ("a", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
     ("a", "$SYS.DEBUG.SUBSCRIBERS", ">"),
@@ -101,7 +99,6 @@ REQUESTS = [
     ("s", "$SYS.REQ.SERVER.PING", ""),
     ("s", "$SYS.REQ.SERVER.PING", "{bad"),
     ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"host":"127"}'),
-    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"domain":"x"}'),
     ("s", "$SYS.REQ.SERVER.PING.IDZ", ""),
     ("s", "$SYS.REQ.SERVER.<id>.IDZ", ""),
     ("s", "$SYS.REQ.SERVER.<id>.STATSZ", ""),
@@ -109,12 +106,9 @@ REQUESTS = [
     ("s", "$SYS.REQ.SERVER.<id>.BOGUS", ""),
     ("s", "$SYS.REQ.SERVER.OTHER.VARZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
-    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", ""),
-    ("s", "$SYS.REQ.ACCOUNT.nope.STATZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.B.STATZ", '{"include_unused":true}'),
     ("s", "$SYS.REQ.ACCOUNT.PING.STATZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.A.CONNS", ""),
-    ("s", "$SYS.REQ.ACCOUNT.B.CONNS", ""),
     ("s", "$SYS.DEBUG.SUBSCRIBERS", "$SYS.>"),
     ("s", "$SYS.REQ.SERVER.<id>.ROUTEZ", ""),
     ("s", "$SYS.REQ.SERVER.<id>.GATEWAYZ", ""),
@@ -123,10 +117,19 @@ REQUESTS = [
     ("s", "$SYS.REQ.SERVER.<id>.PROFILEZ", '{"name":"no such"}'),
     ("s", "$SYS.REQ.SERVER.<id>.RELOAD", ""),
     ("s", "$SYS.REQ.SERVER.<id>.RELOAD", "{bad"),
-    ("s", "$SYS.REQ.SERVER.<id>.KICK", ""),
     ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":99999}'),
-    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":"x"}'),
     ("s", "$SYS.REQ.SERVER.<id>.LDM", '{"cid":99999}'),
+]
+
+SILENT = [
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"zzz"}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor","exact_match":true}'),
+    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"domain":"x"}'),
+    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.nope.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.B.CONNS", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":"x"}'),
 ]
 
 
@@ -137,6 +140,8 @@ def test_requests_are_answered_as_the_real_server_answers(start_edge: Start, sta
         answers = [
             await ask(clients[user], subject.replace("<id>", server_id), body) for user, subject, body in REQUESTS
         ]
+        silences = [ask(clients[user], subject.replace("<id>", server_id), body, SILENCE) for user, subject, body in SILENT]
+        assert await asyncio.gather(*silences) == ["silence"] * len(SILENT)
         for client in clients.values():
             await client.close()
         return answers
