@@ -13,14 +13,15 @@ import click
 from edge.errors import PetioleError
 from edge.serve import PROGRAM, check, serve
 from edge.tools.completion import SHELLS, RunCommand, complete_value, script
+from edge.tools.report import SUBJECTS
+from edge.tools.top import SORTS
 from edge.version import VERSION
 
 if TYPE_CHECKING:
     from edge.tools.monitoring import Monitoring
 
 INTERRUPTED = 130  # as a shell counts SIGINT
-WHAT = ("connections", "accounts", "streams", "leafs", "uplinks", "all")
-SORTS = ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle", "uptime")
+WHAT = (*SUBJECTS, "all")
 
 
 class _Edge(click.Group):

@@ -13,6 +13,7 @@ from edge.tools.doctor.certificates import check_certificates
 from edge.tools.doctor.clock import check_clock
 from edge.tools.doctor.disk import check_disk
 from edge.tools.doctor.finding import Finding, Level, fail, ok, warn
+from edge.tools.doctor.health import check_health
 from edge.tools.doctor.hub import check_hubs
 from edge.tools.doctor.machine import Machine
 from edge.tools.doctor.ports import check_ports
@@ -55,6 +56,8 @@ def examine(path: str, environ: Mapping[str, str], machine: Machine, deep: bool)
     yield from check_clock(machine, os.path.join(folder, FILE) if folder else "")
     yield from check_resources(machine, config, pid, unit.open_files if unit else None)
     yield from check_hubs(config)
+    if pid is not None:
+        yield from check_health(config)
 
 
 def _configuration(path: str, environ: Mapping[str, str], machine: Machine) -> tuple[Config, list[Finding]]:
