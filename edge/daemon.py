@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import Config, LeafRemote, Listen, Mqtt
+from edge.config.options import Config, LeafRemote, Listen, Mqtt, WebSocket
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
 from edge.core.router import Router
 from edge.core.tls_spec import Tls
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # loaded when there is a store
     from edge.net.mqtt import MqttListener
     from edge.net.tls import Encryption
     from edge.net.trace import Tracer
+    from edge.net.websocket import WebSocketListener
     from edge.store.sqlite import SqliteStore
 
 log = logging.getLogger("edge")
@@ -66,6 +67,7 @@ class Daemon:
         self.urls: dict[str, list[str]] = {}  # where they listen, for the ports file
         self.leafs: list[Leaf] = []
         self.mqtt: MqttListener | None = None
+        self.websocket: WebSocketListener | None = None
         self.store: SqliteStore | None = None
         self.system: System | None = None
         self.exchange: Exchange | None = None
@@ -103,6 +105,8 @@ class Daemon:
         config = self.config
         if config.mqtt:
             await self._start_mqtt(config.mqtt)
+        if config.websocket:
+            await self._start_websocket(config.websocket)
         if config.http is not None:
             log.warning("monitoring over HTTP is not served by this version")
         await self._start_clients(config.listen)
@@ -318,11 +322,14 @@ class Daemon:
         else:
             log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
             listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
+        listener.encryption = self.encryption("mqtt")
+        listener.allow_plain = self.config.allow_non_tls
         port = await listener.start(options.listen.host, options.listen.port)
         self.mqtt = listener
         self.listeners.append(listener)
-        self.urls["mqtt"] = [f"mqtt://{options.listen.host}:{port}"]
-        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, port)
+        scheme = "tls" if options.tls else "mqtt"
+        self.urls["mqtt"] = [f"{scheme}://{options.listen.host}:{port}"]
+        log.info("Listening for MQTT clients on %s://%s:%d", scheme, options.listen.host, port)
 
     def mqtt_authenticator(self, options: Mqtt) -> Authenticator:
         access = options.authorization or self.config.authorization
@@ -340,6 +347,39 @@ class Daemon:
             connect_timeout_ns=access.timeout_ns,
             write_deadline_ns=self.config.write_deadline_ns,
         )
+
+    # ---- WebSocket
+
+    async def _start_websocket(self, options: WebSocket) -> None:
+        """After MQTT, whose clients may come this way too."""
+        from edge.net.websocket import WebSocketListener, WebSocketOptions
+        from edge.protocol.websocket import Terms
+
+        terms = Terms(
+            options.compression, self.mqtt is not None, options.tls is not None, options.same_origin,
+            options.allowed_origins, options.jwt_cookie, options.user_cookie, options.pass_cookie,
+            options.token_cookie, options.headers,
+        )  # fmt: skip
+        access = options.authorization or self.config.authorization
+        ours = WebSocketOptions(
+            terms, bool(access.users or access.token or not access.anonymous),
+            options.handshake_timeout_ns / 1e9, options.ping_interval_ns,
+        )  # fmt: skip
+        auth = self.websocket_authenticator(options)
+        listener = WebSocketListener(self.clients, self.mqtt, auth, ours, self.encryption("websocket"))
+        port = await listener.start(options.listen.host, options.listen.port)
+        self.websocket = listener
+        self.listeners.append(listener)
+        scheme = "wss" if options.tls else "ws"
+        self.urls["websocket"] = [f"{scheme}://{options.listen.host}:{port}"]
+        log.info("Listening for websocket clients on %s://%s:%d", scheme, options.listen.host, port)
+        if not options.tls:
+            log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
+
+    def websocket_authenticator(self, options: WebSocket) -> Authenticator:
+        access = options.authorization or self.config.authorization
+        anonymous = [user for user in self.config.authorization.users if user.name == options.no_auth_user]
+        return ConfiguredUsers((*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user)
 
     # ---- what is on disk
 

@@ -284,6 +284,8 @@ def _apply_access(daemon: "Daemon", old: Config) -> None:
     if daemon.config.jetstream is not None:
         daemon.add_jetstream_accounts()
     auth = daemon.clients.auth = daemon.authenticator()
+    if daemon.websocket is not None and daemon.config.websocket is not None:
+        daemon.websocket.auth = daemon.websocket_authenticator(daemon.config.websocket)
     accounts = {identity(user): user.account for user in daemon.config.authorization.users}
     were = {identity(user) for user in old.authorization.users}
     for connection in list(daemon.clients.connections.values()):

@@ -378,11 +378,13 @@ class Client(Peer):
                 watcher.connected(self, account)
 
     def said(self) -> Credentials:
-        """What CONNECT and the connection brought."""
+        """What CONNECT brought, and what the connection brought besides."""
         connect = self.connect
-        return self.shell.credentials()._replace(
-            user=connect.user, password=connect.password, token=connect.auth_token, nkey=connect.nkey,
-            signature=connect.sig, jwt=connect.jwt, name=connect.name, lang=connect.lang, version=connect.version,
+        brought = self.shell.credentials()
+        return brought._replace(
+            user=connect.user or brought.user, password=connect.password or brought.password,
+            token=connect.auth_token or brought.token, nkey=connect.nkey, signature=connect.sig,
+            jwt=connect.jwt or brought.jwt, name=connect.name, lang=connect.lang, version=connect.version,
         )  # fmt: skip
 
     def stay(self, verdict: Login | Refusal, limits: Limits) -> None:

@@ -21,10 +21,12 @@ from edge.core.msg_trace import MARK, MessageTracer
 from edge.core.peer import Gate, PeerKind, Subscription
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
+    CONTROL_LINE_EXCEEDED,
     CRLF,
     INVALID_PUBLISH_SUBJECT,
     MAX_CONTROL_LINE_EXCEEDED,
     MAX_PAYLOAD_VIOLATION,
+    PAYLOAD_EXCEEDED,
     UNKNOWN_OPERATION,
     PubHead,
     msg_head,
@@ -249,7 +251,7 @@ class Intake:
         size = int(parts[-1])
         cut = parse_size(parts[2]) if len(parts) == 4 else 0
         if size > self.max_payload:
-            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
         after = body + size + 2
         if after > len(data):
             self.need = after
@@ -283,11 +285,11 @@ class Intake:
             eol, body = bare, bare + 1
         if eol < 0:
             if len(data) - pos > self.max_control_line:
-                raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+                raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
             return -1
         line = data[pos:eol]
         if len(line) > self.max_control_line:
-            raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+            raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
         args = line.split()
         head = parse_pub(args) if args else None
         if head is None:
@@ -299,7 +301,7 @@ class Intake:
         client = self.client
         client.check_may_speak(head)
         if head.size > self.max_payload:
-            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
         after = body + head.size + 2
         if after > len(data):
             self.need = after

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from edge.core.account import Account
 from edge.core.auth import Credentials, Login, Refusal
+from edge.core.certificate import PeerCertificate
 from edge.core.mqtt_broker import SECOND, Broker, Sender
 from edge.core.mqtt_repeats import Entry
 from edge.core.mqtt_session import Session
@@ -59,10 +60,13 @@ class Shell(Protocol):
     ``started_ns`` is wall time."""
 
     congested: bool
+    kind: str
     number: int
     ip: str
     started_ns: int
 
+    @property
+    def certificate(self) -> PeerCertificate | None: ...
     def write(self, data: bytes) -> None: ...
     def close(self, reason: str) -> None: ...
     def resume(self) -> None: ...
@@ -161,7 +165,7 @@ class MqttClient(Peer):
         if self.ended:
             return
         self.ended = True
-        self._leave_account(next((state for part, state in STATES if part in reason), "Client Closed"))
+        self._leave_account(state_of(reason))
         self.held = None
         self.puback.clear()
         if self.session is not None and self.session.outlet is self:
@@ -264,7 +268,7 @@ class MqttClient(Peer):
     def _on_connect(self, packet: Connect) -> None:
         self.user, self.client_id = packet.user or "", packet.client_id
         verdicts: list[Login | Refusal] = []
-        self.broker.auth.login(credentials(packet), verdicts.append)
+        self.broker.auth.login(credentials(packet, self.shell), verdicts.append)
         login = verdicts[0]
         if isinstance(login, Refusal):
             raise ConnectRefused(Code.NOT_AUTHORIZED, f"user {packet.user!r} is not let in")
@@ -401,6 +405,14 @@ class MqttClient(Peer):
         self.shell.close("")
 
 
-def credentials(packet: Connect) -> Credentials:
+def credentials(packet: Connect, shell: Shell) -> Credentials:
     password = (packet.password or b"").decode("utf-8", "surrogateescape")
-    return Credentials(user=packet.user or "", password=password, token=password, kind="MQTT")
+    return Credentials(
+        user=packet.user or "", password=password, token=password,
+        kind=shell.kind, ip=shell.ip, cid=shell.number, certificate=shell.certificate,
+    )  # fmt: skip
+
+
+def state_of(reason: str) -> str:
+    """nats-server's word for it."""
+    return next((state for part, state in STATES if part in reason), "Client Closed")

@@ -46,6 +46,7 @@ class Connection(asyncio.BufferedProtocol):
         self.rtt_ns = 0
         self.ping_sent = 0  # monotonic; INFO is the first question
         self.closing = False
+        self.reason = "Client Closed"  # why it ended
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
         self.stalled: set[Connection] = set()  # publishers that wait for this receiver
         self.last_seen = self.next_ping = 0
@@ -73,6 +74,10 @@ class Connection(asyncio.BufferedProtocol):
         if self.begin:
             begin, self.begin = self.begin, b""
             self.receive(begin)
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.client.admitted
 
     def meet(self, ip: str, port: int) -> None:
         """Where the client is."""
@@ -105,10 +110,6 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def server_info(self) -> "ServerInfo":
         return self.listener.info
-
-    def end(self, reason: str) -> None:
-        """Close the transport once what was written has gone out."""
-        self.transport.close()
 
     @property
     def name(self) -> str:
@@ -244,8 +245,9 @@ class Connection(asyncio.BufferedProtocol):
                 self.trace("->>", b"-ERR " + nats.raw(text))
         log.log(logging.INFO if text else logging.DEBUG, "%s - Client connection closed: %s", self.client.name, reason)
         self.closing = True
+        self.reason = reason
         self.client.close(reason)
-        self.end(reason)
+        self.transport.close()
         self.listener.router.flush()
 
     def drop(self, reason: str) -> None:

@@ -66,6 +66,8 @@ class SlowStore:
 
 
 class Shell:
+    kind, ip, number, started_ns, certificate = "MQTT", "127.0.0.1", 1, 0, None
+
     def __init__(self, bench: "Bench") -> None:
         self.bench = bench
         self.congested = False
