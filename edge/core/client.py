@@ -162,7 +162,7 @@ class Client(Peer):
 
     def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if self.permissions is not None:
-            if not self.permissions.subscribe.permits(subject):
+            if self.permissions.subscribe.deny and not self.permissions.subscribe.delivers(subject):
                 return
             if reply and self.may_answer is not None:
                 self._let_answer(reply)
