@@ -16,7 +16,17 @@ from edge.core.auth import User
 from edge.errors import ConfigError, StartError
 from edge.net.log import set_up_log
 from edge.protocol.nats import MAX_CONNECTIONS_EXCEEDED
-from edge.run_files import ports_file
+from edge.run_files import remove_ports_file
+from edge.settings import (
+    authenticator,
+    client_limits,
+    jetstream_accounts,
+    listener_authenticator,
+    mqtt_limits,
+    server_info,
+    tls_blocks,
+    tracer,
+)
 
 if TYPE_CHECKING:
     from edge.daemon import Daemon
@@ -220,19 +230,21 @@ def apply(daemon: "Daemon", new: Config) -> None:
         _apply_log(daemon)
     _apply_files(daemon, old)
     _apply_encryption(daemon)
+    if old.accounts != new.accounts:
+        daemon.share()
     _apply_limits(daemon)
     access_before = old.authorization, old.accounts, old.operator
     if access_before != (new.authorization, new.accounts, new.operator):
         _apply_access(daemon, old)
     _apply_leafs(daemon, old)
     if daemon.mqtt is not None and new.mqtt is not None:
-        _apply_mqtt(daemon.mqtt, daemon, new.mqtt)
+        _apply_mqtt(daemon.mqtt, daemon, old, new.mqtt)
     daemon.router.flush()
 
 
 def _apply_log(daemon: "Daemon") -> None:
     clients = daemon.clients
-    clients.tracer = daemon.tracer()
+    clients.tracer = tracer(daemon.config)
     for connection in clients.connections.values():
         connection.client.set_trace(connection.trace if clients.tracer else None)
 
@@ -240,7 +252,7 @@ def _apply_log(daemon: "Daemon") -> None:
 def _apply_files(daemon: "Daemon", old: Config) -> None:
     new = daemon.config
     if new.ports_file_dir != old.ports_file_dir and old.ports_file_dir:
-        ports_file(old.ports_file_dir).unlink(missing_ok=True)
+        remove_ports_file(old.ports_file_dir)
     try:
         daemon.write_run_files()
     except StartError as exc:
@@ -249,7 +261,7 @@ def _apply_files(daemon: "Daemon", old: Config) -> None:
 
 def _apply_encryption(daemon: "Daemon") -> None:
     """The same files may hold other certificates now.  Who is connected stays."""
-    for block, options in daemon.tls_blocks().items():
+    for block, options in tls_blocks(daemon.config).items():
         encryption = daemon.encryption(block)
         assert encryption is not None
         try:
@@ -259,9 +271,9 @@ def _apply_encryption(daemon: "Daemon") -> None:
 
 
 def _apply_limits(daemon: "Daemon") -> None:
-    clients = daemon.clients
-    clients.limits = daemon.limits()
-    clients.info = daemon.info()._replace(port=clients.info.port)
+    clients, config = daemon.clients, daemon.config
+    clients.limits = client_limits(config)
+    clients.info = server_info(config, daemon.server_id, daemon.server_name)._replace(port=clients.info.port)
     connections = list(clients.connections.values())
     for connection in connections:
         connection.client.set_limits(clients.limits)
@@ -270,37 +282,50 @@ def _apply_limits(daemon: "Daemon") -> None:
         connection.close_with(MAX_CONNECTIONS_EXCEEDED, "Maximum Connections Exceeded")
     if excess:
         log.info("Closed %d connections to fall within max_connections", len(excess))
-    if daemon.config.jetstream is not None:
-        daemon.limit_jetstream()
+    if daemon.storage is not None and config.jetstream is not None:
+        daemon.storage.limit(config.jetstream, jetstream_accounts(config))
 
 
 # ---- who may do what
 
 
 def _apply_access(daemon: "Daemon", old: Config) -> None:
-    """Whose user is gone or in another account is closed without a word, as nats-server does; the others are judged
-    again."""
-    daemon.share()
-    if daemon.config.jetstream is not None:
-        daemon.add_jetstream_accounts()
-    auth = daemon.clients.auth = daemon.authenticator()
-    if daemon.websocket is not None and daemon.config.websocket is not None:
-        daemon.websocket.auth = daemon.websocket_authenticator(daemon.config.websocket)
-    accounts = {identity(user): user.account for user in daemon.config.authorization.users}
-    were = {identity(user) for user in old.authorization.users}
+    """Whose user is gone or in another account is closed without a word, as nats-server does.  Of the others those are
+    judged again whose rules may be others now: a hashed password takes its time."""
+    new = daemon.config
+    daemon.clients.auth = authenticator(new)
+    if daemon.websocket is not None and new.websocket is not None:
+        daemon.websocket.auth = listener_authenticator(new, new.websocket)
+    were, are = _users(old.authorization), _users(new.authorization)
+    same_way = _way_in(old) == _way_in(new)
     for connection in list(daemon.clients.connections.values()):
+        connection.client.auth = connection.auth
         login = connection.client.login
         name = login.nkey or login.user
-        if name in were and accounts.get(name) != connection.client.account.name:
+        user = are.get(name)
+        if name in were and (user is None or user.account != connection.client.account.name):
             connection.close_with("", "Client Closed")
-        else:
-            connection.judge_again(auth)
+        elif not same_way or user != were.get(name):
+            connection.judge_again()
 
 
-def _apply_mqtt(listener: "MqttListener", daemon: "Daemon", options: Mqtt) -> None:
+def _users(access: Authorization) -> dict[str, User]:
+    return {identity(user): user for user in access.users}
+
+
+def _way_in(config: Config) -> tuple[object, ...]:
+    """What decides about those who are not users of the list."""
+    access = config.authorization
+    return access.token, access.auth_callout, config.operator, bool(access.users)
+
+
+def _apply_mqtt(listener: "MqttListener", daemon: "Daemon", old: Config, options: Mqtt) -> None:
     """Clients whose rights are others now have to come back with a CONNECT."""
-    listener.broker.limits = daemon.mqtt_limits(options)
-    listener.broker.auth = daemon.mqtt_authenticator(options)
+    new = daemon.config
+    listener.broker.limits = mqtt_limits(new, options)
+    listener.broker.auth = listener_authenticator(new, options)
+    if (old.authorization, old.accounts, old.mqtt) == (new.authorization, new.accounts, new.mqtt):
+        return
     for connection in list(listener.connections.values()):
         connection.judge_again()
 
@@ -310,7 +335,10 @@ def _apply_mqtt(listener: "MqttListener", daemon: "Daemon", options: Mqtt) -> No
 
 def _apply_leafs(daemon: "Daemon", old: Config) -> None:
     gone, come = _remotes(old.leafnodes, daemon.config.leafnodes)
-    for remote in gone:
-        daemon.stop_leaf(remote)
-    for remote in come:
-        daemon.start_leaf(remote)
+    if daemon.hubs is None and come:
+        daemon.make_hubs().start(daemon.lifecycle)
+    elif daemon.hubs is not None:
+        for remote in gone:
+            daemon.hubs.remove(remote)
+        for remote in come:
+            daemon.hubs.add(remote, daemon.lifecycle)

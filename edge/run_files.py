@@ -1,9 +1,9 @@
 """The files that tell others about a running server: its pid, and where it listens."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from edge.errors import StartError
 
@@ -13,13 +13,10 @@ PROGRAM = "petiole-edge"
 def write_pid_file(path: str) -> None:
     """StartError when it cannot be written."""
     try:
-        Path(path).write_text(f"{os.getpid()}\n")
+        with open(path, "w") as file:
+            file.write(f"{os.getpid()}\n")
     except OSError as exc:
         raise StartError(f"cannot write pid_file {path}: {exc.strerror}") from exc
-
-
-def ports_file(folder: str) -> Path:
-    return Path(folder, f"{PROGRAM}_{os.getpid()}.ports")
 
 
 def write_ports_file(folder: str, urls: Mapping[str, Sequence[str]]) -> None:
@@ -27,11 +24,20 @@ def write_ports_file(folder: str, urls: Mapping[str, Sequence[str]]) -> None:
 
     Written beside and renamed: whoever waits for the file reads all of it.
     """
-    file = ports_file(folder)
-    beside = file.with_suffix(".new")
+    path = _ports_file(folder)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(urls))
-        beside.rename(file)
+        os.makedirs(folder, exist_ok=True)
+        with open(f"{path}.new", "w") as file:
+            file.write(json.dumps(urls))
+        os.rename(f"{path}.new", path)
     except OSError as exc:
         raise StartError(f"cannot write to ports_file_dir {folder}: {exc.strerror}") from exc
+
+
+def remove_ports_file(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_ports_file(folder))
+
+
+def _ports_file(folder: str) -> str:
+    return os.path.join(folder, f"{PROGRAM}_{os.getpid()}.ports")

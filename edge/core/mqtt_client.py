@@ -70,6 +70,8 @@ class Shell(Protocol):
     def write(self, data: bytes) -> None: ...
     def close(self, reason: str) -> None: ...
     def resume(self) -> None: ...
+    def on_verdict(self) -> None:
+        """A verdict has come late: call ``judged`` in a batch of its own."""
 
 
 class PubAck:
@@ -115,6 +117,8 @@ class MqttClient(Peer):
         self.will: Will | None = None
         self.keepalive_ns = 0
         self.held: deque[Packet] | None = None  # packets that came while the CONNECT is being settled
+        self.asked: Connect | None = None
+        self.verdict: Login | Refusal | None = None
         self.puback: deque[PubAck] = deque()
         self.out: list[bytes] = []
         self.ended = False
@@ -266,10 +270,50 @@ class MqttClient(Peer):
                 raise ProtocolError("a second CONNECT")  # [MQTT-3.1.0-2]
 
     def _on_connect(self, packet: Connect) -> None:
+        """Ask for a verdict; what comes before it waits."""
         self.user, self.client_id = packet.user or "", packet.client_id
-        verdicts: list[Login | Refusal] = []
-        self.broker.auth.login(credentials(packet, self.shell), verdicts.append)
-        login = verdicts[0]
+        self.held = deque()
+        self.asked = packet
+        asking = True
+
+        def judged(verdict: Login | Refusal) -> None:
+            self.verdict = verdict
+            if not asking:
+                self.shell.on_verdict()
+
+        self.broker.auth.login(credentials(packet, self.shell), judged)
+        asking = False
+        if self.verdict is not None:
+            self._decide()
+
+    def judged(self) -> None:
+        """The verdict has come after ``receive`` had returned."""
+        if self.ended:
+            return
+        try:
+            self._decide()
+        except ConnectRefused as exc:
+            self.send(mqtt.encode(Connack(False, exc.code)))
+            self.shell.close(str(exc))
+        except ProtocolError as exc:
+            self.shell.close(str(exc))
+        self.shell.resume()
+
+    def _decide(self) -> None:
+        verdict, self.verdict = self.verdict, None
+        assert verdict is not None and self.asked is not None
+        if not self._admit(self.asked, verdict):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What was held is carried out."""
+        held, self.held = self.held, None
+        for packet in held or ():
+            if not self.ended:
+                self._handle(packet)
+
+    def _admit(self, packet: Connect, login: Login | Refusal) -> bool:
+        """True when the rest must wait for the store.  ConnectRefused when it is not to be."""
         if isinstance(login, Refusal):
             raise ConnectRefused(Code.NOT_AUTHORIZED, f"user {packet.user!r} is not let in")
         if len(packet.client_id.encode()) > MAX_CLIENT_ID:
@@ -296,10 +340,10 @@ class MqttClient(Peer):
         self.parser.max_packet = self.broker.limits.max_payload + 2 + mqtt.MAX_TEXT + 2
         session.outlet = self
         if has_dropped:
-            self.held = deque()
             self.broker.values.commit(self._on_dropped)
         else:
             self._welcome(is_present)
+        return has_dropped
 
     def _on_dropped(self, error: StoreError | None) -> None:
         """The session that was to be discarded is gone from the store."""
@@ -310,12 +354,9 @@ class MqttClient(Peer):
             self.will = None
             self.shell.close(f"the old session cannot be discarded: {error}")
             return
-        held, self.held = self.held, None
         self._welcome(False)
         try:
-            for packet in held or ():
-                if not self.ended:
-                    self._handle(packet)
+            self._catch_up()
         except ProtocolError as exc:
             self.shell.close(str(exc))
         self.shell.resume()
@@ -408,7 +449,7 @@ class MqttClient(Peer):
 def credentials(packet: Connect, shell: Shell) -> Credentials:
     password = (packet.password or b"").decode("utf-8", "surrogateescape")
     return Credentials(
-        user=packet.user or "", password=password, token=password,
+        user=packet.user or "", password=password, token=password, jwt=password if password[:3] == "eyJ" else "",
         kind=shell.kind, ip=shell.ip, cid=shell.number, certificate=shell.certificate,
     )  # fmt: skip
 

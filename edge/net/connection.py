@@ -198,11 +198,10 @@ class Connection(asyncio.BufferedProtocol):
     def on_pong(self) -> None:
         self.rtt_ns = time.monotonic_ns() - self.ping_sent
 
-    def judge_again(self, auth: Authenticator) -> None:
+    def judge_again(self) -> None:
         """The rules have changed."""
-        self.client.auth = auth
         if self.client.admitted and not self.closing:
-            auth.login(self.client.said(), self._judged_again)
+            self.auth.login(self.client.said(), self._judged_again)
 
     def _judged_again(self, verdict: Login | Refusal) -> None:
         if self.closing:

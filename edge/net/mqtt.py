@@ -126,6 +126,10 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.transport.close()
         self.listener.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
+    def on_verdict(self) -> None:
+        self.client.judged()
+        self.listener.broker.router.flush()
+
     def resume(self) -> None:
         if not self.closing and not self.transport.is_reading():
             self.transport.resume_reading()

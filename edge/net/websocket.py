@@ -85,9 +85,6 @@ class WebSocketClient(Connection):
             ._replace(jwt=upgrade.jwt, user=upgrade.user, password=upgrade.password, token=upgrade.token)
         )
 
-    def judge_again(self, auth: Authenticator) -> None:
-        super().judge_again(self.auth)
-
 
 class WebSocketShell(asyncio.BufferedProtocol):
     """The socket: a request first, then frames for the client behind them."""

@@ -509,7 +509,6 @@ STRICTER = {
     'mappings { a: "b.{{partition(3,1)}}" }': 'a wildcard that is not there',
     'accounts { A { exports: [{}] } }': 'neither a stream nor a service',
     'accounts { A { exports: [{stream: "a..b"}] } }': 'not a subject',
-    'accounts { A { exports: [{stream: "a"}] }, B { imports: [{stream: {account: A, subject: a}, prefix: p, to: x}] } }': 'nats-server takes either, by chance',
     'http: 8222\nhttp_port: 8223': 'nats-server takes either, by chance',
     'http: 8222\nhttps: 8443\ntls { cert_file: cert.pem, key_file: key.pem }': 'nats-server finds out when it starts',
     'https: 8443': 'nats-server finds out when it starts',

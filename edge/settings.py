@@ -1,0 +1,126 @@
+"""What the configuration says, in the shape in which each part takes it."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from edge.config.options import Authorization, Config, Mqtt, WebSocket
+from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
+from edge.core.tls_spec import Tls
+from edge.net.info import ServerInfo
+from edge.net.listener import ClientLimits
+
+if TYPE_CHECKING:  # loaded where it is configured
+    from edge.core.mqtt_broker import MqttLimits
+    from edge.jetstream.account import Limits
+    from edge.net.trace import Tracer
+    from edge.net.websocket import WebSocketOptions
+
+
+def server_info(config: Config, server_id: str, server_name: str) -> ServerInfo:
+    return ServerInfo(
+        server_id=server_id,
+        server_name=server_name,
+        host=config.listen.host,
+        port=config.listen.port,
+        max_payload=config.max_payload_bytes,
+        auth_required=not config.authorization.anonymous,
+        jetstream=config.jetstream is not None,
+        domain=config.jetstream.domain if config.jetstream else "",
+        tls_required=config.tls is not None and not config.allow_non_tls,
+        tls_verify=config.tls is not None and config.tls.verify,
+        tls_available=config.tls is not None and config.allow_non_tls,
+    )
+
+
+def client_limits(config: Config) -> ClientLimits:
+    return ClientLimits(
+        max_payload=config.max_payload_bytes,
+        max_control_line=config.max_control_line_bytes,
+        max_pending=config.max_pending_bytes,
+        max_connections=config.max_connections or sys.maxsize,
+        max_subscriptions=config.max_subscriptions or 0,
+        ping_interval_ns=config.ping_interval_ns,
+        ping_max=config.ping_max,
+        write_deadline_ns=config.write_deadline_ns,
+        auth_timeout=config.authorization.timeout_ns / 1e9,
+    )
+
+
+def tracer(config: Config) -> "Tracer | None":
+    if not config.log.trace:
+        return None
+    from edge.net.trace import Tracer
+
+    return Tracer(config.log.max_traced_msg_len, config.log.trace_headers)
+
+
+def tls_blocks(config: Config) -> dict[str, Tls]:
+    """By the listener that each is for."""
+    blocks = {
+        "client": config.tls,
+        "mqtt": config.mqtt.tls if config.mqtt else None,
+        "websocket": config.websocket.tls if config.websocket else None,
+    }
+    return {name: options for name, options in blocks.items() if options is not None}
+
+
+# ---- who may come in
+
+
+def authenticator(config: Config) -> Authenticator:
+    access = config.authorization
+    return ConfiguredUsers(access.users, access.token, access.no_auth_user)
+
+
+def listener_authenticator(config: Config, listener: Mqtt | WebSocket) -> Authenticator:
+    """The listener's own users, or the server's."""
+    access = _access(config, listener)
+    anonymous = [user for user in config.authorization.users if user.name == listener.no_auth_user]
+    return ConfiguredUsers((*access.users, *anonymous), access.token, listener.no_auth_user or access.no_auth_user)
+
+
+def _access(config: Config, listener: Mqtt | WebSocket) -> Authorization:
+    return listener.authorization or config.authorization
+
+
+# ---- MQTT and WebSocket
+
+
+def mqtt_limits(config: Config, options: Mqtt) -> "MqttLimits":
+    from edge.core.mqtt_broker import MqttLimits
+
+    return MqttLimits(
+        max_payload=config.max_payload_bytes,
+        max_connections=config.max_connections or sys.maxsize,
+        max_unacked=options.max_ack_pending,
+        connect_timeout_ns=_access(config, options).timeout_ns,
+        write_deadline_ns=config.write_deadline_ns,
+    )
+
+
+def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
+    from edge.net.websocket import WebSocketOptions
+    from edge.protocol.websocket import Terms
+
+    terms = Terms(
+        options.compression, config.mqtt is not None, options.tls is not None, options.same_origin,
+        options.allowed_origins, options.jwt_cookie, options.user_cookie, options.pass_cookie,
+        options.token_cookie, options.headers,
+    )  # fmt: skip
+    access = _access(config, options)
+    required = bool(access.users or access.token or not access.anonymous)
+    return WebSocketOptions(terms, required, options.handshake_timeout_ns / 1e9, options.ping_interval_ns)
+
+
+# ---- JetStream
+
+
+def jetstream_accounts(config: Config) -> "list[tuple[str, Limits]]":
+    """The global account has it whenever the server has, the others with what their block says."""
+    from edge.jetstream.account import Limits
+
+    accounts = [(GLOBAL_ACCOUNT, Limits())]
+    for account in config.accounts:
+        if account.jetstream is not None:
+            accounts.append((account.name, Limits(**account.jetstream._asdict())))
+    return accounts
