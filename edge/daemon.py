@@ -6,27 +6,28 @@ import os
 import sys
 import time
 from base64 import b32encode
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from edge.config.options import Config, Listen, Mqtt, WebSocket
+from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.router import Router
 from edge.core.tls_spec import Tls
 from edge.errors import PetioleError, StartError
 from edge.flags import Flags
 from edge.lifecycle import Lifecycle, Listener, lame_duck
-from edge.net.info import NATS_LEVEL
+from edge.logins import Logins, server_keys
+from edge.net.info import NATS_LEVEL, ServerInfo
 from edge.net.listener import ClientListener
 from edge.net.log import reopen_log_file, set_up_log
 from edge.net.ticker import Ticker
 from edge.run_files import remove_ports_file, write_pid_file, write_ports_file
 from edge.settings import (
-    authenticator,
     client_limits,
     jetstream_accounts,
-    listener_authenticator,
     mqtt_limits,
     server_info,
     tls_blocks,
@@ -54,7 +55,8 @@ class Daemon:
     def __init__(self, config: Config, flags: Flags) -> None:
         self.config = config
         self.flags = flags  # they go over the file again when it is read again
-        self.server_id = "N" + b32encode(os.urandom(35)).decode()[:55]
+        self.keys = server_keys(config)
+        self.server_id = self.keys.signing.public if self.keys else "N" + b32encode(os.urandom(35)).decode()[:55]
         self.server_name = config.server_name or self.server_id
         self.router = Router()
         self.loop = asyncio.get_running_loop()
@@ -68,17 +70,19 @@ class Daemon:
         self.storage: Storage | None = None
         self.system: System | None = None
         self.exchange: Exchange | None = None
+        self.signed: list[AccountSpec] = []  # operator mode: what the accounts' JWTs say
+        self.logins = Logins(self.router, config, self.server_id, self.server_name, self.keys)
 
     async def run(self) -> None:
         """Serve until it is told to stop.  StartError and StoreError before anything listens."""
         self.lifecycle.hear_signals()
         self._say_hello()
         self.share()
+        self.logins.start_operator(self._accounts_changed)
         self._open_storage()
         self._make_hubs()
         config = self.config
-        info = server_info(config, self.server_id, self.server_name)
-        self.clients = ClientListener(self.router, authenticator(config), client_limits(config), info)
+        self.clients = ClientListener(self.router, self.logins.clients(), client_limits(config), self.info())
         self.clients.tracer = tracer(config)
         self._start_system(self.clients)
         await self._listen()
@@ -165,6 +169,7 @@ class Daemon:
             self.router.flush()
         for listener in self.listeners:
             await listener.stop()
+        self.logins.close()
         if self.storage is not None:
             self.storage.close()
 
@@ -186,12 +191,19 @@ class Daemon:
             self.router.flush()
         await lame_duck(self.listeners, self.config.lame_duck_grace_period_ns, self.config.lame_duck_duration_ns)
 
+    def info(self) -> ServerInfo:
+        """``xkey``: who answers a callout encrypts to it."""
+        callout = self.config.authorization.auth_callout
+        sealed = self.keys is not None and (self.config.operator or (callout and callout.xkey))
+        xkey = self.keys.sealing.public if self.keys and sealed else ""
+        return server_info(self.config, self.server_id, self.server_name, xkey)
+
     # ---- accounts
 
     def share(self) -> None:
         """Accounts give each other what the configuration says."""
         config = self.config
-        if not config.accounts and self.exchange is None:
+        if not config.accounts and config.operator is None and self.exchange is None:
             return
         if self.exchange is None:
             from edge.core.exchange import Exchange
@@ -202,7 +214,23 @@ class Daemon:
                 self.router, self.server_name, Clock(time.time_ns, time.monotonic_ns, ticker.wake)
             )
             ticker.start(self.exchange)
-        self.exchange.apply(config.accounts)
+        self.exchange.apply((*config.accounts, *self.signed))
+
+    def _accounts_changed(self, specs: list[AccountSpec], keys: Iterable[str]) -> None:
+        """Operator mode.  Clients of accounts ``keys`` are judged by what these say now."""
+        self.signed = specs
+        self.share()
+        if self.storage is not None and self.config.jetstream is not None:
+            self.storage.limit(self.config.jetstream, jetstream_accounts(self.config, specs))
+        changed = frozenset(keys)
+        if not changed:
+            return
+        for connection in list(self.clients.connections.values()):
+            if connection.client.account.name in changed:
+                connection.judge_again()
+        for client in list(self.mqtt.connections.values()) if self.mqtt is not None else ():
+            client.judge_again()
+        self.router.flush()
 
     # ---- what is on disk, and hubs
 
@@ -212,7 +240,7 @@ class Daemon:
         if options is not None:
             from edge.storage import Storage
 
-            self.storage = Storage(self.router, options, self.server_name, jetstream_accounts(self.config))
+            self.storage = Storage(self.router, options, self.server_name, jetstream_accounts(self.config, self.signed))
 
     def _make_hubs(self) -> None:
         if self.config.leafnodes.remotes:
@@ -253,6 +281,7 @@ class Daemon:
         for spec in config.accounts:
             self.router.account(spec.name)  # they are there before anybody comes
         self.system.start()
+        self.logins.open_desk(self.system.stamp)
         ticker.start(self.system)
 
     def _documents(self, clients: ClientListener) -> "ServerDocuments":
@@ -272,7 +301,7 @@ class Daemon:
         """Its sessions and retained messages are in the store, or end with the process where there is none."""
         from edge.net.mqtt import MqttListener, ends_of_streams
 
-        auth, limits = listener_authenticator(self.config, options), mqtt_limits(self.config, options)
+        auth, limits = self.logins.listener(options), mqtt_limits(self.config, options)
         storage = self.storage
         if storage is not None:
             recent = ends_of_streams(storage.jetstream)
@@ -298,7 +327,7 @@ class Daemon:
         """After MQTT, whose clients may come this way too."""
         from edge.net.websocket import WebSocketListener
 
-        auth, ours = listener_authenticator(self.config, options), websocket_options(self.config, options)
+        auth, ours = self.logins.listener(options), websocket_options(self.config, options)
         listener = WebSocketListener(self.clients, self.mqtt, auth, ours, self.encryption("websocket"))
         port = await listener.start(options.listen.host, options.listen.port)
         self.websocket = listener

@@ -18,12 +18,9 @@ from edge.net.log import set_up_log
 from edge.protocol.nats import MAX_CONNECTIONS_EXCEEDED
 from edge.run_files import remove_ports_file
 from edge.settings import (
-    authenticator,
     client_limits,
     jetstream_accounts,
-    listener_authenticator,
     mqtt_limits,
-    server_info,
     tls_blocks,
     tracer,
 )
@@ -273,7 +270,7 @@ def _apply_encryption(daemon: "Daemon") -> None:
 def _apply_limits(daemon: "Daemon") -> None:
     clients, config = daemon.clients, daemon.config
     clients.limits = client_limits(config)
-    clients.info = server_info(config, daemon.server_id, daemon.server_name)._replace(port=clients.info.port)
+    clients.info = daemon.info()._replace(port=clients.info.port)
     connections = list(clients.connections.values())
     for connection in connections:
         connection.client.set_limits(clients.limits)
@@ -283,7 +280,7 @@ def _apply_limits(daemon: "Daemon") -> None:
     if excess:
         log.info("Closed %d connections to fall within max_connections", len(excess))
     if daemon.storage is not None and config.jetstream is not None:
-        daemon.storage.limit(config.jetstream, jetstream_accounts(config))
+        daemon.storage.limit(config.jetstream, jetstream_accounts(config, daemon.signed))
 
 
 # ---- who may do what
@@ -293,9 +290,10 @@ def _apply_access(daemon: "Daemon", old: Config) -> None:
     """Whose user is gone or in another account is closed without a word, as nats-server does.  Of the others those are
     judged again whose rules may be others now: a hashed password takes its time."""
     new = daemon.config
-    daemon.clients.auth = authenticator(new)
+    daemon.logins.configure(new)
+    daemon.clients.auth = daemon.logins.clients()
     if daemon.websocket is not None and new.websocket is not None:
-        daemon.websocket.auth = listener_authenticator(new, new.websocket)
+        daemon.websocket.auth = daemon.logins.listener(new.websocket)
     were, are = _users(old.authorization), _users(new.authorization)
     same_way = _way_in(old) == _way_in(new)
     for connection in list(daemon.clients.connections.values()):
@@ -323,7 +321,7 @@ def _apply_mqtt(listener: "MqttListener", daemon: "Daemon", old: Config, options
     """Clients whose rights are others now have to come back with a CONNECT."""
     new = daemon.config
     listener.broker.limits = mqtt_limits(new, options)
-    listener.broker.auth = listener_authenticator(new, options)
+    listener.broker.auth = daemon.logins.listener(options)
     if (old.authorization, old.accounts, old.mqtt) == (new.authorization, new.accounts, new.mqtt):
         return
     for connection in list(listener.connections.values()):

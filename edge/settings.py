@@ -1,10 +1,12 @@
 """What the configuration says, in the shape in which each part takes it."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from edge.config.options import Authorization, Config, Mqtt, WebSocket
-from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
+from edge.core.account_spec import AccountSpec
+from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.tls_spec import Tls
 from edge.net.info import ServerInfo
 from edge.net.listener import ClientLimits
@@ -16,19 +18,20 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.net.websocket import WebSocketOptions
 
 
-def server_info(config: Config, server_id: str, server_name: str) -> ServerInfo:
+def server_info(config: Config, server_id: str, server_name: str, xkey: str = "") -> ServerInfo:
     return ServerInfo(
         server_id=server_id,
         server_name=server_name,
         host=config.listen.host,
         port=config.listen.port,
         max_payload=config.max_payload_bytes,
-        auth_required=not config.authorization.anonymous,
+        auth_required=config.operator is not None or not config.authorization.anonymous,
         jetstream=config.jetstream is not None,
         domain=config.jetstream.domain if config.jetstream else "",
         tls_required=config.tls is not None and not config.allow_non_tls,
         tls_verify=config.tls is not None and config.tls.verify,
         tls_available=config.tls is not None and config.allow_non_tls,
+        xkey=xkey,
     )
 
 
@@ -64,26 +67,13 @@ def tls_blocks(config: Config) -> dict[str, Tls]:
     return {name: options for name, options in blocks.items() if options is not None}
 
 
-# ---- who may come in
+# ---- MQTT and WebSocket
 
 
-def authenticator(config: Config) -> Authenticator:
-    access = config.authorization
-    return ConfiguredUsers(access.users, access.token, access.no_auth_user)
-
-
-def listener_authenticator(config: Config, listener: Mqtt | WebSocket) -> Authenticator:
-    """The listener's own users, or the server's."""
-    access = _access(config, listener)
-    anonymous = [user for user in config.authorization.users if user.name == listener.no_auth_user]
-    return ConfiguredUsers((*access.users, *anonymous), access.token, listener.no_auth_user or access.no_auth_user)
-
-
-def _access(config: Config, listener: Mqtt | WebSocket) -> Authorization:
+def access_of(config: Config, listener: Mqtt | WebSocket) -> Authorization:
+    """The listener's own, or the server's."""
     return listener.authorization or config.authorization
 
-
-# ---- MQTT and WebSocket
 
 
 def mqtt_limits(config: Config, options: Mqtt) -> "MqttLimits":
@@ -93,7 +83,7 @@ def mqtt_limits(config: Config, options: Mqtt) -> "MqttLimits":
         max_payload=config.max_payload_bytes,
         max_connections=config.max_connections or sys.maxsize,
         max_unacked=options.max_ack_pending,
-        connect_timeout_ns=_access(config, options).timeout_ns,
+        connect_timeout_ns=access_of(config, options).timeout_ns,
         write_deadline_ns=config.write_deadline_ns,
     )
 
@@ -107,20 +97,20 @@ def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
         options.allowed_origins, options.jwt_cookie, options.user_cookie, options.pass_cookie,
         options.token_cookie, options.headers,
     )  # fmt: skip
-    access = _access(config, options)
-    required = bool(access.users or access.token or not access.anonymous)
+    access = access_of(config, options)
+    required = bool(config.operator or access.users or access.token or not access.anonymous)
     return WebSocketOptions(terms, required, options.handshake_timeout_ns / 1e9, options.ping_interval_ns)
 
 
 # ---- JetStream
 
 
-def jetstream_accounts(config: Config) -> "list[tuple[str, Limits]]":
-    """The global account has it whenever the server has, the others with what their block says."""
+def jetstream_accounts(config: Config, signed: Iterable[AccountSpec] = ()) -> "list[tuple[str, Limits]]":
+    """The global account has it whenever the server has, the others with what their block or JWT (``signed``) says."""
     from edge.jetstream.account import Limits
 
-    accounts = [(GLOBAL_ACCOUNT, Limits())]
-    for account in config.accounts:
+    accounts = [] if config.operator else [(GLOBAL_ACCOUNT, Limits())]
+    for account in (*config.accounts, *signed):
         if account.jetstream is not None:
             accounts.append((account.name, Limits(**account.jetstream._asdict())))
     return accounts

@@ -17,7 +17,8 @@ AUTHORIZATION_VIOLATION = "Authorization Violation"
 
 class Credentials(NamedTuple):
     """What one connection brings.  ``kind`` is a connection type of user JWTs: STANDARD, WEBSOCKET, MQTT, MQTT_WS,
-    LEAFNODE, LEAFNODE_WS.  ``certificate`` is the peer's TLS certificate where it was verified."""
+    LEAFNODE, LEAFNODE_WS.  ``tls``: version and cipher of an encrypted connection, ``certificate`` the peer's where it
+    showed one."""
 
     user: str = ""
     password: str = ""
@@ -32,6 +33,9 @@ class Credentials(NamedTuple):
     name: str = ""
     lang: str = ""
     version: str = ""
+    protocol: int = 0
+    mqtt_id: str = ""
+    tls: tuple[str, str] | None = None
     certificate: PeerCertificate | None = None
 
 
@@ -65,10 +69,12 @@ class Login:
 
 
 class Refusal(NamedTuple):
-    """``text`` goes to the client, ``reason`` to the log and to monitoring."""
+    """``text`` goes to the client, ``reason`` to the log and to monitoring; ``withdrawn`` is both of them for a client
+    that had been let in before."""
 
     text: str = AUTHORIZATION_VIOLATION
     reason: str = "Authentication Failure"
+    withdrawn: tuple[str, str] | None = None
 
 
 Answer = Callable[[Login | Refusal], None]

@@ -7,7 +7,7 @@ class PeerCertificate(NamedTuple):
     """``subject`` is its distinguished name as Go writes it (RFC 2253, last attribute first): ``CN=derek,O=Sensors``.
 
     ``rdns`` are the attributes in the certificate's own order, by OpenSSL's long names.  Digests are lower-case hex
-    SHA-256: of the certificate and of its public key (both DER).
+    SHA-256: of the certificate (``der``) and of its public key (both DER).
     """
 
     subject: str
@@ -17,3 +17,4 @@ class PeerCertificate(NamedTuple):
     uris: tuple[str, ...]
     sha256: str
     public_key_sha256: str
+    der: bytes = b""

@@ -385,12 +385,13 @@ class Client(Peer):
             user=connect.user or brought.user, password=connect.password or brought.password,
             token=connect.auth_token or brought.token, nkey=connect.nkey, signature=connect.sig,
             jwt=connect.jwt or brought.jwt, name=connect.name, lang=connect.lang, version=connect.version,
+            protocol=connect.protocol,
         )  # fmt: skip
 
     def stay(self, verdict: Login | Refusal, limits: Limits) -> None:
         """Judged again because the rules have changed.  ProtocolError when it may stay no longer."""
         if isinstance(verdict, Refusal):
-            raise ProtocolError(verdict.text, verdict.reason)
+            raise ProtocolError(*(verdict.withdrawn or (verdict.text, verdict.reason)))
         if verdict.account != self.account.name:
             raise ProtocolError("", "Client Closed")  # it comes back, and into the other account
         self.login = verdict

@@ -116,6 +116,7 @@ class MqttClient(Peer):
         self.sender: Sender | None = None
         self.will: Will | None = None
         self.keepalive_ns = 0
+        self.expires_ns: int | None = None  # wall time, of its credentials
         self.held: deque[Packet] | None = None  # packets that came while the CONNECT is being settled
         self.asked: Connect | None = None
         self.verdict: Login | Refusal | None = None
@@ -336,6 +337,7 @@ class MqttClient(Peer):
         self.session = session
         self.sender = Sender(self.name, account, packet.client_id, login.permissions)
         self.will = packet.will
+        self.expires_ns = login.expires_ns
         self.keepalive_ns = packet.keepalive * 3 * SECOND // 2
         self.parser.max_packet = self.broker.limits.max_payload + 2 + mqtt.MAX_TEXT + 2
         session.outlet = self
@@ -450,7 +452,7 @@ def credentials(packet: Connect, shell: Shell) -> Credentials:
     password = (packet.password or b"").decode("utf-8", "surrogateescape")
     return Credentials(
         user=packet.user or "", password=password, token=password, jwt=password if password[:3] == "eyJ" else "",
-        kind=shell.kind, ip=shell.ip, cid=shell.number, certificate=shell.certificate,
+        kind=shell.kind, ip=shell.ip, cid=shell.number, certificate=shell.certificate, mqtt_id=packet.client_id,
     )  # fmt: skip
 
 

@@ -185,9 +185,11 @@ class Connection(asyncio.BufferedProtocol):
     # ---- the client's shell
 
     def credentials(self) -> Credentials:
+        secured = self.secured
         return Credentials(
             nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid,
-            certificate=self.secured.peer if self.secured else None,
+            tls=(secured.version, secured.cipher_suite) if secured else None,
+            certificate=secured.peer if secured else None,
         )  # fmt: skip
 
     def on_login(self, client: Client) -> None:
@@ -262,7 +264,10 @@ class Connection(asyncio.BufferedProtocol):
     def check(self, now: int) -> None:
         """Called every second or so: pings, a client that never answers, a receiver that never reads."""
         limits = self.limits
-        if self.congested_since and now - self.congested_since > limits.write_deadline_ns:
+        expires = self.client.login.expires_ns
+        if expires is not None and time.time_ns() >= expires:
+            self.close_with(nats.USER_AUTHENTICATION_EXPIRED, "Authentication Expired")
+        elif self.congested_since and now - self.congested_since > limits.write_deadline_ns:
             self.drop("Slow Consumer (Write Deadline)")
         elif now >= self.next_ping and self.client.admitted:
             if self.client.pongs_missing >= limits.ping_max:

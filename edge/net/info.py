@@ -19,6 +19,7 @@ class ServerInfo(NamedTuple):
     tls_required: bool = False
     tls_verify: bool = False
     tls_available: bool = False
+    xkey: str = ""
 
     def fields(
         self, cid: int, ip: str, nonce: str = "", more: dict[str, object] | None = None
@@ -47,4 +48,6 @@ class ServerInfo(NamedTuple):
             fields["nonce"] = nonce
         if self.domain:
             fields["domain"] = self.domain
+        if self.xkey:
+            fields["xkey"] = self.xkey
         return fields | (more or {}) | {"api_lvl": API_LEVEL}

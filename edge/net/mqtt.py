@@ -149,6 +149,8 @@ class MqttConnection(asyncio.BufferedProtocol):
     def check(self, now: int) -> None:
         late = self.congested and now - self.congested_since > self.listener.broker.limits.write_deadline_ns
         reason = "slow consumer (write deadline)" if late else self.client.check(now)
+        if self.client.expires_ns is not None and time.time_ns() >= self.client.expires_ns:
+            reason = "User Authentication Expired"
         if reason:
             self.close(reason)
 

@@ -229,6 +229,7 @@ def peer_certificate(der: bytes, fields: dict[str, Any]) -> PeerCertificate:
         uris=of_kind("URI"),
         sha256=hashlib.sha256(der).hexdigest(),
         public_key_sha256=hashlib.sha256(public_key(der)).hexdigest(),
+        der=der,
     )
 
 

@@ -22,6 +22,7 @@ PAYLOAD_EXCEEDED = "Maximum Message Payload Exceeded"  # the reasons that go wit
 CONTROL_LINE_EXCEEDED = "Maximum Control Line Exceeded"
 AUTHORIZATION_VIOLATION = "Authorization Violation"
 AUTHENTICATION_TIMEOUT = "Authentication Timeout"
+USER_AUTHENTICATION_EXPIRED = "User Authentication Expired"
 STALE_CONNECTION = "Stale Connection"
 INVALID_SUBJECT = "Invalid Subject"
 INVALID_PUBLISH_SUBJECT = "Invalid Publish Subject"
