@@ -192,10 +192,8 @@ class Daemon:
         await lame_duck(self.listeners, self.config.lame_duck_grace_period_ns, self.config.lame_duck_duration_ns)
 
     def info(self) -> ServerInfo:
-        """``xkey``: who answers a callout encrypts to it."""
-        callout = self.config.authorization.auth_callout
-        sealed = self.keys is not None and (self.config.operator or (callout and callout.xkey))
-        xkey = self.keys.sealing.public if self.keys and sealed else ""
+        """``xkey``: who answers a callout may encrypt to it."""
+        xkey = self.keys.sealing.public if self.keys else ""
         return server_info(self.config, self.server_id, self.server_name, xkey)
 
     # ---- accounts

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from edge.config.options import Config, Mqtt, WebSocket
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers, User, is_bcrypt
-from edge.core.permissions import Permissions
 from edge.core.router import Router
 from edge.core.times import Clock
 from edge.errors import StartError
@@ -159,22 +158,16 @@ class Logins:
         config = self.config
         if self.keys is None or (config.authorization.auth_callout is None and config.operator is None):
             return auth
-        from edge.core.auth_callout import Callout, Directory, ServerName
+        from edge.core.auth_callout import Callout, ServerName
 
-        specs = {spec.name: spec for spec in config.accounts}
-        known = {GLOBAL_ACCOUNT, config.system_account, *specs}
-
-        def defaults(name: str) -> Permissions | None:
-            spec = specs.get(name)
-            return spec.default_permissions if spec else None
-
+        known = {GLOBAL_ACCOUNT, config.system_account, *(spec.name for spec in config.accounts)}
         ticker = Ticker(self.loop, self.router)
         server = ServerName(
             self.server_name, config.listen.host, self.server_id, NATS_LEVEL, config.server_tags
         )
         callout = Callout(
-            auth, config.authorization.auth_callout, Directory(known.__contains__, defaults), self.router, self.keys,
-            server, _clock(ticker), config.authorization.timeout_ns,
+            auth, config.authorization.auth_callout, known.__contains__, self.router, self.keys, server,
+            _clock(ticker), config.authorization.timeout_ns,
         )  # fmt: skip
         ticker.start(callout)
         return callout

@@ -62,18 +62,11 @@ class Asked(NamedTuple):
     answer: Answer
 
 
-class Directory(NamedTuple):
-    """What the callout knows of accounts that stand in the configuration."""
-
-    has_account: Callable[[str], bool]
-    defaults: Callable[[str], Permissions | None]
-
-
 class Callout:
     """Asks for every login but those of ``auth_users``, whom ``inner`` lets in.
 
-    ``configured`` None: operator mode, where each account's JWT may have its own.  ``deadline`` and ``tick`` are for
-    the shell's timer: answers that never come.
+    ``configured`` None: operator mode, where each account's JWT may have its own.  ``has_account``: may users
+    be placed in an account of this name?  ``deadline`` and ``tick`` are for the shell's timer: answers that never come.
     """
 
     required = True
@@ -82,7 +75,7 @@ class Callout:
         self,
         inner: Authenticator,
         configured: AuthCallout | None,
-        directory: Directory,
+        has_account: Callable[[str], bool],
         router: Router,
         keys: ServerKeys,
         server: ServerName,
@@ -91,7 +84,7 @@ class Callout:
     ) -> None:
         self.inner = inner
         self.configured = configured
-        self.directory = directory
+        self.has_account = has_account
         self.router = router
         self.keys = keys
         self.server = server
@@ -105,7 +98,7 @@ class Callout:
 
     @property
     def challenges(self) -> bool:
-        return True
+        return self.inner.challenges
 
     def login(self, credentials: Credentials, answer: Answer) -> None:
         self.inner.login(credentials, lambda verdict: self._after(credentials, verdict, answer))
@@ -117,7 +110,8 @@ class Callout:
         elif _is_auth_user(callout, credentials, verdict):
             answer(_without_requests(verdict, callout) if isinstance(verdict, Login) else verdict)
         else:
-            self._ask(callout, credentials, answer)
+            said = credentials if self.configured is None else credentials._replace(jwt="")  # as nats-server
+            self._ask(callout, said, answer)
 
     def _callout(self, credentials: Credentials, verdict: Login | Refusal) -> AuthCallout | None:
         """Who is asked about this one; None: nobody."""
@@ -234,12 +228,12 @@ class Callout:
                     f'wrong issuer for auth callout response on account "{account}", '
                     f'expected "{callout.issuer}" got "{user.issuer}"'
                 )
-            if not self.directory.has_account(user.audience):
+            if not self.has_account(user.audience):
                 raise ClaimsError(
                     f'no valid account "{user.audience}" for auth callout response on account "{account}": '
                     "account missing"
                 )
-            return make_user(user, user.nats, user.audience), self.directory.defaults(user.audience)
+            return make_user(user, user.nats, user.audience), None
         target = behind or user.issuer
         allowed = callout.allowed_accounts
         if target != account and allowed != ("*",) and target not in allowed:

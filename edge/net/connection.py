@@ -281,7 +281,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.trace("->>", b"PING")
 
     def authentication_timeout(self) -> None:
-        if not self.client.admitted:
+        """Whoever is asked about a login has a time limit of its own."""
+        if not self.client.admitted and not self.client.is_waiting:
             self.close_with(nats.AUTHENTICATION_TIMEOUT, "Authentication Timeout")
 
     # ---- back-pressure
