@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.hubs import Hubs
     from edge.monitor.control import Buttons
     from edge.monitor.documents import ServerDocuments
+    from edge.monitor.stamp import Identity
     from edge.monitor.system import System
     from edge.net.entrance import Entrance
     from edge.net.mqtt import MqttListener
@@ -69,6 +70,7 @@ class Daemon:
         self.websocket: WebSocketListener | None = None
         self.storage: Storage | None = None
         self.system: System | None = None
+        self.documents: ServerDocuments | None = None
         self.exchange: Exchange | None = None
         self.signed: list[AccountSpec] = []  # operator mode: what the accounts' JWTs say
         self.logins = Logins(self.router, config, self.server_id, self.server_name, self.keys)
@@ -106,12 +108,12 @@ class Daemon:
 
     async def _listen(self) -> None:
         config = self.config
+        if config.http or config.https:
+            await self._start_monitoring(config.http or config.https)
         if config.mqtt:
             await self._start_mqtt(config.mqtt)
         if config.websocket:
             await self._start_websocket(config.websocket)
-        if config.http is not None:
-            log.warning("monitoring over HTTP is not served by this version")
         await self._start_clients(config.listen)
 
     async def _start_clients(self, listen: Listen) -> None:
@@ -260,20 +262,13 @@ class Daemon:
         if config.no_system_account:
             return
         from edge.core.times import Clock
-        from edge.monitor.stamp import Identity
         from edge.monitor.system import System
 
-        info = clients.info
-        identity = Identity(
-            info.server_name, info.host, info.server_id, NATS_LEVEL,
-            cluster=info.server_name if config.leafnodes.remotes else "", domain=info.domain,
-            tags=config.server_tags, metadata=dict(config.server_metadata), jetstream=info.jetstream,
-        )  # fmt: skip
         ticker = Ticker(self.loop, self.router)
         clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
         clients.system_account = config.system_account
         self.system = System(
-            self.router.account(config.system_account), self.router, identity, clock,
+            self.router.account(config.system_account), self.router, self._identity(), clock,
             lambda: self._documents(clients), lambda: self._buttons(clients), GLOBAL_ACCOUNT,
         )  # fmt: skip
         for spec in config.accounts:
@@ -282,16 +277,45 @@ class Daemon:
         self.logins.open_desk(self.system.stamp)
         ticker.start(self.system)
 
-    def _documents(self, clients: ClientListener) -> "ServerDocuments":
-        from edge.monitor.documents import ServerDocuments
+    def _identity(self) -> "Identity":
+        from edge.monitor.stamp import Identity
 
-        assert self.system is not None
-        return ServerDocuments(self.router, clients, self.system.stamp)
+        config, info = self.config, self.clients.info
+        return Identity(
+            info.server_name, info.host, info.server_id, NATS_LEVEL,
+            cluster=info.server_name if config.leafnodes.remotes else "", domain=info.domain,
+            tags=config.server_tags, metadata=dict(config.server_metadata), jetstream=info.jetstream,
+        )  # fmt: skip
+
+    def _documents(self, clients: ClientListener) -> "ServerDocuments":
+        """The same for who asks over NATS and who asks over HTTP."""
+        if self.documents is None:
+            from edge.monitor.documents import ServerDocuments
+            from edge.monitor.stamp import Stamp
+
+            stamp = self.system.stamp if self.system else Stamp(self._identity(), time.time_ns)
+            self.documents = ServerDocuments(self.router, clients, stamp)
+        return self.documents
 
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
         return Buttons(clients, self.reload)
+
+    # ---- monitoring
+
+    async def _start_monitoring(self, listen: Listen | None) -> None:
+        """The first: whoever looks may watch the rest of the start."""
+        from edge.monitoring import Monitoring
+
+        assert listen is not None
+        listener = Monitoring(self, self._documents(self.clients)).listener()
+        port = await listener.start(listen.host, listen.port)
+        self.listeners.append(listener)
+        scheme = "https" if self.config.https else "http"
+        where = f"[{listen.host}]:{port}" if ":" in listen.host else f"{listen.host}:{port}"
+        self.urls["monitoring"] = [f"{scheme}://{where}"]
+        log.info("Starting %s monitor on %s", scheme, where)
 
     # ---- MQTT
 

@@ -45,6 +45,7 @@ class Hubs:
             server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
         )
         carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        self.status: Status | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
             self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else carried)))
@@ -84,4 +85,4 @@ class Hubs:
                 lambda: random_name(22),
             )  # fmt: skip
             ticker.start(uplinks)
-        Status(self.server_name, link.account, link, uplinks, clock)
+        self.status = Status(self.server_name, link.account, link, uplinks, clock)

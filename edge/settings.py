@@ -63,6 +63,7 @@ def tls_blocks(config: Config) -> dict[str, Tls]:
         "client": config.tls,
         "mqtt": config.mqtt.tls if config.mqtt else None,
         "websocket": config.websocket.tls if config.websocket else None,
+        "https": config.tls._replace(verify=False, verify_and_map=False) if config.https and config.tls else None,
     }
     return {name: options for name, options in blocks.items() if options is not None}
 

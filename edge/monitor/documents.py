@@ -28,6 +28,8 @@ class ServerDocuments:
             "RAFTZ": lambda options: {},
         }
         self.of_account: dict[str, Document] = {}
+        self.by_path: dict[str, Document] = {name.lower(): document for name, document in self.of_server.items()}
+        self.http_requests: dict[str, int] = {}  # by path, for varz
 
     def server(self, name: str) -> Document | None:
         return self.of_server.get(name)

@@ -110,7 +110,7 @@ class Endpoints:
         }
 
     def find(self, path: str) -> bool:
-        return path in ENDPOINTS or path in self.others
+        return path in self.others or (path in ENDPOINTS and ENDPOINTS[path].document in self.documents)
 
     def answer(self, path: str, request: Request) -> Response:
         """``path``: one that ``find`` knows.  Whatever the method, as of nats-server."""

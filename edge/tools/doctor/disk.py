@@ -1,11 +1,11 @@
 """The disk under the store: what kind, how it is mounted, how full, how worn."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from edge.config.options import JetStream
+from edge.monitor.device import wear_of
 from edge.store.database import FILE
 from edge.store.reserve import RESERVE_BYTES
 from edge.tools.doctor.finding import Finding, fail, ok, warn
@@ -20,8 +20,7 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "glusterfs", "vbo
 VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
 FAT = ("vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk")
 
-# eMMC: the part of its life that is used, in tenths (JESD84-B51, DEVICE_LIFE_TIME_EST).
-WORN_WARN, WORN_OUT = 8, 11
+WORN_WARN, WORN_OUT = 8, 11  # tenths of its life
 NEAR_ITS_END = {2: "80 % of its spare blocks are used", 3: "hardly a spare block is left"}
 
 
@@ -33,7 +32,7 @@ def check_disk(machine: Machine, options: JetStream) -> Iterator[Finding]:
     yield from _room(machine, options, place)
     device = machine.block_device(place)
     if device is not None:
-        yield from _device(machine, device)
+        yield from _device(device)
         yield from _errors(machine, device)
 
 
@@ -116,31 +115,21 @@ def _size(path: str) -> int:
 # ---- wear and errors
 
 
-def _device(machine: Machine, device: Path) -> Iterator[Finding]:
-    disk = device.parent if (device / "partition").exists() else device
-    kept = _text(disk / "device" / "name")
-    name = f"{disk.name}{f' ({kept})' if kept else ''}"
-    written = _written(disk)
-    used = [int(part, 16) for part in re.findall(r"0x[0-9a-fA-F]+", _text(disk / "device" / "life_time"))]
-    spare = re.fullmatch(r"0x0?([0-9a-fA-F])", _text(disk / "device" / "pre_eol_info"))
-    worn = max(used, default=0)
+def _device(device: Path) -> Iterator[Finding]:
+    wear = wear_of(device)
+    name = f"{wear.disk}{f' ({wear.name})' if wear.name else ''}"
+    written = "" if wear.written is None else f"; {size(wear.written)} written since the start of the machine"
     replace = "copy the store to a new card or module soon"
-    if spare and int(spare.group(1), 16) in NEAR_ITS_END:
-        yield fail("wear", f"{name}: {NEAR_ITS_END[int(spare.group(1), 16)]}", replace)
-    elif worn >= WORN_OUT:
+    if wear.spare in NEAR_ITS_END:
+        yield fail("wear", f"{name}: {NEAR_ITS_END[wear.spare]}", replace)
+    elif wear.used >= WORN_OUT:
         yield fail("wear", f"{name} is past the life it was made for", replace)
-    elif worn >= WORN_WARN:
-        yield warn("wear", f"{name}: {worn - 1}0-{worn}0 % of its life is used", replace)
-    elif worn:
-        yield ok("wear", f"{name}: up to {worn}0 % of its life is used{written}")
+    elif wear.used >= WORN_WARN:
+        yield warn("wear", f"{name}: {wear.used - 1}0-{wear.used}0 % of its life is used", replace)
+    elif wear.used:
+        yield ok("wear", f"{name}: up to {wear.used}0 % of its life is used{written}")
     else:
         yield ok("wear", f"{name} does not tell how worn it is{written}")
-
-
-def _written(disk: Path) -> str:
-    """What went to it since the machine started; sectors there are of 512 bytes, whatever the disk's are."""
-    fields = _text(disk / "stat").split()
-    return f"; {size(int(fields[6]) * 512)} written since the start of the machine" if len(fields) > 6 else ""
 
 
 def _errors(machine: Machine, device: Path) -> Iterator[Finding]:
@@ -150,10 +139,3 @@ def _errors(machine: Machine, device: Path) -> Iterator[Finding]:
             CHECK, f"ext4 on {device.name} has met {count} errors since it was last checked",
             f"stop the server, unmount it and run e2fsck -f /dev/{device.name}; if they come again, replace the disk",
         )  # fmt: skip
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
