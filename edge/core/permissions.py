@@ -27,7 +27,7 @@ class SubjectRule:
             plain, queues = _covering(self.allow, subject)
             if not (_is_named(queue, queues) if queue and queues else plain):
                 return False
-        plain, queues = _covering(self.deny, subject)
+        plain, queues = _covering(self.deny, subject, at_all=True)
         return not plain and not (queue and queues and _is_named(queue, queues))
 
     def delivers(self, subject: str) -> bool:
@@ -39,12 +39,17 @@ class SubjectRule:
         return any(overlap(subject, pattern.partition(" ")[0]) for pattern in self.deny)
 
 
-def _covering(entries: Iterable[str], subject: str) -> tuple[bool, list[str]]:
-    """Does an entry without a queue cover ``subject``; and the queues of those that do with one."""
+def _covering(entries: Iterable[str], subject: str, at_all: bool = False) -> tuple[bool, list[str]]:
+    """Does an entry without a queue cover ``subject``; and the queues of those that do with one.
+
+    ``at_all``: ``a.*`` covers ``a.>`` too, as nats-server has it for what is denied.  (It has it for what is allowed as
+    well, and so lets through more than that.)
+    """
     plain, queues = False, []
+    a_token = subject.removesuffix(">") + "_"
     for entry in entries:
         pattern, _, queue = entry.partition(" ")
-        if subset(subject, pattern):
+        if subset(subject, pattern) or (at_all and subject[-1:] == ">" and matches(pattern, a_token)):
             if queue:
                 queues.append(queue)
             else:

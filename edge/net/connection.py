@@ -220,7 +220,7 @@ class Connection(asyncio.BufferedProtocol):
             self.receive(b"")
 
     def now(self) -> int:
-        return self.listener.clock
+        return time.monotonic_ns()
 
     def greeting(self, show_ip: bool = True) -> bytes:
         """The first INFO; without the address where a PROXY header may follow with another."""

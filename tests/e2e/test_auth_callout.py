@@ -25,7 +25,7 @@ accounts {
   SYS {}
 }
 system_account: SYS
-authorization { timeout: 2s, auth_callout { issuer: %s, account: AUTH, auth_users: [auth, second] %s } }
+authorization { timeout: 1s, auth_callout { issuer: %s, account: AUTH, auth_users: [auth, second] %s } }
 """
 
 
