@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge.monitor.documents import ServerDocuments
     from edge.monitor.sensors import Sensors
     from edge.net.mqtt import MqttListener
+    from edge.storage import Storage
 
 NO_STORE = (("Cache-Control", "no-store"),)
 OURS = {"/uplinkz": "Uplinks", "/metrics": "Prometheus"}
@@ -27,11 +28,11 @@ class Monitoring:
         self.daemon = daemon
         self.documents = documents
         storage = daemon.storage
+        self.sensors = _sensors(storage) if storage else None
         self.instruments = Instruments(
             documents.stamp, daemon.router, daemon.clients, self._mqtt,
             storage.store if storage else None, storage.jetstream if storage else None, self._report,
         )  # fmt: skip
-        self.sensors: Sensors | None = None
         self.base = daemon.config.http_base_path
 
     def listener(self) -> HttpListener:
@@ -53,7 +54,7 @@ class Monitoring:
         view = View(
             self.instruments.read(),
             self._health(),
-            self._sensors().look() if self.daemon.storage else [],
+            self.sensors.look() if self.sensors else [],
             list(self.instruments.clients()),
             self._links(),
         )
@@ -78,10 +79,8 @@ class Monitoring:
         hubs = self.daemon.hubs
         return hubs.status.report() if hubs is not None and hubs.status is not None else None
 
-    def _sensors(self) -> "Sensors":
-        if self.sensors is None:
-            from edge.monitor.sensors import Sensors
 
-            assert self.daemon.storage is not None
-            self.sensors = Sensors(self.daemon.storage.jetstream)
-        return self.sensors
+def _sensors(storage: "Storage") -> "Sensors":
+    from edge.monitor.sensors import Sensors
+
+    return Sensors(storage.jetstream)

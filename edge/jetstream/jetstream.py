@@ -1,13 +1,15 @@
 """JetStream of this server: what is on disk brought back, and one clock for all accounts."""
 
 import logging
+from collections.abc import Callable
 
 from edge.core.account import Account
 from edge.core.times import Clock
 from edge.jetstream.account import JetStreamAccount, Limits, Stores
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
-from edge.store.contract import ConsumerRecord, Recovered, StreamRecord
+from edge.jetstream.stream import Stream
+from edge.store.contract import ConsumerRecord, NewRow, Recovered, StreamRecord
 
 UNLIMITED = Limits()
 
@@ -28,6 +30,7 @@ class JetStream:
         self.accounts: dict[str, JetStreamAccount] = {}
         self.last_id = 0
         self.health = Health()
+        self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # hear of every message that became visible
         self.left: list[StreamRecord] = []  # on disk, of accounts that are not here (yet)
         self.left_consumers: list[ConsumerRecord] = []
         self.started = False
@@ -38,6 +41,7 @@ class JetStream:
             account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
         )
         jetstream.is_server_full = self._is_full
+        jetstream.watchers = self.watchers
         self.accounts[account.name] = jetstream
         if self.started:  # an account that came later
             self._bring_back(self.left, self.left_consumers)

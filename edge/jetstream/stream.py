@@ -72,6 +72,7 @@ class Stream(Messages):
         self.subscriptions: list[Subscription] = []
         self.announce = True
         self.expired_ns = 0
+        self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # of every stream; told of what became visible
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.configure(config)
 
@@ -235,6 +236,8 @@ class Stream(Messages):
                     del self.ahead[row[1]]
         was_empty = not self.messages
         self.add(rows, batch.size)
+        for watcher in self.watchers:
+            watcher(self, rows)
         self.enforce_limits()
         for listener in self.listeners:
             listener()

@@ -19,6 +19,7 @@ from edge.version import VERSION
 SECOND = 1_000_000_000
 REFRESH_SECONDS = 5
 MAX_ROWS = 100  # of a table
+MAX_TROUBLES = 8
 SILENT_SECONDS = 3600  # a sensor of which nothing has come for so long is pointed out
 WORN = 8  # tenths of a disk's life
 LITTLE_FREE = 128 << 20
@@ -38,11 +39,12 @@ section{background:var(--card);border:1px solid var(--line);border-radius:10px;p
 .dim{color:var(--dim);font-size:.85rem}
 .good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
 .state{font-weight:600}
-ul.facts{list-style:none;margin:0;padding:0}
-ul.facts li{display:flex;gap:12px;justify-content:space-between;padding:5px 0;border-top:1px solid var(--line)}
-ul.facts li:first-child{border-top:0}
-ul.facts span{overflow-wrap:anywhere}
-ul.facts span+span{text-align:right;flex:none;max-width:60%}
+ul{list-style:none;margin:0;padding:0}
+li{display:grid;grid-template-columns:1fr fit-content(60%);column-gap:12px;padding:5px 0;
+border-top:1px solid var(--line);overflow-wrap:anywhere}
+li:first-child{border-top:0}
+li .how{text-align:right}
+li .dim{grid-column:1/-1}
 nav{display:flex;flex-wrap:wrap;gap:8px}
 nav a{color:var(--link);border:1px solid var(--line);border-radius:8px;padding:8px 10px;text-decoration:none}
 #gone{display:none;background:var(--bad);color:#fff;border-radius:10px;padding:10px;margin-bottom:12px}
@@ -141,22 +143,47 @@ def _head(view: View) -> str:
     figures = view.figures
     up = duration((figures.now_ns - figures.started_ns) / SECOND)
     process = figures.process
-    mood, said = (BAD, view.health) if view.health else (GOOD, "All is well")
-    state = f'<p class="state {mood}">{escape(said)}</p>'
+    states = list(_troubles(view)) or [(GOOD, "All is well")]
+    state = "".join(f'<p class="state {mood}">{escape(text)}</p>' for mood, text in states[:MAX_TROUBLES])
     facts = f"petiole-edge {VERSION}, up {up}, {size(process.resident)} memory, {_clock(figures.now_ns)}"
     return f'<section><h1>{escape(figures.name)}</h1>{state}<p class="dim">{escape(facts)}</p></section>\n'
+
+
+def _troubles(view: View) -> Iterator[tuple[str, str]]:
+    """What somebody should do something about, with its mood."""
+    figures = view.figures
+    if view.health:
+        yield BAD, view.health
+    down, links = sum(not link.up for link in figures.links), len(figures.links)
+    if down:
+        yield BAD, "No link to the hub" if down == links else f"{down} of {links} links are down"
+    for name, uplink in figures.uplinks.items():
+        if uplink["state"] == "blocked":
+            yield BAD, f"Uplink {name} is blocked"
+        if gone := [f"{count(uplink[key])} {word}" for key, word in GONE.items() if uplink[key]]:
+            yield BAD, f"Uplink {name}: {', '.join(gone)}"
+    store = figures.store
+    if store is None:
+        return
+    if store.is_full:
+        yield BAD, "The disk is full: messages are refused"
+    elif store.disk_free < LITTLE_FREE:
+        yield WARN, "The disk is nearly full"
+    if store.wear is not None and (store.wear.used >= WORN or store.wear.spare > 1):
+        yield WARN, "The disk is worn: copy the store to a new one soon"
 
 
 def _section(title: str, facts: Iterable[Fact], nothing: str) -> str:
     rows = list(facts)
     shown = "".join(map(_fact, rows[:MAX_ROWS])) or f'<li><span class="dim">{escape(nothing)}</span></li>'
     more = f'<li><span class="dim">and {len(rows) - MAX_ROWS} more</span></li>' if len(rows) > MAX_ROWS else ""
-    return f'<section><h2>{escape(title)}</h2><ul class="facts">{shown}{more}</ul></section>\n'
+    return f'<section><h2>{escape(title)}</h2><ul>{shown}{more}</ul></section>\n'
 
 
 def _fact(fact: Fact) -> str:
-    more = f'<br><span class="dim">{escape(fact.more)}</span>' if fact.more else ""
-    return f'<li><span>{escape(fact.what)}{more}</span><span class="{fact.mood}">{escape(fact.how)}</span></li>'
+    more = f'<span class="dim">{escape(fact.more)}</span>' if fact.more else ""
+    how = f'<span class="how {fact.mood}">{escape(fact.how)}</span>'
+    return f"<li><span>{escape(fact.what)}</span>{how}{more}</li>"
 
 
 def _link(link: LinkFigures) -> Fact:
@@ -164,7 +191,7 @@ def _link(link: LinkFigures) -> Fact:
     if link.up:
         rtt = f"{link.rtt_ns / 1e6:.1f} ms" if link.rtt_ns else "no round trip yet"
         return Fact(name, "connected", f"{link.remote}, {rtt}, account {link.account}", GOOD)
-    why = f"{link.remote}: {link.error}" if link.error else link.remote
+    why = ": ".join(part for part in (link.remote, link.error) if part)
     return Fact(name, link.state, why, BAD)
 
 
@@ -204,7 +231,8 @@ def _disk(figures: Figures) -> Iterator[Fact]:
     assert store is not None
     little = store.is_full or store.disk_free < LITTLE_FREE
     yield Fact("Free", f"{size(store.disk_free)} of {size(store.disk_size)}", store.folder, BAD if little else "")
-    yield Fact("Store", size(sum(store.files.values())), f"database {size(store.files['database'])}")
+    files = ", ".join(f"{name} {size(bytes)}" for name, bytes in store.files.items())
+    yield Fact("Store", size(sum(store.files.values())), files)
     written = figures.process.written
     commits = f"{count(store.commits)} commits"
     yield Fact("Written since the start", "unknown" if written is None else size(written), commits)

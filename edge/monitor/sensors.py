@@ -1,7 +1,8 @@
 """Which subjects spoke lately, and when: what a technician at the cabinet wants to know of each sensor.
 
-Nothing is counted while messages pass.  Whoever looks has the streams read from where the last look ended, at most so
-far back; a subject once seen stays, so that one that has fallen silent is seen to be silent.
+Streams tell of what they have taken, because an uplink takes it from them at once; what they had before is read from
+their ends when somebody looks for the first time.  A subject once seen stays, so that one that has fallen silent is
+seen to be silent.
 """
 
 from heapq import nlargest
@@ -9,10 +10,12 @@ from typing import NamedTuple
 
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream import Stream
+from edge.store.contract import NewRow
 
-LOOK_BACK = 2000  # messages of a stream in one look
-MAX_NEW = 200  # subjects of a stream in one look
-MAX_SEEN = 500
+LOOK_BACK = 2000  # messages of a stream that are read
+MAX_READ = 200  # subjects of them
+MAX_SEEN = 500  # of a stream, after it was tidied up
+MAX_KEPT = 4 * MAX_SEEN
 NOT_READINGS = ("KV_", "OBJ_")
 
 
@@ -28,29 +31,48 @@ class Seen(NamedTuple):
 class Sensors:
     def __init__(self, jetstream: JetStream) -> None:
         self.jetstream = jetstream
-        self.seen: dict[tuple[str, str], Seen] = {}
-        self.read: dict[int, int] = {}  # by stream: the last sequence that was looked at
+        self.streams: dict[tuple[str, str], dict[str, int]] = {}  # subject to time, by account and stream
+        self.read: set[int] = set()  # streams whose ends were looked at
+        jetstream.watchers.append(self._hear)
 
     def look(self) -> list[Seen]:
         """By account and subject."""
-        for name, account in self.jetstream.accounts.items():
+        for account in self.jetstream.accounts.values():
             for stream in list(account.streams.values()):
-                if not stream.name.startswith(NOT_READINGS):
-                    self._read(name, stream)
-        if len(self.seen) > MAX_SEEN:
-            newest = nlargest(MAX_SEEN, self.seen.values(), key=lambda seen: seen.time_ns)
-            self.seen = {(seen.account, seen.subject): seen for seen in newest}
-        return sorted(self.seen.values())
+                if stream.id not in self.read and not stream.name.startswith(NOT_READINGS):
+                    self.read.add(stream.id)
+                    self._read(stream)
+        found: dict[tuple[str, str], Seen] = {}
+        for (account_name, stream_name), times in self.streams.items():
+            for subject, time_ns in _newest(times).items():
+                old = found.get((account_name, subject))
+                if old is None or old.time_ns < time_ns:
+                    found[account_name, subject] = Seen(account_name, subject, stream_name, time_ns)
+        return sorted(found.values())
 
-    def _read(self, account: str, stream: Stream) -> None:
-        last = stream.last_seq
-        first = max(self.read.get(stream.id, 0) + 1, last - LOOK_BACK + 1, stream.first_seq)
-        self.read[stream.id] = last
-        if first > last:
+    def _hear(self, stream: Stream, rows: list[NewRow]) -> None:
+        if stream.name.startswith(NOT_READINGS):
             return
-        records = stream.store.subjects(stream.id, first, last)
-        for record in nlargest(MAX_NEW, records, key=lambda record: record.last_seq):
-            row = stream.get(record.last_seq)
-            old = self.seen.get((account, record.subject))
-            if row is not None and (old is None or old.time_ns < row.time_ns):
-                self.seen[account, record.subject] = Seen(account, record.subject, stream.name, row.time_ns)
+        times = self._times(stream)
+        for row in rows:
+            times[row[1]] = row[2]
+        if len(times) > MAX_KEPT:
+            self.streams[stream.account.name, stream.name] = _newest(times)
+
+    def _times(self, stream: Stream) -> dict[str, int]:
+        return self.streams.setdefault((stream.account.name, stream.name), {})
+
+    def _read(self, stream: Stream) -> None:
+        first, last = max(stream.last_seq - LOOK_BACK + 1, stream.first_seq), stream.last_seq
+        times = self._times(stream)
+        records = stream.store.subjects(stream.id, first, last) if first <= last else []
+        for record in nlargest(MAX_READ, records, key=lambda record: record.last_seq):
+            row = stream.get(record.last_seq) if record.subject not in times else None
+            if row is not None:
+                times[row.subject] = row.time_ns
+
+
+def _newest(times: dict[str, int]) -> dict[str, int]:
+    if len(times) <= MAX_SEEN:
+        return times
+    return dict(nlargest(MAX_SEEN, times.items(), key=lambda item: item[1]))

@@ -1,4 +1,4 @@
-"""Which subjects spoke last, read from the ends of the streams."""
+"""Which subjects spoke last: heard as they pass, and read from the ends of streams."""
 
 from typing import Any
 
@@ -72,22 +72,49 @@ def test_who_fell_silent_stays(bench: Bench) -> None:
     assert bench.look() == [("t.a", 1), ("t.b", 2)]
 
 
-def test_no_more_than_the_end_is_read(bench: Bench, monkeypatch: Any) -> None:
+def test_what_was_there_before_the_start(bench: Bench, monkeypatch: Any) -> None:
+    """No more than the end of a stream is read, once."""
     monkeypatch.setattr(sensors, "LOOK_BACK", 3)
-    monkeypatch.setattr(sensors, "MAX_NEW", 2)
+    monkeypatch.setattr(sensors, "MAX_READ", 2)
     bench.stream("T", "t.>")
     for i in range(6):
         bench.publish(f"t.{i}", i)
-    assert bench.look() == [("t.4", 4), ("t.5", 5)]
+    bench.sensors = Sensors(bench.jetstream)
+    bench.publish("t.5", 7)
+    assert bench.look() == [("t.4", 4), ("t.5", 7)]
+
+
+def test_a_message_that_goes_at_once(bench: Bench) -> None:
+    """As one of an uplink does."""
+    stream = bench.stream("T", "t.>")
+    bench.publish("t.a", 1)
+    stream.drop_before(stream.last_seq + 1)
+    bench.publish("t.b", 2)
+    stream.drop_before(stream.last_seq + 1)
+    bench.settle()
+    assert stream.messages == 0
+    assert bench.look() == [("t.a", 1), ("t.b", 2)]
 
 
 def test_the_oldest_are_forgotten(bench: Bench, monkeypatch: Any) -> None:
     monkeypatch.setattr(sensors, "MAX_SEEN", 2)
+    monkeypatch.setattr(sensors, "MAX_KEPT", 4)
     bench.stream("T", "t.>")
-    for i in range(3):
+    for i in range(9):
         bench.publish(f"t.{i}", i)
-        bench.look()
-    assert bench.look() == [("t.1", 1), ("t.2", 2)]
+        assert all(len(times) <= 4 for times in bench.sensors.streams.values())
+    assert bench.look() == [("t.7", 7), ("t.8", 8)]
+
+
+def test_two_streams_with_one_subject(bench: Bench) -> None:
+    other = bench.jetstream.add_account(bench.router.account("B"), Limits())
+    bench.stream("T", "t.>")
+    bench.publish("t.a", 1)
+    bench.js = other
+    bench.account = bench.router.account("B")
+    bench.stream("T", "t.>")
+    bench.publish("t.a", 2)
+    assert [(seen.account, (seen.time_ns - BEGIN) // SECOND) for seen in bench.sensors.look()] == [("A", 1), ("B", 2)]
 
 
 def test_buckets_are_no_sensors(bench: Bench) -> None:
