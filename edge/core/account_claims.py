@@ -278,4 +278,7 @@ def _callout(nats: Fields, key: str) -> AuthCallout | None:
     users = texts(fields, "auth_users")
     if not users:
         return None
-    return AuthCallout(key, key, users, get(fields, "xkey", ""), texts(fields, "allowed_accounts"))
+    xkey = get(fields, "xkey", "")
+    if xkey and not is_public(xkey, "X"):
+        raise ClaimsError("authorization: xkey: not a public curve key")
+    return AuthCallout(key, key, users, xkey, texts(fields, "allowed_accounts"))
