@@ -51,6 +51,7 @@ class Monitoring:
         return Response(200, "application/json", indented(report), NO_STORE)
 
     def _page(self) -> Response:
+        self.documents.http_requests["/"] = self.documents.http_requests.get("/", 0) + 1
         view = View(
             self.instruments.read(),
             self._health(),

@@ -204,7 +204,8 @@ def _uplink(name: str, uplink: Mapping[str, Any]) -> Fact:
     if uplink["reason"]:
         more.append(str(uplink["reason"]))
     more += [f"{count(uplink[key])} {word}" for key, word in GONE.items() if uplink[key]]
-    mood = BAD if any(uplink[key] for key in GONE) else GOOD if uplink["state"] == "live" else WARN
+    bad = uplink["state"] == "blocked" or any(uplink[key] for key in GONE)
+    mood = BAD if bad else GOOD if uplink["state"] == "live" else WARN
     return Fact(name, how, ", ".join(more), mood)
 
 
