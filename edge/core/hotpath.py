@@ -21,6 +21,7 @@ from edge.core.msg_trace import MARK, MessageTracer
 from edge.core.peer import Gate, PeerKind, Subscription
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
+    AUTHORIZATION_VIOLATION,
     CONTROL_LINE_EXCEEDED,
     CRLF,
     INVALID_PUBLISH_SUBJECT,
@@ -29,6 +30,8 @@ from edge.protocol.nats import (
     PAYLOAD_EXCEEDED,
     UNKNOWN_OPERATION,
     PubHead,
+    is_too_long,
+    may_begin,
     msg_head,
     parse_pub,
     parse_size,
@@ -179,7 +182,7 @@ class Intake:
                 # PUB and the subject, or HPUB, the subject; behind it the reply and the sizes
                 parts = line.rsplit(b" ", 2 if line[:1] in b"Pp" else 3)
                 route = memo.requests.get(parts[0])
-                if route is not None:
+                if route is not None and eol - pos <= self.max_control_line:
                     after = self._request(route, parts, data, eol + 2)
                     if after < 0:
                         break
@@ -279,19 +282,23 @@ class Intake:
 
     def _operation(self, data: bytes, pos: int, eol: int) -> int:
         """Carry out the operation at ``pos``; the position behind it, or -1 when it is not whole."""
+        if not self.client.admitted and data[pos] not in b"Cc":  # CONNECT comes first
+            raise ProtocolError(AUTHORIZATION_VIOLATION, "Authentication Failure")
         body = eol + 2
         bare = data.find(b"\n", pos, eol if eol >= 0 else len(data))
         if bare >= 0:  # a line may end in LF alone
             eol, body = bare, bare + 1
         if eol < 0:
-            if len(data) - pos > self.max_control_line:
+            if is_too_long(data[pos:].removesuffix(b"\r"), self.max_control_line):
                 raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
+            if not may_begin(data[pos : pos + 8]):
+                raise ProtocolError(UNKNOWN_OPERATION)
             return -1
         line = data[pos:eol]
-        if len(line) > self.max_control_line:
+        if is_too_long(line, self.max_control_line):
             raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
         args = line.split()
-        head = parse_pub(args) if args else None
+        head = parse_pub(args) if args and not line[:1].isspace() else None
         if head is None:
             self.client.control(line)
             return body

@@ -230,6 +230,7 @@ class Connection(asyncio.BufferedProtocol):
         return nats.info_line(info.fields(self.cid, self.ip if show_ip else "", self.nonce))
 
     def _info(self, more: dict[str, object]) -> dict[str, object]:
+        more["max_payload"] = self.client.intake.max_payload
         return self.server_info.fields(self.cid, self.ip, self.nonce, more)
 
     def trace(self, direction: str, line: bytes, body: bytes = b"", header_size: int = 0) -> None:

@@ -34,6 +34,7 @@ class ClientLimits:
     max_pending: int = 64 << 20
     max_connections: int = 65_536
     max_subscriptions: int = 0
+    max_subscription_tokens: int = 0
     ping_interval_ns: int = 120_000_000_000
     ping_max: int = 2
     write_deadline_ns: int = 10_000_000_000

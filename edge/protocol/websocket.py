@@ -37,7 +37,7 @@ CODES = {
     "Credentials Revoked": POLICY,
     "Slow Consumer (Pending Bytes)": POLICY,
     "Slow Consumer (Write Deadline)": POLICY,
-    "Maximum Account Active Connections Exceeded": POLICY,
+    "Maximum Account Connections Exceeded": POLICY,
     "Maximum Connections Exceeded": POLICY,
     "Maximum Control Line Exceeded": POLICY,
     "Maximum Subscriptions Exceeded": POLICY,
