@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 from edge.monitor.endpoints import LINKS, Endpoints, indented
 from edge.monitor.figures import Instruments
-from edge.monitor.metrics import CONTENT_TYPE, exposition
-from edge.monitor.page import HEADERS, View, render
 from edge.monitor.site import HTML, Site
 from edge.net.http import HttpListener
 from edge.protocol.http import Response
@@ -43,6 +41,8 @@ class Monitoring:
     # ---- ours
 
     def _metrics(self) -> Response:
+        from edge.monitor.metrics import CONTENT_TYPE, exposition
+
         return Response(200, CONTENT_TYPE, exposition(self.instruments.read()), NO_STORE)
 
     def _uplinkz(self) -> Response:
@@ -51,6 +51,8 @@ class Monitoring:
         return Response(200, "application/json", indented(report), NO_STORE)
 
     def _page(self) -> Response:
+        from edge.monitor.page import HEADERS, View, render
+
         self.documents.http_requests["/"] = self.documents.http_requests.get("/", 0) + 1
         view = View(
             self.instruments.read(),

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -159,6 +158,8 @@ def _go(text: str) -> bytes:
 
 def stacks() -> str:
     """Where each thread is."""
+    import traceback
+
     parts = []
     for thread, frame in sys._current_frames().items():
         parts.append(f"thread {thread}:\n" + "".join(traceback.format_stack(frame)))

@@ -4,17 +4,16 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from edge.errors import PetioleError
 from edge.monitor.stamp import Fields
+from edge.protocol.http import BAD_ESCAPE, unescape
 
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 FALSE = ("0", "f", "F", "FALSE", "false", "False")
 STATES = {"open": 0, "closed": 1, "any": 2, "all": 2}  # as requests of the system account have them
 INT = re.compile(r"[+-]?[0-9]+")
 UINT = re.compile(r"[0-9]+")
-BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 CONTROL = re.compile(r"\\u00([0-9a-f]{2})")
 MAX_DIGITS = 20  # more than any number of 64 bits has
 MAX_PARTS = 256
@@ -132,4 +131,4 @@ def _quoted(value: str) -> str:
 
 
 def _unescape(value: str) -> str:
-    return unquote_to_bytes(value.replace("+", " ")).decode("utf-8", "replace")
+    return unescape(value.replace("+", " "))

@@ -5,7 +5,6 @@ Head and body of a request are bounded.  Imported only where monitoring is confi
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
 import h11
 
@@ -18,6 +17,7 @@ PHRASES = {
     501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 NO_HOST = "Missing mandatory Host: header"  # h11's words
+ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
@@ -128,4 +128,10 @@ def _request(head: h11.Request) -> Request:
     path, _, query = target.partition("?")
     if not path.startswith("/") or BAD_ESCAPE.search(path):
         raise Refused(400)
-    return Request(method, unquote_to_bytes(path).decode("utf-8", "replace"), query)
+    return Request(method, unescape(path), query)
+
+
+def unescape(text: str) -> str:
+    """``%20`` and its like; what is no UTF-8 then is replaced."""
+    raw = ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), text.encode("utf-8", "replace"))
+    return raw.decode("utf-8", "replace")

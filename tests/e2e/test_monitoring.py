@@ -209,6 +209,14 @@ def test_ours_is_only_read(start_edge: Start) -> None:
     assert json.loads(ask(server, "/uplinkz").body) == {"edge": "s", "leaf": None, "uplinks": {}}
 
 
+def test_no_openssl_for_plain_http(start_edge: Start) -> None:
+    server = start_edge(BASE)
+    for target in ("/", "/metrics", "/varz", "//varz"):
+        ask(server, target)
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "libssl" not in maps and "libcrypto" not in maps
+
+
 def figures(server: Any) -> dict[tuple[str, ...], float]:
     """By name and the values of its labels."""
     answer = ask(server, "/metrics")

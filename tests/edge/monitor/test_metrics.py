@@ -1,6 +1,7 @@
 """The exposition as Prometheus reads it, and as its linter would have it."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,12 @@ def test_whatever_a_stream_is_called(name: str) -> None:
     clean = name.encode("utf-8", "replace").decode()
     found = read(figures.full(name))
     assert found["petiole_stream_messages"][("account", "$G"), ("stream", clean)] == 1000
+
+
+def test_each_is_described() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text()
+    described = set(re.findall(r"petiole_\w+", page))
+    assert described == {name for name in read(figures.full())}
 
 
 def test_names_cannot_break_out() -> None:
