@@ -3,6 +3,7 @@
 A mistake is one line, Ctrl-C none.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,15 @@ import click
 from edge.errors import PetioleError
 from edge.serve import PROGRAM, check, serve
 from edge.tools.completion import SHELLS, RunCommand, complete_value, script
+from edge.tools.report import SUBJECTS
+from edge.tools.top import SORTS
 from edge.version import VERSION
 
 if TYPE_CHECKING:
     from edge.tools.monitoring import Monitoring
 
 INTERRUPTED = 130  # as a shell counts SIGINT
-WHAT = ("connections", "accounts", "streams", "leafs", "uplinks", "all")
-SORTS = ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle", "uptime")
+WHAT = (*SUBJECTS, "all")
 
 
 class _Edge(click.Group):
@@ -123,6 +125,29 @@ def report(monitoring: "Monitoring", what: str, as_json: bool) -> None:
 
 
 # ---- what needs no server
+
+
+@cli.command()
+@click.option("-c", "--config", default="", metavar="FILE", type=click.Path(), help="[default: /etc/petiole/edge.conf]")
+@click.option("--deep", is_flag=True, help="Look at every message in the store, however long it takes.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(config: str, deep: bool, as_json: bool) -> None:
+    """Examine this machine, and change nothing.
+
+    Configuration, ports, certificates, disk, store, clock, memory, the way to the hub: what is wrong comes with what to
+    do about it.  Exit status 1 when something does not work.
+    """
+    from edge.tools.doctor import examination
+    from edge.tools.doctor.machine import Machine
+
+    findings = []
+    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    for finding in examination.examine(config, os.environ, Machine(), deep):
+        findings.append(finding)
+        for line in () if as_json else examination.lines(finding, colours):
+            click.echo(line)
+    click.echo(examination.as_json(findings) if as_json else f"\n{examination.summary(findings)}")
+    sys.exit(1 if examination.has_failed(findings) else 0)
 
 
 @cli.command()

@@ -3,165 +3,256 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from base64 import b32encode
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import Config, Mqtt
-from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers
+from edge.config.options import Config, Listen, Mqtt, WebSocket
+from edge.core.account_spec import AccountSpec
+from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.router import Router
+from edge.core.tls_spec import Tls
 from edge.errors import PetioleError, StartError
+from edge.flags import Flags
+from edge.lifecycle import Lifecycle, Listener, lame_duck
+from edge.logins import Logins, server_keys
 from edge.net.info import NATS_LEVEL, ServerInfo
-from edge.net.listener import ClientLimits, ClientListener
-from edge.net.log import set_up_log
+from edge.net.listener import ClientListener
+from edge.net.log import reopen_log_file, set_up_log
 from edge.net.ticker import Ticker
+from edge.run_files import remove_ports_file, write_pid_file, write_ports_file
+from edge.settings import (
+    client_limits,
+    jetstream_accounts,
+    mqtt_limits,
+    server_info,
+    tls_blocks,
+    tracer,
+    websocket_options,
+)
 from edge.version import VERSION
 
-if TYPE_CHECKING:  # loaded when there is a store
-    from edge.core.leaf_link import LeafLink
-    from edge.jetstream.account import Limits
+if TYPE_CHECKING:  # loaded where it is configured
+    from edge.core.exchange import Exchange
+    from edge.hubs import Hubs
     from edge.monitor.control import Buttons
     from edge.monitor.documents import ServerDocuments
+    from edge.monitor.stamp import Identity
     from edge.monitor.system import System
-    from edge.net.leafs import LeafConnector
+    from edge.net.entrance import Entrance
     from edge.net.mqtt import MqttListener
-    from edge.net.trace import Tracer
-    from edge.store.sqlite import SqliteStore
+    from edge.net.tls import Encryption
+    from edge.net.websocket import WebSocketListener
+    from edge.storage import Storage
 
 log = logging.getLogger("edge")
 
 
 class Daemon:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, flags: Flags) -> None:
         self.config = config
-        self.server_id = "N" + b32encode(os.urandom(35)).decode()[:55]
+        self.flags = flags  # they go over the file again when it is read again
+        self.keys = server_keys(config)
+        self.server_id = self.keys.signing.public if self.keys else "N" + b32encode(os.urandom(35)).decode()[:55]
         self.server_name = config.server_name or self.server_id
-        self.stopping = asyncio.Event()
         self.router = Router()
         self.loop = asyncio.get_running_loop()
-        self.store: SqliteStore | None = None
-        self.mqtt_port = 0
+        self.lifecycle = Lifecycle(self)
+        self.encryptions: dict[str, Encryption] = {}  # by the block of the configuration
+        self.listeners: list[Listener] = []  # in the order of their start
+        self.urls: dict[str, list[str]] = {}  # where they listen, for the ports file
+        self.hubs: Hubs | None = None
+        self.mqtt: MqttListener | None = None
+        self.websocket: WebSocketListener | None = None
+        self.storage: Storage | None = None
         self.system: System | None = None
+        self.documents: ServerDocuments | None = None
+        self.exchange: Exchange | None = None
+        self.signed: list[AccountSpec] = []  # operator mode: what the accounts' JWTs say
+        self.logins = Logins(self.router, config, self.server_id, self.server_name, self.keys)
 
     async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM.  StartError and StoreError before anything listens."""
+        """Serve until it is told to stop.  StartError and StoreError before anything listens."""
+        self.lifecycle.hear_signals()
+        self._say_hello()
+        self.share()
+        self.logins.start_operator(self._accounts_changed)
+        self._open_storage()
+        self._make_hubs()
         config = self.config
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.loop.add_signal_handler(number, self.stopping.set)
-        log.info("Starting petiole-edge %s", VERSION)
-        log.info("  Name: %s", self.server_name)
-        log.info("  ID:   %s", self.server_id)
-        for warning in config.warnings:
-            log.warning("%s", warning)
-        self._recover()
-        leafs = self._leafs()
-        clients = ClientListener(self.router, self._authenticator(), self._limits(), self._info())
-        clients.tracer = self._tracer()
-        self._start_system(clients)
-        port = await clients.start(config.listen.host, config.listen.port)
-        mqtt = await self._start_mqtt(config.mqtt) if config.mqtt else None
-        log.info("Listening for client connections on %s:%d", config.listen.host, port)
-        clients.info = clients.info._replace(port=port)
-        ports_file = self._write_ports_file(port)
-        if config.http is not None:
-            log.warning("monitoring over HTTP is not served by this version")
-        if config.pid_file:
-            write_pid_file(config.pid_file)
-        tasks = [asyncio.create_task(leaf.run()) for leaf in leafs]
+        self.clients = ClientListener(self.router, self.logins.clients(), client_limits(config), self.info())
+        self.clients.tracer = tracer(config)
+        self._start_system(self.clients)
+        await self._listen()
+        self.write_run_files()
+        if self.hubs is not None:
+            self.hubs.start(self.lifecycle)
         log.info("Server is ready")
-        await self._serve(tasks)
-        if ports_file is not None:
-            ports_file.unlink(missing_ok=True)
+        await self.lifecycle.serve()
+        await self._stop()
+        log.info("Server Exiting..")
+
+    def _say_hello(self) -> None:
+        log.info("Starting petiole-edge")
+        log.info("  Version:  %s", VERSION)
+        log.info("  Name:     %s", self.server_name)
+        log.info("  ID:       %s", self.server_id)
+        if self.config.path:
+            log.info("Using configuration file: %s (%s)", self.config.path, self.config.digest)
+        for warning in self.config.warnings:
+            log.warning("%s", warning)
+
+    async def _listen(self) -> None:
+        config = self.config
+        if config.http or config.https:
+            await self._start_monitoring(config.http or config.https)
+        if config.mqtt:
+            await self._start_mqtt(config.mqtt)
+        if config.websocket:
+            await self._start_websocket(config.websocket)
+        await self._start_clients(config.listen)
+
+    async def _start_clients(self, listen: Listen) -> None:
+        """The last, so that whoever sees its line finds all the others."""
+        self.clients.entrance = self._entrance()
+        port = await self.clients.start(listen.host, listen.port)
+        self.clients.info = self.clients.info._replace(port=port)
+        self.listeners.append(self.clients)
+        self.urls["nats"] = [f"{'tls' if self.config.tls else 'nats'}://{listen.host}:{port}"]
+        log.info("Listening for client connections on %s:%d", listen.host, port)
+        if self.config.tls:
+            self._say_encrypted(self.config.tls)
+
+    # ---- TLS
+
+    def encryption(self, block: str) -> "Encryption | None":
+        """The same for whoever asks for the same block; None where it encrypts nothing."""
+        options = tls_blocks(self.config).get(block)
+        if options is None:
+            return None
+        from edge.net.tls import Encryption
+
+        if block not in self.encryptions:
+            self.encryptions[block] = Encryption(options)
+        return self.encryptions[block]
+
+    def _entrance(self) -> "Entrance | None":
+        """None: a client is greeted at once."""
+        config = self.config
+        if config.tls is None and not config.proxy_protocol:
+            return None
+        from edge.net.entrance import Entrance
+
+        return Entrance(self.encryption("client"), config.allow_non_tls, config.proxy_protocol)
+
+    def _say_encrypted(self, options: Tls) -> None:
+        always_first = options.handshake_first and options.handshake_first_fallback_ns is None
+        available = self.config.allow_non_tls and not always_first
+        log.info("TLS %s for client connections", "available" if available else "required")
+        if always_first:
+            log.warning('Clients that are not using "TLS Handshake First" option will fail to connect')
+
+    def write_run_files(self) -> None:
+        if self.config.ports_file_dir:
+            write_ports_file(self.config.ports_file_dir, self.urls)
+        if self.config.pid_file:
+            write_pid_file(self.config.pid_file)
+
+    async def _stop(self) -> None:
+        """What was written to clients goes out, what was acked is on disk."""
+        if self.config.ports_file_dir:
+            remove_ports_file(self.config.ports_file_dir)
         if self.system is not None:
             self.system.events.shutdown()
             self.router.flush()
-        if mqtt is not None:
-            await mqtt.stop()
-        await clients.stop()
-        self._close_store()
-        log.info("Server Exiting..")
+        for listener in self.listeners:
+            await listener.stop()
+        self.logins.close()
+        if self.storage is not None:
+            self.storage.close()
 
-    async def _serve(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Until it is told to stop.  A task that ends before has met a bug: it takes the server with it."""
-        stopping = asyncio.create_task(self._wait_for_stop())
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        log.info("Initiating Shutdown...")
-        for task in [stopping, *tasks]:
-            task.cancel()
-        await asyncio.gather(stopping, *tasks, return_exceptions=True)
-        for task in done:
-            task.result()
+    # ---- what signals and the system account ask
 
-    async def _wait_for_stop(self) -> None:
-        await self.stopping.wait()
+    def reload(self) -> None:
+        """PetioleError, and all is as before, when the configuration is wrong or cannot be had without a restart."""
+        from edge.reload import reload
 
-    def _write_ports_file(self, port: int) -> Path | None:
-        """For those who start a server on a port of the system's choice and want to know which."""
-        if not self.config.ports_file_dir:
-            return None
-        import json
+        reload(self)
 
-        urls = {"nats": [f"nats://{self.config.listen.host}:{port}"]}
-        if self.config.mqtt is not None:
-            urls["mqtt"] = [f"mqtt://{self.config.mqtt.listen.host}:{self.mqtt_port}"]
-        file = Path(self.config.ports_file_dir, f"petiole-edge_{os.getpid()}.ports")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(urls))
-        except OSError as exc:
-            raise StartError(f"cannot write to ports_file_dir {file.parent}: {exc.strerror}") from exc
-        return file
+    def reopen_log(self) -> None:
+        reopened = reopen_log_file()
+        log.info("File log re-opened" if reopened else "File log re-open ignored, not a file logger")
 
-    # ---- leafs and uplinks
+    async def lame_duck(self) -> None:
+        if self.system is not None:
+            self.system.events.lame_duck()
+            self.router.flush()
+        await lame_duck(self.listeners, self.config.lame_duck_grace_period_ns, self.config.lame_duck_duration_ns)
 
-    def _leafs(self) -> "list[LeafConnector]":
-        """A connector for each remote; the uplinks go over the first."""
+    def info(self) -> ServerInfo:
+        """``xkey``: who answers a callout may encrypt to it."""
+        xkey = self.keys.sealing.public if self.keys else ""
+        return server_info(self.config, self.server_id, self.server_name, xkey)
+
+    # ---- accounts
+
+    def share(self) -> None:
+        """Accounts give each other what the configuration says."""
         config = self.config
-        remotes = config.leafnodes.remotes
-        if not remotes:
-            if config.uplinks:
-                raise StartError("uplink needs a hub: add leafnodes { remotes [ { url: ... } ] }")
-            return []
-        from edge.core.leaf_link import LeafIdentity
-        from edge.net.leafs import make_connector
+        if not config.accounts and config.operator is None and self.exchange is None:
+            return
+        if self.exchange is None:
+            from edge.core.exchange import Exchange
+            from edge.core.times import Clock
 
-        domain = config.jetstream.domain if config.jetstream else ""
-        identity = LeafIdentity(
-            self.server_id, self.server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
-        )
-        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
-        leafs = [
-            make_connector(remote, identity, () if i else carried, config.leafnodes.reconnect_ns, self.router)
-            for i, remote in enumerate(remotes)
-        ]
-        self._start_uplinks(leafs[0].link)
-        return leafs
+            ticker = Ticker(self.loop, self.router)
+            self.exchange = Exchange(
+                self.router, self.server_name, Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+            )
+            ticker.start(self.exchange)
+        self.exchange.apply((*config.accounts, *self.signed))
 
-    def _start_uplinks(self, link: "LeafLink") -> None:
-        from edge.core.times import Clock
-        from edge.jetstream.account import random_name
-        from edge.uplink.status import Status
-        from edge.uplink.uplinks import Uplinks
+    def _accounts_changed(self, specs: list[AccountSpec], keys: Iterable[str]) -> None:
+        """Operator mode.  Clients of accounts ``keys`` are judged by what these say now."""
+        self.signed = specs
+        self.share()
+        if self.storage is not None and self.config.jetstream is not None:
+            self.storage.limit(self.config.jetstream, jetstream_accounts(self.config, specs))
+        changed = frozenset(keys)
+        if not changed:
+            return
+        for connection in list(self.clients.connections.values()):
+            if connection.client.account.name in changed:
+                connection.judge_again()
+        for client in list(self.mqtt.connections.values()) if self.mqtt is not None else ():
+            client.judge_again()
+        self.router.flush()
 
-        ticker = Ticker(self.loop, self.router)
-        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
-        uplinks = None
-        if self.config.uplinks:
-            jetstream = self.jetstream.accounts.get(link.account.name)
-            if jetstream is None:
-                raise StartError(f"uplink needs JetStream in account {link.account.name}, that of the first remote")
-            uplinks = Uplinks(
-                self.config.uplinks, self.server_name, link.account, jetstream, link, self.values, clock,
-                lambda: random_name(22),
-            )  # fmt: skip
-            ticker.start(uplinks)
-        Status(self.server_name, link.account, link, uplinks, clock)
+    # ---- what is on disk, and hubs
+
+    def _open_storage(self) -> None:
+        """StoreError when there can be none."""
+        options = self.config.jetstream
+        if options is not None:
+            from edge.storage import Storage
+
+            self.storage = Storage(self.router, options, self.server_name, jetstream_accounts(self.config, self.signed))
+
+    def _make_hubs(self) -> None:
+        if self.config.leafnodes.remotes:
+            self.make_hubs()
+        elif self.config.uplinks:
+            raise StartError("uplink needs a hub: add leafnodes { remotes [ { url: ... } ] }")
+
+    def make_hubs(self) -> "Hubs":
+        from edge.hubs import Hubs
+
+        self.hubs = Hubs(self.router, self.config, self.server_id, self.server_name, self.storage)
+        return self.hubs
 
     # ---- the system account
 
@@ -171,179 +262,110 @@ class Daemon:
         if config.no_system_account:
             return
         from edge.core.times import Clock
-        from edge.monitor.stamp import Identity
         from edge.monitor.system import System
 
-        info = clients.info
-        identity = Identity(
-            info.server_name, info.host, info.server_id, NATS_LEVEL,
-            cluster=info.server_name if config.leafnodes.remotes else "", domain=info.domain,
-            tags=config.server_tags, metadata=dict(config.server_metadata), jetstream=info.jetstream,
-        )  # fmt: skip
         ticker = Ticker(self.loop, self.router)
         clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
         clients.system_account = config.system_account
         self.system = System(
-            self.router.account(config.system_account), self.router, identity, clock,
+            self.router.account(config.system_account), self.router, self._identity(), clock,
             lambda: self._documents(clients), lambda: self._buttons(clients), GLOBAL_ACCOUNT,
         )  # fmt: skip
         for spec in config.accounts:
             self.router.account(spec.name)  # they are there before anybody comes
         self.system.start()
+        self.logins.open_desk(self.system.stamp)
         ticker.start(self.system)
 
-    def _documents(self, clients: ClientListener) -> "ServerDocuments":
-        from edge.monitor.documents import ServerDocuments
+    def _identity(self) -> "Identity":
+        from edge.monitor.stamp import Identity
 
-        return ServerDocuments(self.router, clients)
+        config, info = self.config, self.clients.info
+        return Identity(
+            info.server_name, info.host, info.server_id, NATS_LEVEL,
+            cluster=info.server_name if config.leafnodes.remotes else "", domain=info.domain,
+            tags=config.server_tags, metadata=dict(config.server_metadata), jetstream=info.jetstream,
+        )  # fmt: skip
+
+    def _documents(self, clients: ClientListener) -> "ServerDocuments":
+        """The same for who asks over NATS and who asks over HTTP."""
+        if self.documents is None:
+            from edge.monitor.documents import ServerDocuments
+            from edge.monitor.stamp import Stamp
+
+            stamp = self.system.stamp if self.system else Stamp(self._identity(), time.time_ns)
+            self.documents = ServerDocuments(self.router, clients, stamp)
+        return self.documents
 
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
-        return Buttons(clients, self._reload)
+        return Buttons(clients, self.reload)
 
-    def _reload(self) -> None:
-        raise StartError("this version takes a new configuration at its start only")
+    # ---- monitoring
+
+    async def _start_monitoring(self, listen: Listen | None) -> None:
+        """The first: whoever looks may watch the rest of the start."""
+        from edge.monitoring import Monitoring
+
+        assert listen is not None
+        listener = Monitoring(self, self._documents(self.clients)).listener()
+        port = await listener.start(listen.host, listen.port)
+        self.listeners.append(listener)
+        scheme = "https" if self.config.https else "http"
+        where = f"[{listen.host}]:{port}" if ":" in listen.host else f"{listen.host}:{port}"
+        self.urls["monitoring"] = [f"{scheme}://{where}"]
+        log.info("Starting %s monitor on %s", scheme, where)
 
     # ---- MQTT
 
-    async def _start_mqtt(self, options: Mqtt) -> "MqttListener":
+    async def _start_mqtt(self, options: Mqtt) -> None:
         """Its sessions and retained messages are in the store, or end with the process where there is none."""
-        from edge.core.mqtt_broker import MqttLimits
         from edge.net.mqtt import MqttListener, ends_of_streams
-        from edge.store.memory import MemoryStore
 
-        access = options.authorization or self.config.authorization
-        anonymous = [user for user in self.config.authorization.users if user.name == options.no_auth_user]
-        auth = ConfiguredUsers(
-            (*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user
-        )  # fmt: skip
-        limits = MqttLimits(
-            max_payload=self.config.max_payload_bytes,
-            max_connections=self.config.max_connections or sys.maxsize,
-            max_unacked=options.max_ack_pending,
-            connect_timeout_ns=access.timeout_ns,
-            write_deadline_ns=self.config.write_deadline_ns,
-        )
-        if self.store is not None:
-            listener = MqttListener(self.router, auth, limits, self.store, self.values, ends_of_streams(self.jetstream))
+        auth, limits = self.logins.listener(options), mqtt_limits(self.config, options)
+        storage = self.storage
+        if storage is not None:
+            recent = ends_of_streams(storage.jetstream)
+            listener = MqttListener(self.router, auth, limits, storage.store, storage.values, recent)
         else:
+            from edge.net.batch import soon
+            from edge.store.memory import MemoryStore
+
             log.warning("mqtt without jetstream: sessions and retained messages are kept in memory only")
-            listener = MqttListener(self.router, auth, limits, MemoryStore(self._soon), {}, tuple)
-        self.mqtt_port = await listener.start(options.listen.host, options.listen.port)
-        log.info("Listening for MQTT clients on mqtt://%s:%d", options.listen.host, self.mqtt_port)
-        return listener
+            listener = MqttListener(self.router, auth, limits, MemoryStore(soon(self.router)), {}, tuple)
+        listener.encryption = self.encryption("mqtt")
+        listener.allow_plain = self.config.allow_non_tls
+        port = await listener.start(options.listen.host, options.listen.port)
+        self.mqtt = listener
+        self.listeners.append(listener)
+        scheme = "tls" if options.tls else "mqtt"
+        self.urls["mqtt"] = [f"{scheme}://{options.listen.host}:{port}"]
+        log.info("Listening for MQTT clients on %s://%s:%d", scheme, options.listen.host, port)
 
-    # ---- what is on disk
+    # ---- WebSocket
 
-    def _recover(self) -> None:
-        """Open the store and bring back what it holds.  StoreError when there can be none."""
-        options = self.config.jetstream
-        if options is None:
-            return
-        from edge.core.times import Clock
-        from edge.jetstream.account import Limits, Stores
-        from edge.jetstream.jetstream import JetStream
-        from edge.store.memory import MemoryStore
-        from edge.store.sqlite import SqliteStore
+    async def _start_websocket(self, options: WebSocket) -> None:
+        """After MQTT, whose clients may come this way too."""
+        from edge.net.websocket import WebSocketListener
 
-        self.store = SqliteStore(options.store_dir, self._from_writer, options.commit_window_ns)
-        memory = MemoryStore(self._soon)
-        self.ticker = Ticker(self.loop, self.router)
-        clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
-        server = Limits(options.max_file_bytes, options.max_memory_bytes)
-        self.jetstream = JetStream(Stores(self.store, memory), clock, options.domain, self.server_name, server)
-        for name, limits in self._jetstream_accounts():
-            self.jetstream.add_account(self.router.account(name), limits)
-        found = self.store.load()
-        self.values = found.values
-        log.info("Starting JetStream")
-        log.info("  Store Directory: \"%s\" (%s)", options.store_dir, found.engine)
-        for line in found.damage:
-            log.error("  %s", line)
-        self.jetstream.recover(found)
-        self.jetstream.start()
-        self.ticker.start(self.jetstream)
-
-    def _jetstream_accounts(self) -> "list[tuple[str, Limits]]":
-        """The global account has it whenever the server has, the others with what their block says."""
-        from edge.jetstream.account import Limits
-
-        accounts = [(GLOBAL_ACCOUNT, Limits())]
-        for account in self.config.accounts:
-            if account.jetstream is not None:
-                accounts.append((account.name, Limits(**account.jetstream._asdict())))
-        return accounts
-
-    def _close_store(self) -> None:
-        if self.store is not None:
-            self.ticker.stop()
-            self.store.close()
-
-    def _from_writer(self, call: Callable[[], None]) -> None:
-        """The writer's thread says that a commit has returned."""
-        self.loop.call_soon_threadsafe(self._batch, call)
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        self.loop.call_soon(self._batch, call)
-
-    def _batch(self, call: Callable[[], None]) -> None:
-        call()
-        self.router.flush()
-
-    # ---- parts
-
-    def _tracer(self) -> "Tracer | None":
-        if not self.config.log.trace:
-            return None
-        from edge.net.trace import Tracer
-
-        return Tracer(self.config.log.max_traced_msg_len, self.config.log.trace_headers)
-
-    def _authenticator(self) -> Authenticator:
-        access = self.config.authorization
-        return ConfiguredUsers(access.users, access.token, access.no_auth_user)
-
-    def _limits(self) -> ClientLimits:
-        config = self.config
-        return ClientLimits(
-            max_payload=config.max_payload_bytes,
-            max_control_line=config.max_control_line_bytes,
-            max_pending=config.max_pending_bytes,
-            max_connections=config.max_connections or sys.maxsize,
-            max_subscriptions=config.max_subscriptions or 0,
-            ping_interval_ns=config.ping_interval_ns,
-            ping_max=config.ping_max,
-            write_deadline_ns=config.write_deadline_ns,
-            auth_timeout=config.authorization.timeout_ns / 1e9,
-        )
-
-    def _info(self) -> ServerInfo:
-        config = self.config
-        return ServerInfo(
-            server_id=self.server_id,
-            server_name=self.server_name,
-            host=config.listen.host,
-            port=config.listen.port,
-            max_payload=config.max_payload_bytes,
-            auth_required=not config.authorization.anonymous,
-            jetstream=config.jetstream is not None,
-            domain=config.jetstream.domain if config.jetstream else "",
-        )
+        auth, ours = self.logins.listener(options), websocket_options(self.config, options)
+        listener = WebSocketListener(self.clients, self.mqtt, auth, ours, self.encryption("websocket"))
+        port = await listener.start(options.listen.host, options.listen.port)
+        self.websocket = listener
+        self.listeners.append(listener)
+        scheme = "wss" if options.tls else "ws"
+        self.urls["websocket"] = [f"{scheme}://{options.listen.host}:{port}"]
+        log.info("Listening for websocket clients on %s://%s:%d", scheme, options.listen.host, port)
+        if not options.tls:
+            log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
 
 
-def write_pid_file(path: str) -> None:
-    try:
-        Path(path).write_text(f"{os.getpid()}\n")
-    except OSError as exc:
-        raise StartError(f"cannot write pid_file {path}: {exc.strerror}") from exc
+async def serve(config: Config, flags: Flags) -> None:
+    await Daemon(config, flags).run()
 
 
-async def serve(config: Config) -> None:
-    await Daemon(config).run()
-
-
-def run(config: Config) -> int:
+def run(config: Config, flags: Flags) -> int:
     """The exit status: 0 after a clean shutdown, 1 when the server could not start."""
     try:
         set_up_log(config.log)
@@ -351,7 +373,7 @@ def run(config: Config) -> int:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
     try:
-        uvloop.run(serve(config))
+        uvloop.run(serve(config, flags))
     except PetioleError as exc:
         log.critical("%s", exc)
         return 1

@@ -3,11 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from edge.config.load import load_config
-from edge.errors import ConfigError
-from edge.flags import parse_flags, usage
+from edge.config.options import Config
+from edge.errors import PetioleError
+from edge.flags import parse_flags, usage, usage_tls
 from edge.lean import import_loop_without_tls
 from edge.version import VERSION
 
@@ -24,16 +24,22 @@ def serve(argv: Sequence[str]) -> int:
         if flags.version:
             print(f"{PROGRAM}: v{VERSION}")
             return 0
+        if flags.help_tls:
+            print(usage_tls())
+            return 0
+        if flags.signal:
+            _send(flags.signal)
+            return 0
         config = load_config(flags.config_path, flags, os.environ)
-    except ConfigError as exc:
+    except PetioleError as exc:
         print(f"{PROGRAM}: {exc}", file=sys.stderr)
         return 1
     if flags.check:
-        return _say_valid(config.path, config.warnings)
-    import_loop_without_tls()
+        return _say_valid(config)
+    import_loop_without_tls()  # without effect where a certificate has been read
     from edge.daemon import run  # what serves is loaded once there is something to serve
 
-    return run(config)
+    return run(config, flags)
 
 
 def check(path: str) -> int:
@@ -41,14 +47,18 @@ def check(path: str) -> int:
     return serve(["-t", "-c", path])
 
 
-def _say_valid(path: str, warnings: Sequence[str]) -> int:
-    for warning in warnings:
+def _send(expression: str) -> None:
+    from edge.signals import send
+
+    send(expression)
+
+
+def _say_valid(config: Config) -> int:
+    """To standard error, as nats-server."""
+    for warning in config.warnings:
         print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
-    if not path:
+    if not config.digest:
         print(f"{PROGRAM}: no configuration file given: add -c FILE", file=sys.stderr)
         return 1
-    import hashlib  # OpenSSL: not for the daemon
-
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    print(f"{PROGRAM}: configuration file {path} is valid (sha256:{digest})")
+    print(f"{PROGRAM}: configuration file {config.path} is valid ({config.digest})", file=sys.stderr)
     return 0

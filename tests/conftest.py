@@ -81,7 +81,7 @@ class Server:
         text = self.log.read_text()[begin:]
         self.ports = {
             what.lower(): int(port)
-            for what, port in re.findall(r"Listening for (\w+) (?:client |clients? )?connections? ?on [\w.]+:(\d+)", text)
+            for what, port in re.findall(r"Listening for (\w+) (?:clients|connections) on (?:\w+://)?[\w.]+:(\d+)", text)
         }
         found = re.search(r"Listening for client connections on [\w.]+:(\d+)", text)
         assert found, text

@@ -12,7 +12,12 @@ LEVELS = [
     {"edge.core", "edge.store"},
     {"edge.jetstream", "edge.uplink"},
     {"edge.net", "edge.monitor"},
-    {"edge.config", "edge.flags", "edge.serve", "edge.lean", "edge.cli", "edge.tools", "edge.daemon", "edge.__main__"},
+    {
+        *("edge.config", "edge.flags", "edge.serve", "edge.lean", "edge.cli", "edge.tools"),
+        *("edge.daemon", "edge.__main__"),
+        *("edge.signals", "edge.lifecycle", "edge.reload", "edge.run_files", "edge.settings", "edge.storage", "edge.hubs", "edge.monitoring"),
+        "edge.logins",
+    },
 ]
 PURE = {"asyncio", "time", "socket", "logging", "random", "threading", "sqlite3"}
 OUTSIDE = {"edge.errors", "edge.message", "edge.subjects", "edge.version"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edge.config.fields import Fields, fail, fields
+from edge.config.fields import Fields, fail, fields, text
 from edge.config.lexer import Place
 from edge.config.options import Authorization
 from edge.config.parser import Value
@@ -113,9 +113,9 @@ def _auth_callout(block: Fields) -> AuthCallout:
     callout = AuthCallout(
         issuer=block.string("issuer", default=""),
         account=block.string("account", "acc", default=GLOBAL_ACCOUNT),
-        auth_users=block.strings("auth_users", "users"),
+        auth_users=tuple(text(item, "auth_users") for item in block.items("auth_users", "users") or ()),
         xkey=block.string("xkey", "key", default=""),
-        allowed_accounts=block.strings("allowed_accounts"),
+        allowed_accounts=tuple(text(item, "allowed_accounts") for item in block.items("allowed_accounts") or ()),
     )
     block.finish()
     if not callout.issuer:

@@ -20,8 +20,6 @@ def check(top: Fields, config: Config) -> None:
     _check_tls(top, config)
     if config.max_payload_bytes > config.max_pending_bytes:
         fail(top.place("max_payload"), "max_payload: cannot be higher than max_pending")
-    if config.http and config.https:
-        fail(top.place("https", "https_port"), "http and https exclude each other")
 
 
 def refuse_duplicates(top: Fields, users: tuple[User, ...]) -> None:
@@ -80,8 +78,6 @@ def _check_users(top: Fields, config: Config) -> None:
 
 
 def _check_tls(top: Fields, config: Config) -> None:
-    if config.https and not (config.tls and (config.tls.cert_file or config.tls.certificates)):
-        fail(top.place("https", "https_port"), "https: expected a tls block with the certificate")
     if config.tls and not (config.tls.cert_file or config.tls.certificates):
         fail(top.place("tls"), "tls: expected cert_file and key_file")
     for key, listener in (("mqtt", config.mqtt), ("websocket", config.websocket)):

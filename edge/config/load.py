@@ -12,6 +12,7 @@ from typing import TypeVar
 from edge.config.access import OPERATOR_KEYS, read_authorization
 from edge.config.accounts import Accounts, read_accounts
 from edge.config.check import check, refuse_duplicates
+from edge.config.digest import digest
 from edge.config.fields import Fields, fail
 from edge.config.jetstream import read_jetstream
 from edge.config.leafs import read_leafnodes
@@ -65,7 +66,7 @@ def config_from(block: Block, path: str) -> Config:
     if not block.entries:
         warnings.append(f"{path}: the configuration is empty")
     top = Fields(block, "the configuration", warnings)
-    config = read_server(top, Config(path=path, loaded_ns=time.time_ns()))
+    config = read_server(top, Config(path=path, digest=digest(block), loaded_ns=time.time_ns()))
     config = _encryption(top, config)._replace(
         jetstream=_jetstream(top), leafnodes=_leafnodes(top), mqtt=_mqtt(top), websocket=_websocket(top)
     )
@@ -172,8 +173,7 @@ def settle(config: Config, environ: Mapping[str, str]) -> Config:
     mqtt, websocket, http, https, jetstream = (
         config.mqtt, config.websocket, config.http, config.https, config.jetstream
     )  # fmt: skip
-    if config.uplinks and jetstream is None:
-        raise ConfigError(config.path, 0, 0, "uplink needs a store: add jetstream { store_dir: ... }")
+    _check_settled(config)
     return config._replace(
         listen=config.listen._replace(host=config.listen.host or _host(config, None, "")),
         http=http and http._replace(host=http.host or LOOPBACK),
@@ -184,6 +184,16 @@ def settle(config: Config, environ: Mapping[str, str]) -> Config:
         authorization=_settle_timeout(config),
         tls=config.tls and config.tls._replace(timeout_ns=config.tls.timeout_ns or TLS_TIMEOUT_NS),
     )
+
+
+def _check_settled(config: Config) -> None:
+    """What file and flags must not say together."""
+    if config.uplinks and config.jetstream is None:
+        raise ConfigError(config.path, 0, 0, "uplink needs a store: add jetstream { store_dir: ... }")
+    if config.http and config.https:
+        raise ConfigError(config.path, 0, 0, "http and https exclude each other")
+    if config.https and config.tls is None:
+        raise ConfigError(config.path, 0, 0, "https needs a tls block with the certificate")
 
 
 def _settle_listener(config: Config, listener: L) -> L:

@@ -6,7 +6,7 @@
 from edge.config.fields import Fields, fail, fields, text, wrong
 from edge.config.parser import Block, Entry, Value
 from edge.core.account_spec import Destination, Mapping
-from edge.subjects import is_valid
+from edge.subjects import WHITE, is_valid
 
 
 def read_mappings(block: Fields) -> tuple[Mapping, ...]:
@@ -76,6 +76,8 @@ def _check(entry: Entry, mapping: Mapping) -> None:
 def _check_transform(entry: Entry, source: str, destination: str) -> None:
     from edge.core.transforms import check_mapping
 
+    if any(not WHITE.isdisjoint(token) and not token.startswith("{{") for token in destination.split(".")):
+        fail(entry.place, f"{source}: cannot become {destination!r}: white space")
     try:
         check_mapping(source, destination)
     except ValueError as exc:

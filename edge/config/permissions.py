@@ -34,6 +34,8 @@ def _rule(block: Fields, queues: bool, *names: str) -> SubjectRule:
     inner = fields(entry.value, entry.key, block.warnings)
     allow, deny = inner.entry("allow"), inner.entry("deny")
     inner.finish()
+    if allow and not texts(allow.value, allow.key):
+        block.warn(allow, "an empty list allows nothing here; nats-server takes it for everything")
     return SubjectRule(_patterns(allow, queues) if allow else None, _patterns(deny, queues) if deny else ())
 
 

@@ -45,7 +45,7 @@ def _export(value: Value, warnings: list[str]) -> Export:
         service,
         accounts=frozenset(block.strings("accounts")) if accounts else None,
         response=_response(block),
-        threshold_ns=block.duration_ns(*THRESHOLD, default=0),
+        threshold_ns=block.quoted_duration_ns(*THRESHOLD, default=0),
         latency=_latency(block),
         account_position=_account_position(block, subject),
         allow_trace=block.boolean("allow_trace", default=False),

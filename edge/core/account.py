@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
+from edge.core.msg_trace import MARK, deliver_traced, deliver_traced_from_leaf
 from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription
 from edge.core.permissions import Permissions
 from edge.sublist import Match, Sublist
@@ -17,6 +18,7 @@ from edge.sublist import Match, Sublist
 if TYPE_CHECKING:
     from edge.core.client import Client
     from edge.core.leaf_link import LeafLink
+    from edge.core.mqtt_client import MqttClient
     from edge.core.router import Router
 
 InterestListener = Callable[[Subscription, bool], None]
@@ -43,7 +45,7 @@ class Traffic(NamedTuple):
     out_msgs: int = 0
     out_bytes: int = 0
 
-    def plus(self, peer: "Client | LeafLink | Traffic") -> "Traffic":
+    def plus(self, peer: "Client | MqttClient | LeafLink | Traffic") -> "Traffic":
         return Traffic(
             self.in_msgs + peer.in_msgs,
             self.in_bytes + peer.in_bytes,
@@ -65,6 +67,7 @@ class Account:
         self.limits = AccountLimits()
         self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
+        self.mqtt_clients: set[MqttClient] = set()
         self.links: set[LeafLink] = set()  # to hubs, connected or not
         self.past = Traffic()
         self.slow_consumers = 0
@@ -76,6 +79,8 @@ class Account:
         total = self.past
         for client in self.clients:
             total = total.plus(client)
+        for mqtt_client in self.mqtt_clients:
+            total = total.plus(mqtt_client)
         return total
 
     @property
@@ -169,6 +174,8 @@ class Account:
         shown: str = "",
         capture_reply: str = "",
     ) -> Delivered:
+        if (trace := self.router.traced) is not None:
+            return Delivered(deliver_traced(self, trace, match, origin, subject, reply, headers, payload), False)
         count = 0
         captured = False
         links: dict[Link, list[str]] = {}
@@ -190,7 +197,7 @@ class Account:
                 peer.give(sub, local, reply, headers, payload)
             count += 1
         for group in match.queues:
-            member = self._pick(group, origin)
+            member = self.pick(group, origin)
             if member is None:
                 continue
             if isinstance(member.peer, Link):
@@ -205,12 +212,14 @@ class Account:
         return Delivered(count, captured)
 
     def deliver_from_leaf(
-        self, link: Peer, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
+        self, link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
     ) -> None:
         """A message that a hub sent: for every plain receiver here and one member of each queue it names.
 
         What one hub sent goes to no other (reference: leafnode.md section 3).
         """
+        if MARK in headers and deliver_traced_from_leaf(self, link, subject, reply, headers, payload, queues):
+            return
         subject = self.mapped(subject)
         local = subject
         if reply.startswith("$JS.ACK.") and "@" in reply:
@@ -233,7 +242,7 @@ class Account:
                     else:
                         member.peer.give(member, local, reply, headers, payload)
 
-    def _pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
+    def pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
         """One member: anyone here before anyone behind a leaf, leafs by weight, never back to where it came from."""
         others = [sub for sub in group if sub.peer is not origin or _hears_itself(sub.peer)]
         here = [sub for sub in others if sub.peer.kind is not PeerKind.LEAF]

@@ -11,7 +11,7 @@ from edge.core.router import Router
 from edge.errors import ProtocolError
 from edge.message import header_block
 from edge.protocol import nats
-from edge.protocol.nats import Connect, Ping, Pong, PubHead, Sub, Unsub
+from edge.protocol.nats import Connect, Nothing, Ping, Pong, PubHead, Sub, Unsub
 from edge.subjects import is_valid, matches
 
 
@@ -22,6 +22,8 @@ class Limits(Protocol):
     def max_control_line(self) -> int: ...
     @property
     def max_subscriptions(self) -> int: ...  # 0: unlimited
+    @property
+    def max_subscription_tokens(self) -> int: ...  # 0: unlimited
 
 
 class Shell(Protocol):
@@ -65,6 +67,7 @@ class Answerable(NamedTuple):
 
 
 REFUSALS = frozenset(("Authentication Failure", "Authentication Expired", "Credentials Revoked"))
+SYSTEM_QUEUE = "_sys_"  # nats-server's own
 MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
 
 
@@ -77,6 +80,7 @@ class Client(Peer):
     __slots__ = (
         "account",
         "admitted",
+        "announced",
         "auth",
         "cid",
         "closed",
@@ -87,6 +91,7 @@ class Client(Peer):
         "in_msgs",
         "intake",
         "is_waiting",
+        "limits",
         "login",
         "max_subscriptions",
         "may_answer",
@@ -131,6 +136,7 @@ class Client(Peer):
         self.closed = False
         self.ready = False
         self.admitted = False
+        self.announced: Account | None = None  # the one it was announced in to those who watch
         self.is_waiting = False
         self.verdict: Login | Refusal | None = None  # one that came late
         self.login = Login(auth.account)
@@ -142,13 +148,14 @@ class Client(Peer):
         self.verbose = True
         self.pedantic = True
         self.subs: dict[bytes, Subscription] = {}
+        self.limits = limits
         self.max_subscriptions = limits.max_subscriptions
         self.out: list[bytes] = []
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.pongs_missing = 0
         self.intake = Intake(self, limits.max_control_line, limits.max_payload)
         if not auth.required:
-            self._log_in(Connect())
+            self._log_in()
 
     # ---- the router's side
 
@@ -162,7 +169,7 @@ class Client(Peer):
 
     def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if self.permissions is not None:
-            if not self.permissions.subscribe.permits(subject):
+            if self.permissions.subscribe.deny and not self.permissions.subscribe.delivers(subject):
                 return
             if reply and self.may_answer is not None:
                 self._let_answer(reply)
@@ -291,7 +298,7 @@ class Client(Peer):
                 return
 
     def control(self, line: bytes) -> None:
-        operation = nats.parse_operation(line)
+        operation = nats.parse_operation(line, self.connect)
         if self.trace:
             self.trace("<<-", line)
         match operation:
@@ -314,6 +321,8 @@ class Client(Peer):
             case Unsub():
                 self._check_admitted()
                 self._on_unsub(operation)
+            case Nothing():
+                pass
 
     # ---- operations
 
@@ -322,7 +331,8 @@ class Client(Peer):
             raise ProtocolError(nats.AUTHORIZATION_VIOLATION, "Authentication Failure")
 
     def _on_connect(self, connect: Connect) -> None:
-        again = self.connected
+        if self.connected:
+            self._drop_all()  # as nats-server does: a second CONNECT begins anew
         self.connected = True
         self.connect = connect
         self.echo = connect.echo
@@ -330,28 +340,18 @@ class Client(Peer):
         self.pedantic = connect.pedantic
         self.headers = connect.headers
         self.no_responders = connect.no_responders
-        if connect.no_responders and not connect.headers:
-            raise ProtocolError(nats.NO_RESPONDERS_REQUIRES_HEADERS)
-        if again:
-            self._choose_way()
-            self.acknowledge()
-        else:
-            self._log_in(connect)
+        self._log_in()
 
-    def _log_in(self, connect: Connect) -> None:
+    def _log_in(self) -> None:
         """Ask for a verdict.  ProtocolError when it comes at once and is a refusal."""
         self.is_waiting = asking = True
-        credentials = self.shell.credentials()._replace(
-            user=connect.user, password=connect.password, token=connect.auth_token, nkey=connect.nkey,
-            signature=connect.sig, jwt=connect.jwt, name=connect.name, lang=connect.lang, version=connect.version,
-        )  # fmt: skip
 
         def judged(verdict: Login | Refusal) -> None:
             self.verdict = verdict
             if not asking:
                 self.shell.on_verdict(self)
 
-        self.auth.login(credentials, judged)
+        self.auth.login(self.said(), judged)
         asking = False
         if self.verdict is not None:
             verdict, self.verdict = self.verdict, None
@@ -361,10 +361,12 @@ class Client(Peer):
         self.is_waiting = False
         if isinstance(verdict, Refusal):
             raise ProtocolError(verdict.text, verdict.reason)
+        if self.connect.account or self.connect.new_account:
+            raise ProtocolError(nats.AUTHORIZATION_VIOLATION, "Authentication Failure")
         account = self.router.account(verdict.account)
         limit = account.limits.max_connections
         if limit is not None and self not in account.clients and len(account.clients) >= limit:
-            raise ProtocolError(nats.MAX_ACCOUNT_CONNECTIONS_EXCEEDED, "Maximum Account Active Connections Exceeded")
+            raise ProtocolError(nats.MAX_ACCOUNT_CONNECTIONS_EXCEEDED, "Maximum Account Connections Exceeded")
         if account is not self.account:
             self._leave_account()  # interest from before the CONNECT belonged to the account of no_auth_user
         self.account = account
@@ -375,11 +377,55 @@ class Client(Peer):
         self.set_permissions(verdict.permissions)
         self._set_limits(verdict)
         if self.connected:
+            self._check_options()
             self.acknowledge()
             self.shell.on_login(self)
+            self._announce()
+
+    def _check_options(self) -> None:
+        if self.connect.protocol not in (0, 1):
+            raise ProtocolError(nats.BAD_CLIENT_PROTOCOL, "Bad Client Protocol Version")
+        if self.no_responders and not self.headers:
+            raise ProtocolError(nats.NO_RESPONDERS_REQUIRES_HEADERS, "No Responders Requires Headers")
+
+    def _announce(self) -> None:
+        if self.announced is not self.account:
+            self.announced = self.account
             for watcher in self.router.watchers:
-                watcher.counted(account)
-                watcher.connected(self, account)
+                watcher.counted(self.account)
+                watcher.connected(self, self.account)
+
+    def said(self) -> Credentials:
+        """What CONNECT brought, and what the connection brought besides."""
+        connect = self.connect
+        brought = self.shell.credentials()
+        return brought._replace(
+            user=connect.user or brought.user, password=connect.password or brought.password,
+            token=connect.auth_token or brought.token, nkey=connect.nkey, signature=connect.sig,
+            jwt=connect.jwt or brought.jwt, name=connect.name, lang=connect.lang, version=connect.version,
+            protocol=connect.protocol,
+        )  # fmt: skip
+
+    def stay(self, verdict: Login | Refusal, limits: Limits) -> None:
+        """Judged again because the rules have changed.  ProtocolError when it may stay no longer."""
+        if isinstance(verdict, Refusal):
+            raise ProtocolError(*(verdict.withdrawn or (verdict.text, verdict.reason)))
+        if verdict.account != self.account.name:
+            raise ProtocolError("", "Client Closed")  # it comes back, and into the other account
+        self.login = verdict
+        self.user = verdict.user
+        if verdict.permissions != self.permissions:
+            self.set_permissions(verdict.permissions)
+        self.set_limits(limits)
+
+    def set_limits(self, limits: Limits) -> None:
+        """The server's; what holds is the narrowest of these, the account's and the user's."""
+        self.limits = limits
+        self._set_limits(self.login)
+
+    def set_trace(self, trace: "Trace | None") -> None:
+        self.trace = trace
+        self._choose_way()
 
     def set_permissions(self, permissions: Permissions | None) -> None:
         """What holds from now on; subscriptions that it does not permit end."""
@@ -387,7 +433,7 @@ class Client(Peer):
         self.may_answer = {} if permissions is not None and permissions.responses else None
         for sub in list(self.subs.values()):
             if permissions is not None and not permissions.subscribe.permits_interest(sub.subject, sub.queue):
-                self._refuse_interest(sub.subject, sub.queue)
+                self._refuse_interest(sub.subject, sub.queue, f' (sid "{nats.text(sub.sid)}")')
                 self._drop(sub)
         if self.subs:
             self.account.forget_routes()
@@ -401,31 +447,42 @@ class Client(Peer):
 
     def _set_limits(self, login: Login) -> None:
         """The narrowest of the server's, the account's and the user's."""
-        limits = self.account.limits
+        limits, intake = self.account.limits, self.intake
+        intake.max_control_line = self.limits.max_control_line
+        intake.max_payload = self.limits.max_payload
         for limit in (login.max_payload, limits.max_payload):
             if limit is not None:
-                self.intake.max_payload = min(self.intake.max_payload, limit)
-        if login.max_subscriptions is not None:
-            self.max_subscriptions = min(self.max_subscriptions or login.max_subscriptions, login.max_subscriptions)
+                intake.max_payload = min(intake.max_payload, limit)
+        self.max_subscriptions = self.limits.max_subscriptions
+        for limit in (login.max_subscriptions, limits.max_subscriptions):
+            if limit is not None:
+                self.max_subscriptions = min(self.max_subscriptions or limit, limit)
 
-    def _leave_account(self) -> None:
+    def _drop_all(self) -> None:
         for sub in self.subs.values():
             self.account.remove(sub)
         self.subs.clear()
+
+    def _leave_account(self) -> None:
+        self._drop_all()
         if self in self.account.clients:
             self.account.clients.remove(self)
             self.account.past = self.account.past.plus(self)
 
     def _on_sub(self, op: Sub) -> None:
-        if not is_valid(op.subject):
-            self.error(nats.INVALID_SUBJECT)
-            return
-        if self.permissions is not None and not self.permissions.subscribe.permits_interest(op.subject, op.queue):
+        refused = self.permissions is not None and not self.permissions.subscribe.permits_interest(op.subject, op.queue)
+        if refused or op.queue == SYSTEM_QUEUE:
             self._refuse_interest(op.subject, op.queue)
             return
+        if 0 < self.limits.max_subscription_tokens <= op.subject.count("."):
+            self._refuse_interest(op.subject, "", ", too many tokens")
+            return
+        if self.max_subscriptions and len(self.subs) >= self.max_subscriptions:
+            self.error(nats.MAX_SUBSCRIPTIONS_EXCEEDED)
+            return
         if op.sid not in self.subs:
-            if self._has_too_many():
-                self.error(nats.MAX_SUBSCRIPTIONS_EXCEEDED)
+            if not is_valid(op.subject):
+                self.error(nats.INVALID_SUBJECT)
                 return
             sub = Subscription(self, op.subject, op.queue, op.sid)
             self.subs[op.sid] = sub
@@ -442,15 +499,9 @@ class Client(Peer):
                 self._drop(sub)
         self.acknowledge()
 
-    def _has_too_many(self) -> bool:
-        if self.max_subscriptions and len(self.subs) >= self.max_subscriptions:
-            return True
-        limit = self.account.limits.max_subscriptions
-        return limit is not None and sum(len(peer.subs) for peer in self.account.clients) >= limit
-
-    def _refuse_interest(self, subject: str, queue: str) -> None:
+    def _refuse_interest(self, subject: str, queue: str, which: str = "") -> None:
         using = f' using queue "{queue}"' if queue else ""
-        self.error(f'Permissions Violation for Subscription to "{subject}"{using}')
+        self.error(f'Permissions Violation for Subscription to "{subject}"{using}{which}')
 
     def _drop(self, sub: Subscription) -> None:
         if self.trace:

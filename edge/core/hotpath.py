@@ -17,15 +17,21 @@ message.
 import random
 from typing import TYPE_CHECKING
 
+from edge.core.msg_trace import MARK, MessageTracer
 from edge.core.peer import Gate, PeerKind, Subscription
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
+    AUTHORIZATION_VIOLATION,
+    CONTROL_LINE_EXCEEDED,
     CRLF,
     INVALID_PUBLISH_SUBJECT,
     MAX_CONTROL_LINE_EXCEEDED,
     MAX_PAYLOAD_VIOLATION,
+    PAYLOAD_EXCEEDED,
     UNKNOWN_OPERATION,
     PubHead,
+    is_too_long,
+    may_begin,
     msg_head,
     parse_pub,
     parse_size,
@@ -60,16 +66,18 @@ class Route:
 class Memo:
     """The routes of all clients that share an account and a set of permissions."""
 
-    __slots__ = ("generation", "requests", "routes", "seen")
+    __slots__ = ("generation", "has_headers", "requests", "routes", "seen")
 
     def __init__(self) -> None:
         self.generation = -1
+        self.has_headers = False  # in some of the routes
         self.routes: dict[bytes, Route] = {}
         self.requests: dict[bytes, Route] = {}  # by verb and subject
         self.seen: set[bytes] = set()
 
     def renew(self, generation: int) -> None:
         self.generation = generation
+        self.has_headers = False
         if self.routes:
             self.routes.clear()
         if self.requests:
@@ -79,6 +87,8 @@ class Memo:
         if len(routes) >= MAX_ROUTES:
             routes.clear()
         routes[line] = route
+        if route.head.header_size:
+            self.has_headers = True
 
     def is_second_sight(self, line: bytes) -> bool:
         if line in self.seen:
@@ -133,9 +143,15 @@ class Intake:
         end = len(data)
         pos = 0
         self.need = 0
+        looked, is_plain = False, True
         while pos < end:
             eol = data.find(CRLF, pos)
             memo = self.memo
+            if memo is not None and memo.has_headers:
+                if not looked:  # a message that is to be traced has a line like any other
+                    looked, is_plain = True, MARK not in data
+                if not is_plain:
+                    memo = None
             if eol >= 0 and memo is not None:
                 if memo.generation != client.account.sublist.generation:
                     memo.renew(client.account.sublist.generation)
@@ -166,7 +182,7 @@ class Intake:
                 # PUB and the subject, or HPUB, the subject; behind it the reply and the sizes
                 parts = line.rsplit(b" ", 2 if line[:1] in b"Pp" else 3)
                 route = memo.requests.get(parts[0])
-                if route is not None:
+                if route is not None and eol - pos <= self.max_control_line:
                     after = self._request(route, parts, data, eol + 2)
                     if after < 0:
                         break
@@ -238,7 +254,7 @@ class Intake:
         size = int(parts[-1])
         cut = parse_size(parts[2]) if len(parts) == 4 else 0
         if size > self.max_payload:
-            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
         after = body + size + 2
         if after > len(data):
             self.need = after
@@ -266,19 +282,23 @@ class Intake:
 
     def _operation(self, data: bytes, pos: int, eol: int) -> int:
         """Carry out the operation at ``pos``; the position behind it, or -1 when it is not whole."""
+        if not self.client.admitted and data[pos] not in b"Cc":  # CONNECT comes first
+            raise ProtocolError(AUTHORIZATION_VIOLATION, "Authentication Failure")
         body = eol + 2
         bare = data.find(b"\n", pos, eol if eol >= 0 else len(data))
         if bare >= 0:  # a line may end in LF alone
             eol, body = bare, bare + 1
         if eol < 0:
-            if len(data) - pos > self.max_control_line:
-                raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+            if is_too_long(data[pos:].removesuffix(b"\r"), self.max_control_line):
+                raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
+            if not may_begin(data[pos : pos + 8]):
+                raise ProtocolError(UNKNOWN_OPERATION)
             return -1
         line = data[pos:eol]
-        if len(line) > self.max_control_line:
-            raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
+        if is_too_long(line, self.max_control_line):
+            raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED, CONTROL_LINE_EXCEEDED)
         args = line.split()
-        head = parse_pub(args) if args else None
+        head = parse_pub(args) if args and not line[:1].isspace() else None
         if head is None:
             self.client.control(line)
             return body
@@ -288,7 +308,7 @@ class Intake:
         client = self.client
         client.check_may_speak(head)
         if head.size > self.max_payload:
-            raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+            raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
         after = body + head.size + 2
         if after > len(data):
             self.need = after
@@ -301,11 +321,28 @@ class Intake:
         client.in_bytes += head.size
         if client.pedantic and not is_literal(head.subject):
             client.error(INVALID_PUBLISH_SUBJECT)
+        elif head.header_size and MARK in data[body : body + head.header_size] and client.router.tracer is not None:
+            self._publish_traced(client.router.tracer, head, line, data[body : after - 2])
         elif client.may_publish(head.subject):
             split = body + head.header_size
             self._route(head, line, data[body:split], data[split : after - 2])
         client.acknowledge()
         return after
+
+    def _publish_traced(self, tracer: MessageTracer, head: PubHead, line: bytes, message: bytes) -> None:
+        client = self.client
+        headers, payload = message[: head.header_size], message[head.header_size :]
+        trace = tracer.begin(client, client.account, head.subject, headers, head.size)
+        if trace is not None and trace.refused:
+            return
+        if client.may_publish(head.subject):
+            client.router.traced = trace
+            self._route(head, line, headers, payload)
+            client.router.traced = None
+        elif trace is not None:
+            trace.failed(f'Permissions Violation for Publish to "{head.subject}"')
+        if trace is not None:
+            tracer.end(trace)
 
     def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
         client = self.client
@@ -314,7 +351,10 @@ class Intake:
         if mappings is not None:
             if not mappings.fixed(head.subject):
                 memo = None
-            head = head._replace(subject=mappings.map(head.subject))
+            to = mappings.map(head.subject)
+            if client.router.traced is not None and to != head.subject:
+                client.router.traced.mapped(to)
+            head = head._replace(subject=to)
             if not head.subject:
                 return
         match = client.account.sublist.match(head.subject)

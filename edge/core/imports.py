@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.core.account import Account
 from edge.core.account_spec import Export, Import
 from edge.core.client_info import client_info
+from edge.core.msg_trace import DEST, DISABLED
 from edge.core.peer import Gate, Link, Peer, Subscription
 from edge.core.responses import ACK_PREFIX, Pending
 from edge.core.transforms import Transform
@@ -71,6 +72,15 @@ class StreamImport(Gate):
         assert isinstance(sub, Shadow)
         target = sub.of
         peer = target.peer
+        trace = self.exporter.router.traced
+        if trace is not None:
+            trace.exported(self.importer.name, here)
+            if self.imported.allow_trace:
+                trace.reached(target, here)
+            else:
+                headers = header_set(headers, DEST, DISABLED)
+            if trace.only:
+                return True
         if isinstance(peer, Link):
             return peer.enqueue(here, reply, [target.queue] if target.queue else [], headers, payload)
         peer.give(target, here, reply, headers, payload)
@@ -137,6 +147,14 @@ class ServiceImport(Gate):
         there = exporter.mapped(there)
         if not there:
             return False
+        trace = exporter.router.traced
+        if trace is not None:
+            trace.imported(exporter.name, subject, there)
+            if not self.export.allow_trace:
+                if trace.only:
+                    return True
+                exporter.router.traced = None
+                headers = header_set(headers, DEST, DISABLED)
         sample = exchange.latencies.sample(self.export, headers)
         headers = self._introduce(origin, headers)
         expected = ""

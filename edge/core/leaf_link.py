@@ -166,6 +166,10 @@ class LeafLink(Link):
         return self.state is State.UP
 
     @property
+    def server_name(self) -> str:
+        return self.info.server_name if self.info else self.name
+
+    @property
     def domain(self) -> str:
         """The hub's JetStream domain, or empty."""
         return self.info.domain if self.info else ""
@@ -363,7 +367,7 @@ class LeafLink(Link):
             "name": identity.server_name,
             "cluster": identity.server_name.replace(" ", "_"),  # of its own, so that hubs forward between edges
             "headers": True,
-            "protocol": 1,
+            "protocol": 3,  # messages that are traced may come
             "compress_mode": "off",
             "remote_account": self.account.name,
         }

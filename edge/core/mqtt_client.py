@@ -4,11 +4,14 @@ import logging
 from collections import deque
 from typing import Protocol
 
+from edge.core.account import Account
 from edge.core.auth import Credentials, Login, Refusal
+from edge.core.certificate import PeerCertificate
 from edge.core.mqtt_broker import SECOND, Broker, Sender
 from edge.core.mqtt_repeats import Entry
 from edge.core.mqtt_session import Session
 from edge.core.mqtt_sessions import TooManySessions
+from edge.core.peer import Peer, PeerKind
 from edge.core.values import Done
 from edge.errors import ProtocolError, StoreError
 from edge.protocol import mqtt
@@ -40,14 +43,35 @@ ANSWER_TIMEOUT_NS = 30 * SECOND
 PINGRESP = mqtt.encode(Signal(Kind.PINGRESP))
 
 
+# nats-server's reasons for the end of a connection, by a part of ours.
+STATES = (
+    ("is not let in", "Authentication Failure"),
+    ("no CONNECT in time", "Authentication Timeout"),
+    ("maximum connections", "Maximum Connections Exceeded"),
+    ("another connection has taken", "Duplicate Client ID"),
+    ("slow consumer", "Slow Consumer (Write Deadline)"),
+    ("keep alive", "Read Error"),
+    ("server shutdown", "Server Shutdown"),
+)
+
+
 class Shell(Protocol):
-    """The connection.  ``close`` lets what was written go out; ``resume`` is called when ``is_busy`` has ended."""
+    """The connection.  ``close`` lets what was written go out; ``resume`` is called when ``is_busy`` has ended.
+    ``started_ns`` is wall time."""
 
     congested: bool
+    kind: str
+    number: int
+    ip: str
+    started_ns: int
 
+    @property
+    def certificate(self) -> PeerCertificate | None: ...
     def write(self, data: bytes) -> None: ...
     def close(self, reason: str) -> None: ...
     def resume(self) -> None: ...
+    def on_verdict(self) -> None:
+        """A verdict has come late: call ``judged`` in a batch of its own."""
 
 
 class PubAck:
@@ -75,11 +99,16 @@ class PubAck:
         self.client.give_up(reason)
 
 
-class MqttClient:
+class MqttClient(Peer):
+    """``user`` and ``client_id`` are what it says of itself, believed or not."""
+
     def __init__(self, broker: Broker, shell: Shell, name: str, now: int) -> None:
+        super().__init__(PeerKind.MQTT, name)
         self.broker = broker
         self.shell = shell
-        self.name = name
+        self.account = broker.router.account(broker.auth.account)
+        self.user = self.client_id = ""
+        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.opened_at = self.last_seen = now
         self.parser = mqtt.Parser(FROM_CLIENT, MAX_CONNECT)
         self.connect: Connect | None = None
@@ -87,7 +116,10 @@ class MqttClient:
         self.sender: Sender | None = None
         self.will: Will | None = None
         self.keepalive_ns = 0
+        self.expires_ns: int | None = None  # wall time, of its credentials
         self.held: deque[Packet] | None = None  # packets that came while the CONNECT is being settled
+        self.asked: Connect | None = None
+        self.verdict: Login | Refusal | None = None
         self.puback: deque[PubAck] = deque()
         self.out: list[bytes] = []
         self.ended = False
@@ -127,11 +159,18 @@ class MqttClient:
             return "keep alive exceeded"  # [MQTT-3.1.2-24]
         return ""
 
-    def end(self) -> None:
+    def may_stay(self, verdict: Login | Refusal) -> bool:
+        """Judged again because the rules have changed: what it may do is settled at its CONNECT."""
+        if self.sender is None or isinstance(verdict, Refusal):
+            return False
+        return (verdict.account, verdict.permissions) == (self.sender.account.name, self.sender.permissions)
+
+    def end(self, reason: str = "") -> None:
         """The connection is gone, or is about to be: with its will, unless a DISCONNECT came first."""
         if self.ended:
             return
         self.ended = True
+        self._leave_account(state_of(reason))
         self.held = None
         self.puback.clear()
         if self.session is not None and self.session.outlet is self:
@@ -139,6 +178,28 @@ class MqttClient:
         will, self.will = self.will, None
         if will is not None and self.sender is not None:
             self.broker.publish(self.sender, Publish(will.topic, will.payload, min(will.qos, 1), will.retain), None)
+
+    def _enter_account(self, account: Account, client_id: str) -> None:
+        self.account = account
+        self.client_id = client_id
+        account.mqtt_clients.add(self)
+        for watcher in self.broker.router.watchers:
+            watcher.counted(account)
+            watcher.connected(self, account)
+
+    def _leave_account(self, state: str) -> None:
+        account = self.account
+        was_in = self in account.mqtt_clients
+        if was_in:
+            account.mqtt_clients.remove(self)
+            account.past = account.past.plus(self)
+        account.slow_consumers += state.startswith("Slow Consumer")
+        for watcher in self.broker.router.watchers:
+            if was_in:
+                watcher.counted(account)
+            elif state == "Authentication Failure":
+                watcher.refused(self, account, state)
+            watcher.disconnected(self, account, state)
 
     # ---- the session's side
 
@@ -148,6 +209,8 @@ class MqttClient:
             if self.dropped == 1:
                 log.warning("%s: slow consumer: QoS 0 messages are dropped", self.name)
             return
+        self.out_msgs += 1
+        self.out_bytes += len(payload)
         self.send(mqtt.encode_publish(topic, payload, qos, retain, dup, packet_id))
 
     def leave(self) -> None:
@@ -208,11 +271,50 @@ class MqttClient:
                 raise ProtocolError("a second CONNECT")  # [MQTT-3.1.0-2]
 
     def _on_connect(self, packet: Connect) -> None:
-        password = (packet.password or b"").decode("utf-8", "surrogateescape")
-        verdicts: list[Login | Refusal] = []
-        credentials = Credentials(user=packet.user or "", password=password, token=password, kind="MQTT")
-        self.broker.auth.login(credentials, verdicts.append)
-        login = verdicts[0]
+        """Ask for a verdict; what comes before it waits."""
+        self.user, self.client_id = packet.user or "", packet.client_id
+        self.held = deque()
+        self.asked = packet
+        asking = True
+
+        def judged(verdict: Login | Refusal) -> None:
+            self.verdict = verdict
+            if not asking:
+                self.shell.on_verdict()
+
+        self.broker.auth.login(credentials(packet, self.shell), judged)
+        asking = False
+        if self.verdict is not None:
+            self._decide()
+
+    def judged(self) -> None:
+        """The verdict has come after ``receive`` had returned."""
+        if self.ended:
+            return
+        try:
+            self._decide()
+        except ConnectRefused as exc:
+            self.send(mqtt.encode(Connack(False, exc.code)))
+            self.shell.close(str(exc))
+        except ProtocolError as exc:
+            self.shell.close(str(exc))
+        self.shell.resume()
+
+    def _decide(self) -> None:
+        verdict, self.verdict = self.verdict, None
+        assert verdict is not None and self.asked is not None
+        if not self._admit(self.asked, verdict):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What was held is carried out."""
+        held, self.held = self.held, None
+        for packet in held or ():
+            if not self.ended:
+                self._handle(packet)
+
+    def _admit(self, packet: Connect, login: Login | Refusal) -> bool:
+        """True when the rest must wait for the store.  ConnectRefused when it is not to be."""
         if isinstance(login, Refusal):
             raise ConnectRefused(Code.NOT_AUTHORIZED, f"user {packet.user!r} is not let in")
         if len(packet.client_id.encode()) > MAX_CLIENT_ID:
@@ -230,18 +332,20 @@ class MqttClient:
         except TooManySessions as exc:
             raise ConnectRefused(Code.SERVER_UNAVAILABLE, str(exc)) from exc
         self.broker.enter(account)
+        self._enter_account(account, client_id)
         self.connect = packet
         self.session = session
         self.sender = Sender(self.name, account, packet.client_id, login.permissions)
         self.will = packet.will
+        self.expires_ns = login.expires_ns
         self.keepalive_ns = packet.keepalive * 3 * SECOND // 2
         self.parser.max_packet = self.broker.limits.max_payload + 2 + mqtt.MAX_TEXT + 2
         session.outlet = self
         if has_dropped:
-            self.held = deque()
             self.broker.values.commit(self._on_dropped)
         else:
             self._welcome(is_present)
+        return has_dropped
 
     def _on_dropped(self, error: StoreError | None) -> None:
         """The session that was to be discarded is gone from the store."""
@@ -252,12 +356,9 @@ class MqttClient:
             self.will = None
             self.shell.close(f"the old session cannot be discarded: {error}")
             return
-        held, self.held = self.held, None
         self._welcome(False)
         try:
-            for packet in held or ():
-                if not self.ended:
-                    self._handle(packet)
+            self._catch_up()
         except ProtocolError as exc:
             self.shell.close(str(exc))
         self.shell.resume()
@@ -273,6 +374,8 @@ class MqttClient:
             raise ProtocolError(f"QoS 2 is not spoken here yet (topic {packet.topic!r})")
         if len(packet.payload) > self.broker.limits.max_payload:
             raise ProtocolError(f"a payload of {len(packet.payload)} bytes")
+        self.in_msgs += 1
+        self.in_bytes += len(packet.payload)
         if not packet.qos:
             self.broker.publish(self.sender, packet, None)
             return
@@ -343,3 +446,16 @@ class MqttClient:
         if self.sender is not None and self.sender.client_id:
             self.broker.repeats.leave(session.account.name, self.sender.client_id)
         self.shell.close("")
+
+
+def credentials(packet: Connect, shell: Shell) -> Credentials:
+    password = (packet.password or b"").decode("utf-8", "surrogateescape")
+    return Credentials(
+        user=packet.user or "", password=password, token=password, jwt=password if password[:3] == "eyJ" else "",
+        kind=shell.kind, ip=shell.ip, cid=shell.number, certificate=shell.certificate, mqtt_id=packet.client_id,
+    )  # fmt: skip
+
+
+def state_of(reason: str) -> str:
+    """nats-server's word for it."""
+    return next((state for part, state in STATES if part in reason), "Client Closed")

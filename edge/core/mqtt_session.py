@@ -141,7 +141,7 @@ class Session:
             self.give(subject, payload, 1 if qos else 0, False)
 
     def may_see(self, held: Filter, subject: str) -> bool:
-        if held.is_guarded and self.permissions is not None and not self.permissions.subscribe.permits(subject):
+        if held.is_guarded and self.permissions is not None and not self.permissions.subscribe.delivers(subject):
             return False
         return not held.hides(subject)
 

@@ -9,6 +9,7 @@ Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, 
 
 class PeerKind(enum.Enum):
     CLIENT = "Client"
+    MQTT = "MQTT"  # its session holds the subscriptions
     LEAF = "Leafnode"
     SERVICE = "Service"
     GATE = "Account"
@@ -57,6 +58,11 @@ class Link(Peer):
 
     def __init__(self, name: str) -> None:
         super().__init__(PeerKind.LEAF, name)
+
+    @property
+    def server_name(self) -> str:
+        """What the other server is called."""
+        return self.name
 
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""

@@ -5,6 +5,7 @@ flushed once at its end, so that a chunk of a hundred messages is one write to e
 """
 
 from edge.core.account import Account
+from edge.core.msg_trace import MessageTrace, MessageTracer
 from edge.core.peer import Flushable, Peer
 
 
@@ -33,6 +34,8 @@ class Router:
         self.accounts: dict[str, Account] = {}
         self.touched: list[Flushable] = []
         self.watchers: list[Watcher] = []
+        self.tracer: MessageTracer | None = None
+        self.traced: MessageTrace | None = None  # the message that is on its way, where it is to be traced
 
     def account(self, name: str) -> Account:
         """The account of this name, made on first use."""

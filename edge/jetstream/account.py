@@ -18,7 +18,7 @@ from edge.jetstream.health import Health
 from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, check_update, stream_config
-from edge.store.contract import ConsumerRecord, Store, StreamRecord
+from edge.store.contract import ConsumerRecord, NewRow, Store, StreamRecord
 from edge.subjects import matches, overlap
 
 log = logging.getLogger("edge.jetstream")
@@ -63,6 +63,7 @@ class JetStreamAccount:
         self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
         self.consumers: dict[str, dict[str, Consumer]] = {}
+        self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []
         self.is_server_full: Callable[[str], bool] = lambda storage: False
 
     # ---- streams
@@ -158,6 +159,7 @@ class JetStreamAccount:
         self.streams[stream.name] = stream
         self.consumers[stream.name] = {}
         stream.refusal = partial(self._refusal, stream.config.storage)
+        stream.watchers = self.watchers
         stream.start(announce)
 
     def _make_stream(self, id: int, config: StreamConfig) -> Stream:

@@ -1,13 +1,15 @@
 """JetStream of this server: what is on disk brought back, and one clock for all accounts."""
 
 import logging
+from collections.abc import Callable
 
 from edge.core.account import Account
 from edge.core.times import Clock
 from edge.jetstream.account import JetStreamAccount, Limits, Stores
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
-from edge.store.contract import Recovered
+from edge.jetstream.stream import Stream
+from edge.store.contract import ConsumerRecord, NewRow, Recovered, StreamRecord
 
 UNLIMITED = Limits()
 
@@ -28,6 +30,10 @@ class JetStream:
         self.accounts: dict[str, JetStreamAccount] = {}
         self.last_id = 0
         self.health = Health()
+        self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # hear of every message that became visible
+        self.left: list[StreamRecord] = []  # on disk, of accounts that are not here (yet)
+        self.left_consumers: list[ConsumerRecord] = []
+        self.started = False
 
     def add_account(self, account: Account, limits: Limits) -> JetStreamAccount:
         """Streams, consumers and the API for this account."""
@@ -35,7 +41,11 @@ class JetStream:
             account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
         )
         jetstream.is_server_full = self._is_full
+        jetstream.watchers = self.watchers
         self.accounts[account.name] = jetstream
+        if self.started:  # an account that came later
+            self._bring_back(self.left, self.left_consumers)
+            Api(jetstream, self.server_name).start()
         return jetstream
 
     def _is_full(self, storage: str) -> bool:
@@ -45,20 +55,30 @@ class JetStream:
     def recover(self, found: Recovered) -> None:
         """After the accounts are there: everything as it was committed."""
         self.last_id = max(found.last_id, max((record.id for record in found.streams), default=0))
-        streams = {}
-        for record in found.streams:
+        self._bring_back(found.streams, found.consumers)
+        for record in self.left:
+            log.warning("stream %s stays on disk: its account %s has no JetStream", record.name, record.account)
+
+    def _bring_back(self, records: list[StreamRecord], consumers: list[ConsumerRecord]) -> None:
+        """What belongs to accounts that are here; the rest is left for later."""
+        left, streams = [], {}
+        for record in records:
             account = self.accounts.get(record.account)
             if account is None:
-                log.warning("stream %s stays on disk: its account %s has no JetStream", record.name, record.account)
+                left.append(record)
             elif (stream := account.recover_stream(record)) is not None:
                 streams[record.id] = account, stream
-        for consumer in found.consumers:
+        waiting = {record.id for record in left}
+        for consumer in consumers:
             if consumer.stream in streams:
                 account, stream = streams[consumer.stream]
                 account.recover_consumer(stream, consumer)
+        self.left_consumers = [consumer for consumer in consumers if consumer.stream in waiting]
+        self.left = left
 
     def start(self) -> None:
         """Answer requests."""
+        self.started = True
         for account in self.accounts.values():
             Api(account, self.server_name).start()
 

@@ -78,6 +78,7 @@ class Stream(Messages):
         self.subscriptions: list[Subscription] = []
         self.announce = True
         self.expired_ns = 0
+        self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # of every stream; told of what became visible
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.interest: Interest | None = None
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
@@ -114,9 +115,9 @@ class Stream(Messages):
         """Begin to capture."""
         self.announce = announce
         for subject in self.config.subjects:
-            self.subscriptions.append(
-                self.account.subscribe(subject, self.capture, announce=announce, capture=not self.config.no_ack)
-            )
+            sub = self.account.subscribe(subject, self.capture, announce=announce, capture=not self.config.no_ack)
+            sub.sid = self.name.encode()
+            self.subscriptions.append(sub)
 
     def stop(self) -> None:
         """No more is captured; what has been is still stored and answered."""
@@ -286,6 +287,8 @@ class Stream(Messages):
         was_empty = not self.messages
         last_seqs = [self.subjects.last_seq(row[1]) for row in rows] if self.republish is not None else []
         self.add(rows, batch.size)
+        for watcher in self.watchers:
+            watcher(self, rows)
         self.enforce_limits()
         self._enforce_of_each({row[1] for row in rows})
         if self.interest is not None and (unwanted := self.interest.unwanted(rows)):

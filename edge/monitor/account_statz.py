@@ -9,7 +9,11 @@ NONE = {"msgs": 0, "bytes": 0}  # of routes and gateways: those are the hub's
 
 
 def connections(account: Account) -> int:
-    return len(account.clients) + leafs(account)
+    return clients(account) + leafs(account)
+
+
+def clients(account: Account) -> int:
+    return len(account.clients) + len(account.mqtt_clients)
 
 
 def leafs(account: Account) -> int:
@@ -22,7 +26,7 @@ def account_stat(account: Account) -> Fields:
     return {
         "acc": account.name,
         "name": account.name,
-        "conns": len(account.clients),
+        "conns": clients(account),
         "leafnodes": leafs(account),
         "total_conns": connections(account),
         "num_subscriptions": len(account.sublist),

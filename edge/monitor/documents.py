@@ -1,37 +1,49 @@
 """The documents of this server by the names under which the system account asks for them."""
 
 import os
-import time
 
 from edge.core.router import Router
 from edge.core.times import rfc3339
+from edge.monitor.absent import expvarz, gatewayz, profilez, routez
 from edge.monitor.account_statz import total_traffic
 from edge.monitor.requests import Document
-from edge.monitor.stamp import Fields
+from edge.monitor.stamp import Fields, Stamp
 from edge.net.listener import ClientListener
 
 
 class ServerDocuments:
-    def __init__(self, router: Router, listener: ClientListener) -> None:
+    """``of_server`` and ``of_account``: by the last token of the request."""
+
+    def __init__(self, router: Router, listener: ClientListener, stamp: Stamp) -> None:
         self.router = router
         self.listener = listener
-        self.started_ns = time.time_ns()
+        self.stamp = stamp
+        self.of_server: dict[str, Document] = {
+            "VARZ": self._varz,
+            "ROUTEZ": lambda options: routez(stamp),
+            "GATEWAYZ": lambda options: gatewayz(stamp),
+            "PROFILEZ": profilez,
+            "EXPVARZ": lambda options: expvarz(resident_bytes()),
+            "IPQUEUESZ": lambda options: {},
+            "RAFTZ": lambda options: {},
+        }
+        self.of_account: dict[str, Document] = {}
+        self.by_path: dict[str, Document] = {name.lower(): document for name, document in self.of_server.items()}
+        self.http_requests: dict[str, int] = {}  # by path, for varz
 
     def server(self, name: str) -> Document | None:
-        return self._varz if name == "VARZ" else None
+        return self.of_server.get(name)
 
     def account(self, name: str) -> Document | None:
-        return None
+        return self.of_account.get(name)
 
     def _varz(self, options: Fields) -> Fields:
         accounts = self.router.accounts.values()
         of_clients, of_leafs = total_traffic(accounts)
         every = of_clients.plus(of_leafs)
-        with open("/proc/self/statm") as statm:
-            pages = int(statm.read().split()[1])
         return {
-            "start": rfc3339(self.started_ns),
-            "mem": pages * os.sysconf("SC_PAGESIZE"),
+            "start": rfc3339(self.stamp.started_ns),
+            "mem": resident_bytes(),
             "cores": os.cpu_count(),
             "cpu": 0,
             "connections": len(self.listener.connections),
@@ -48,3 +60,9 @@ class ServerDocuments:
             "slow_consumers": self.listener.slow_consumers,
             "gomaxprocs": os.cpu_count(),
         }
+
+
+def resident_bytes() -> int:
+    """The memory of this process."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -17,6 +17,7 @@ from edge.monitor.stamp import Fields, Stamp, dumps
 
 if TYPE_CHECKING:  # loaded when there is a hub
     from edge.core.leaf_link import LeafLink
+    from edge.core.mqtt_client import MqttClient
 
 CONNS_NS = 30 * SECOND
 STATSZ_NS = 10 * SECOND
@@ -132,6 +133,8 @@ class Events(Watcher):
     def _traffic(self, peer: Peer) -> Traffic:
         if isinstance(peer, Client):
             return NO_TRAFFIC.plus(peer)
+        if peer.kind is PeerKind.MQTT:
+            return NO_TRAFFIC.plus(cast("MqttClient", peer))
         if peer in self.links:
             total, before = NO_TRAFFIC.plus(cast("LeafLink", peer)), self.links[peer][1]
             return Traffic(*(now - then for now, then in zip(total, before, strict=True)))
@@ -142,6 +145,8 @@ class Events(Watcher):
         tail = {"stop": rfc3339(stop)} if stop else {}
         if isinstance(peer, Client):
             return self._of_client(peer, account, tail)
+        if peer.kind is PeerKind.MQTT:
+            return _of_mqtt_client(cast("MqttClient", peer), account, tail)
         return self._of_link(cast("LeafLink", peer), account, tail)
 
     def _of_link(self, link: "LeafLink", account: Account, tail: Fields) -> Fields:
@@ -168,6 +173,15 @@ class Events(Watcher):
         if login.tags:
             fields["tags"] = list(login.tags)
         return fields | {"kind": "Client", "client_type": "websocket" if shell.kind == "WEBSOCKET" else "nats"}
+
+
+def _of_mqtt_client(client: "MqttClient", account: Account, tail: Fields) -> Fields:
+    shell = client.shell
+    fields: Fields = {"start": rfc3339(shell.started_ns), "host": shell.ip, "id": shell.number, "acc": account.name}
+    if client.user:
+        fields["user"] = client.user
+    fields |= tail | {"name_tag": account.name, "kind": "Client", "client_type": "mqtt"}
+    return fields | ({"client_id": client.client_id} if client.client_id else {})
 
 
 def claimed(client: Client) -> str:

@@ -39,6 +39,7 @@ class Stamp:
     def __init__(self, identity: Identity, wall: Callable[[], int]) -> None:
         self.identity = identity
         self.wall = wall
+        self.started_ns = wall()
         self.seq = 0
 
     def server(self) -> Fields:

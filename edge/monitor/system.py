@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge.core.account import Account
+from edge.core.client import Client
+from edge.core.msg_trace import MessageTrace
+from edge.core.peer import Link
 from edge.core.router import Router, Watcher
 from edge.core.times import Clock
 from edge.monitor.account_statz import connections
@@ -12,6 +15,7 @@ from edge.monitor.events import Events
 from edge.monitor.stamp import Fields, Identity, Stamp
 
 if TYPE_CHECKING:  # loaded when somebody asks
+    from edge.monitor.msg_tracer import ServerTracer
     from edge.monitor.requests import Control, Documents, Requests
 
 
@@ -38,12 +42,14 @@ class System(Watcher):
         self.stamp = Stamp(identity, clock.wall)
         self.events = Events(account, self.stamp, clock, self._statsz, default)
         self.requests: Requests | None = None
+        self.tracer: ServerTracer | None = None
 
     def start(self) -> None:
         open_system_desk(self.account, self.stamp.identity.id, self._answer)
         for account in list(self.router.accounts.values()):
             self.added(account)
         self.router.watchers += [self, self.events]
+        self.router.tracer = self
 
     def _answer(self, call: Call, request: Request) -> None:
         self._requests().answer(call, request)
@@ -69,6 +75,21 @@ class System(Watcher):
     def added(self, account: Account) -> None:
         if account is not self.account:
             open_account_desk(account, self._answer)
+
+    # ---- messages that are traced
+
+    def begin(
+        self, sender: Client | Link, account: Account, subject: str, headers: bytes, size: int
+    ) -> MessageTrace | None:
+        if self.tracer is None:
+            from edge.monitor.msg_tracer import ServerTracer
+
+            self.tracer = ServerTracer(self.stamp)
+        return self.tracer.begin(sender, account, subject, headers, size)
+
+    def end(self, trace: MessageTrace) -> None:
+        assert self.tracer is not None
+        self.tracer.end(trace)
 
     # ---- clocks
 

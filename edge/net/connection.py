@@ -5,14 +5,16 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from edge.core.auth import Credentials
+from edge.core.auth import Authenticator, Credentials, Login, Refusal
 from edge.core.client import Client
 from edge.errors import ProtocolError
 from edge.net.log import quoted
 from edge.protocol import nats
 
 if TYPE_CHECKING:
-    from edge.net.listener import ClientListener
+    from edge.net.info import ServerInfo
+    from edge.net.listener import ClientLimits, ClientListener
+    from edge.net.tls import Encryption, Secured
 
 log = logging.getLogger("edge")
 
@@ -25,18 +27,26 @@ WRITE_LOW = 1 << 18
 class Connection(asyncio.BufferedProtocol):
     """Reads into the listener's one buffer: what is read is taken out of it before the next socket is looked at."""
 
+    kind = "STANDARD"
+    letters = "cid"  # before the number in log lines
+
     def __init__(self, listener: "ClientListener", cid: int) -> None:
         self.listener = listener
         self.cid = cid
-        self.kind = "STANDARD"  # or WEBSOCKET
         self.ip = ""
         self.port = 0
+        self.via = ""  # before the address in log lines: who a proxy says it is
         self.nonce = listener.new_nonce()
-        self.certificate = b""  # of the peer, DER, where it was verified
+        self.encryption: Encryption | None = None
+        self.secured: Secured | None = None  # where it is encrypted
+        self.tls_first = False  # the handshake before INFO
+        self.greeted = False  # INFO was written before there was a transport
+        self.begin = b""  # read before there was a transport
         self.started_ns = time.time_ns()
         self.rtt_ns = 0
         self.ping_sent = 0  # monotonic; INFO is the first question
         self.closing = False
+        self.reason = "Client Closed"  # why it ended
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
         self.stalled: set[Connection] = set()  # publishers that wait for this receiver
         self.last_seen = self.next_ping = 0
@@ -46,19 +56,64 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        peer = transport.get_extra_info("peername") or ("", 0)
-        self.ip, self.port = peer[:2]
-        listener = self.listener
-        self.client = Client(
-            listener.router, listener.auth, listener.limits, self.cid, f"{self.ip}:{self.port} - cid:{self.cid}",
-            self, self.trace if listener.tracer else None,
-        )  # fmt: skip
-        now = listener.now()
-        self.last_seen = self.ping_sent = now
+        if not self.ip:
+            self.meet(*(transport.get_extra_info("peername") or ("", 0))[:2])
+        if self.encryption is not None:
+            self.secured = self.encryption.secured(transport, self.tls_first)
+        self._make_client()
+        self.last_seen = self.ping_sent = now = self.listener.now()
         self.next_ping = now + FIRST_PING_NS
         log.debug("%s - Client connection created", self.client.name)
-        self.transport.write(nats.info_line(self._info()))
-        listener.opened(self)
+        if self.secured and self.encryption and not self.encryption.accepts(self.secured):
+            log.error("%s - TLS handshake error: certificate not pinned", self.client.name)
+            self.close_with("", "TLS Handshake Failure")
+            return
+        if not self.greeted:
+            self.transport.write(self.greeting())
+        self.listener.opened(self)
+        if self.begin:
+            begin, self.begin = self.begin, b""
+            self.receive(begin)
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.client.admitted
+
+    def meet(self, ip: str, port: int) -> None:
+        """Where the client is."""
+        self.ip, self.port = ip, port
+
+    def fail(self, reason: str) -> None:
+        """It has ended before there was a transport."""
+        self._make_client()
+        self.closing = True
+        log.debug("%s - Client connection closed: %s", self.client.name, reason)
+        self.client.close(reason)
+        self.listener.router.flush()
+
+    def _make_client(self) -> None:
+        self.client = Client(
+            self.listener.router, self.auth, self.limits, self.cid, self.name, self,
+            self.trace if self.listener.tracer else None,
+        )  # fmt: skip
+
+    # ---- what a listener of another kind has of its own
+
+    @property
+    def auth(self) -> Authenticator:
+        return self.listener.auth
+
+    @property
+    def limits(self) -> "ClientLimits":
+        return self.listener.limits
+
+    @property
+    def server_info(self) -> "ServerInfo":
+        return self.listener.info
+
+    @property
+    def name(self) -> str:
+        return f"{self.via}{self.ip}:{self.port} - {self.letters}:{self.cid}"
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return self.listener.buffer
@@ -107,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self.transport
         transport.write(data)
         if self.congested_since:
-            if transport.get_write_buffer_size() > self.listener.limits.max_pending:
+            if transport.get_write_buffer_size() > self.limits.max_pending:
                 self.drop("Slow Consumer (Pending Bytes)")
             else:
                 self.listener.hot.append(self)
@@ -115,34 +170,49 @@ class Connection(asyncio.BufferedProtocol):
     def on_connect(self, client: Client) -> None:
         """After the first PONG a client that takes asynchronous INFO learns its account."""
         if client.connect.protocol >= 1:
-            fields = self._info()
-            fields["connect_info"] = True
-            fields["remote_account"] = client.account.name
+            more: dict[str, object] = {"connect_info": True, "remote_account": client.account.name}
             if client.account.name == self.listener.system_account:
-                fields["acc_is_sys"] = True
-            client.send(nats.info_line(fields))
+                more["acc_is_sys"] = True
+            client.send(nats.info_line(self._info(more)))
 
     def tell_lame_duck(self) -> bool:
         """To go elsewhere; False for a client that takes no INFO, or not yet."""
         if self.client.connect.protocol < 1 or not self.client.ready:
             return False
-        self.client.send(nats.info_line(self._info() | {"ldm": True}))
+        self.client.send(nats.info_line(self._info({"ldm": True})))
         return True
 
     # ---- the client's shell
 
     def credentials(self) -> Credentials:
+        secured = self.secured
         return Credentials(
-            nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid, certificate=self.certificate
+            nonce=self.nonce, kind=self.kind, ip=self.ip, cid=self.cid,
+            tls=(secured.version, secured.cipher_suite) if secured else None,
+            certificate=secured.peer if secured else None,
         )  # fmt: skip
 
     def on_login(self, client: Client) -> None:
         self.on_pong()  # CONNECT answers INFO
-        client.name = f"{self.ip}:{self.port} - cid:{self.cid}{label(client)}"
+        client.name = self.name + label(client)
         self.listener.admitted(self)
 
     def on_pong(self) -> None:
         self.rtt_ns = time.monotonic_ns() - self.ping_sent
+
+    def judge_again(self) -> None:
+        """The rules have changed."""
+        if self.client.admitted and not self.closing:
+            self.auth.login(self.client.said(), self._judged_again)
+
+    def _judged_again(self, verdict: Login | Refusal) -> None:
+        if self.closing:
+            return
+        try:
+            self.client.stay(verdict, self.limits)
+        except ProtocolError as exc:
+            self.close_with(str(exc), exc.reason)
+        self.listener.router.flush()
 
     def on_verdict(self, client: Client) -> None:
         if not self.closing:
@@ -150,13 +220,18 @@ class Connection(asyncio.BufferedProtocol):
             self.receive(b"")
 
     def now(self) -> int:
-        return self.listener.clock
+        return time.monotonic_ns()
 
-    def _info(self) -> dict[str, object]:
-        fields = self.listener.info.fields(self.cid, self.ip)
-        if self.nonce:
-            fields["nonce"] = self.nonce
-        return fields
+    def greeting(self, show_ip: bool = True) -> bytes:
+        """The first INFO; without the address where a PROXY header may follow with another."""
+        info = self.server_info
+        if self.tls_first:
+            info = info._replace(tls_required=True)
+        return nats.info_line(info.fields(self.cid, self.ip if show_ip else "", self.nonce))
+
+    def _info(self, more: dict[str, object]) -> dict[str, object]:
+        more["max_payload"] = self.client.intake.max_payload
+        return self.server_info.fields(self.cid, self.ip, self.nonce, more)
 
     def trace(self, direction: str, line: bytes, body: bytes = b"", header_size: int = 0) -> None:
         assert self.listener.tracer is not None
@@ -172,6 +247,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.trace("->>", b"-ERR " + nats.raw(text))
         log.log(logging.INFO if text else logging.DEBUG, "%s - Client connection closed: %s", self.client.name, reason)
         self.closing = True
+        self.reason = reason
         self.client.close(reason)
         self.transport.close()
         self.listener.router.flush()
@@ -188,8 +264,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def check(self, now: int) -> None:
         """Called every second or so: pings, a client that never answers, a receiver that never reads."""
-        limits = self.listener.limits
-        if self.congested_since and now - self.congested_since > limits.write_deadline_ns:
+        limits = self.limits
+        expires = self.client.login.expires_ns
+        if expires is not None and time.time_ns() >= expires:
+            self.close_with(nats.USER_AUTHENTICATION_EXPIRED, "Authentication Expired")
+        elif self.congested_since and now - self.congested_since > limits.write_deadline_ns:
             self.drop("Slow Consumer (Write Deadline)")
         elif now >= self.next_ping and self.client.admitted:
             if self.client.pongs_missing >= limits.ping_max:
@@ -203,7 +282,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.trace("->>", b"PING")
 
     def authentication_timeout(self) -> None:
-        if not self.client.admitted:
+        """Whoever is asked about a login has a time limit of its own."""
+        if not self.client.admitted and not self.client.is_waiting:
             self.close_with(nats.AUTHENTICATION_TIMEOUT, "Authentication Timeout")
 
     # ---- back-pressure

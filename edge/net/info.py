@@ -16,9 +16,15 @@ class ServerInfo(NamedTuple):
     auth_required: bool
     jetstream: bool
     domain: str
+    tls_required: bool = False
+    tls_verify: bool = False
+    tls_available: bool = False
+    xkey: str = ""
 
-    def fields(self, cid: int, ip: str) -> dict[str, object]:
-        """The fresh INFO for one client."""
+    def fields(
+        self, cid: int, ip: str, nonce: str = "", more: dict[str, object] | None = None
+    ) -> dict[str, object]:
+        """INFO for one client in nats-server's order; ``more`` is what this INFO says besides."""
         fields: dict[str, object] = {
             "server_id": self.server_id,
             "server_name": self.server_name,
@@ -28,15 +34,20 @@ class ServerInfo(NamedTuple):
             "host": self.host,
             "port": self.port,
             "headers": True,
-            "max_payload": self.max_payload,
-            "client_id": cid,
-            "client_ip": ip,
-            "api_lvl": API_LEVEL,
         }
-        if self.auth_required:
-            fields["auth_required"] = True
+        for name in ("auth_required", "tls_required", "tls_verify", "tls_available"):
+            if getattr(self, name):
+                fields[name] = True
+        fields["max_payload"] = self.max_payload
         if self.jetstream:
             fields["jetstream"] = True
+        fields["client_id"] = cid
+        if ip:
+            fields["client_ip"] = ip
+        if nonce:
+            fields["nonce"] = nonce
         if self.domain:
             fields["domain"] = self.domain
-        return fields
+        if self.xkey:
+            fields["xkey"] = self.xkey
+        return fields | (more or {}) | {"api_lvl": API_LEVEL}

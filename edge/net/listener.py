@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge.core.auth import Authenticator
@@ -17,6 +18,8 @@ from edge.net.info import ServerInfo
 from edge.protocol import nats
 
 if TYPE_CHECKING:
+    from edge.net.acceptor import Listening
+    from edge.net.entrance import Entrance
     from edge.net.trace import Tracer
 
 log = logging.getLogger("edge")
@@ -31,6 +34,7 @@ class ClientLimits:
     max_pending: int = 64 << 20
     max_connections: int = 65_536
     max_subscriptions: int = 0
+    max_subscription_tokens: int = 0
     ping_interval_ns: int = 120_000_000_000
     ping_max: int = 2
     write_deadline_ns: int = 10_000_000_000
@@ -55,14 +59,23 @@ class ClientListener:
         self.slow_consumers = 0
         self.system_account = ""
         self.clock = time.monotonic_ns()  # coarse, for last_seen
-        self.server: asyncio.Server | None = None
+        self.server: Listening | None = None
+        self.entrance: Entrance | None = None  # where there is more between socket and client than INFO
         self.timer: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that it became (``port`` 0: the system's choice).  StartError when it is taken."""
-        self.server = await listen(self.loop, self._make, host, port, "client")
+        self.server = await self._listen(host, port)
         self._tick()
         return int(self.server.sockets[0].getsockname()[1])
+
+    async def _listen(self, host: str, port: int) -> "Listening":
+        if self.entrance is None:
+            return await listen(self.loop, self.make, host, port, "client")
+        from edge.net.acceptor import accept
+        from edge.net.entrance import ClientPrelude
+
+        return await accept(self.loop, ClientPrelude(self, self.entrance), host, port, "client")
 
     async def stop(self) -> None:
         """No new clients; those that are here are closed after what was written to them has gone out."""
@@ -74,6 +87,22 @@ class ClientListener:
             connection.close_with("", "Server Shutdown")
         await asyncio.sleep(0)
 
+    # ---- lame duck mode
+
+    def stop_accepting(self) -> None:
+        if self.server is not None:
+            self.server.close()
+
+    def announce_lame_duck(self) -> None:
+        for connection in self.connections.values():
+            connection.tell_lame_duck()
+        self.router.flush()
+
+    def closers(self) -> list[Callable[[], None]]:
+        return [partial(connection.close_with, "", "Server Shutdown") for connection in self.connections.values()]
+
+    # ---- connections
+
     def now(self) -> int:
         return time.monotonic_ns()
 
@@ -82,8 +111,8 @@ class ClientListener:
             connection.close_with(nats.MAX_CONNECTIONS_EXCEEDED, "Maximum Connections Exceeded")
             return
         self.connections[connection.cid] = connection
-        if self.auth.required:
-            self.loop.call_later(self.limits.auth_timeout, connection.authentication_timeout)
+        if connection.auth.required:
+            self.loop.call_later(connection.limits.auth_timeout, connection.authentication_timeout)
 
     def admitted(self, connection: Connection) -> None:
         """It has shown who it is."""
@@ -95,9 +124,12 @@ class ClientListener:
     def closed(self, connection: Connection) -> None:
         self.connections.pop(connection.cid, None)
 
-    def _make(self) -> Connection:
+    def make(self) -> Connection:
+        return Connection(self, self.next_cid())
+
+    def next_cid(self) -> int:
         self.total += 1
-        return Connection(self, self.total)
+        return self.total
 
     def _tick(self) -> None:
         self.clock = self.now()

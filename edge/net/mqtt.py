@@ -5,10 +5,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
-from edge.core.auth import Authenticator
+from edge.core.auth import Authenticator, Login, Refusal
+from edge.core.certificate import PeerCertificate
 from edge.core.mqtt_broker import Broker, MqttLimits
-from edge.core.mqtt_client import MqttClient
+from edge.core.mqtt_client import MqttClient, credentials, state_of
 from edge.core.mqtt_repeats import HEADER, Recent
 from edge.core.router import Router
 from edge.core.values import Values
@@ -16,6 +19,10 @@ from edge.errors import ProtocolError
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream import Stream
 from edge.net.listener import READ_SIZE, listen
+
+if TYPE_CHECKING:
+    from edge.net.acceptor import Listening
+    from edge.net.tls import Encryption, Secured
 
 log = logging.getLogger("edge.mqtt")
 
@@ -33,8 +40,16 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.listener = listener
         self.number = number
         self.congested = False
+        self.kind = "MQTT"
+        self.letters = "mid"  # before the number in log lines
+        self.ip = ""
+        self.via = ""  # before the address in log lines: who a proxy says it is
+        self.encryption: Encryption | None = listener.encryption
+        self.secured: Secured | None = None  # where it is encrypted
+        self.started_ns = time.time_ns()
         self.congested_since = 0
         self.closing = False
+        self.reason = "Client Closed"  # why it ended
 
     # ---- asyncio.BufferedProtocol
 
@@ -43,20 +58,27 @@ class MqttConnection(asyncio.BufferedProtocol):
         high = self.listener.broker.limits.max_pending
         self.transport.set_write_buffer_limits(high, high // 4)
         peer = transport.get_extra_info("peername") or ("", 0)
-        name = f"{peer[0]}:{peer[1]} - mid:{self.number}"
+        name = f"{self.via}{peer[0]}:{peer[1]} - {self.letters}:{self.number}"
+        self.ip = peer[0]
         self.client = MqttClient(self.listener.broker, self, name, time.monotonic_ns())
         log.debug("%s: MQTT connection created", name)
-        if not self.listener.opened(self):
+        self.secured = self.encryption.secured(transport) if self.encryption else None
+        if self.secured and self.encryption and not self.encryption.accepts(self.secured):
+            self.close("TLS handshake error: certificate not pinned")
+        elif not self.listener.opened(self):
             self.close("maximum connections exceeded")
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return self.listener.buffer
 
     def buffer_updated(self, size: int) -> None:
+        self.receive(bytes(self.listener.view[:size]))
+
+    def receive(self, data: bytes) -> None:
         if self.closing:
             return
         try:
-            self.client.receive(bytes(self.listener.view[:size]), time.monotonic_ns())
+            self.client.receive(data, time.monotonic_ns())
         except ProtocolError as exc:
             self.close(str(exc))
         self.listener.broker.router.flush()
@@ -79,6 +101,14 @@ class MqttConnection(asyncio.BufferedProtocol):
 
     # ---- Shell
 
+    @property
+    def certificate(self) -> PeerCertificate | None:
+        return self.secured.peer if self.secured else None
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.client.connect is not None
+
     def write(self, data: bytes) -> None:
         if not self.closing and data:
             self.transport.write(data)
@@ -91,19 +121,36 @@ class MqttConnection(asyncio.BufferedProtocol):
             log.warning("%s: closed: %s", self.client.name, reason)
         self.client.flush()
         self.closing = True
-        self.client.end()
+        self.reason = state_of(reason)
+        self.client.end(reason)
         self.transport.close()
         self.listener.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def on_verdict(self) -> None:
+        self.client.judged()
+        self.listener.broker.router.flush()
 
     def resume(self) -> None:
         if not self.closing and not self.transport.is_reading():
             self.transport.resume_reading()
+
+    def judge_again(self) -> None:
+        """The rules have changed."""
+        packet = self.client.connect
+        if packet is not None and not self.closing:
+            self.listener.broker.auth.login(credentials(packet, self), self._judged_again)
+
+    def _judged_again(self, verdict: Login | Refusal) -> None:
+        if not self.closing and not self.client.may_stay(verdict):
+            self.close("its user has changed")
 
     # ---- clocks
 
     def check(self, now: int) -> None:
         late = self.congested and now - self.congested_since > self.listener.broker.limits.write_deadline_ns
         reason = "slow consumer (write deadline)" if late else self.client.check(now)
+        if self.client.expires_ns is not None and time.time_ns() >= self.client.expires_ns:
+            reason = "User Authentication Expired"
         if reason:
             self.close(reason)
 
@@ -126,14 +173,23 @@ class MqttListener:
         self.view = memoryview(self.buffer)
         self.connections: dict[int, MqttConnection] = {}
         self.total = 0
-        self.server: asyncio.Server | None = None
+        self.encryption: Encryption | None = None  # and with it whether clients may do without
+        self.allow_plain = False
+        self.server: Listening | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that it became.  StartError when it is taken."""
-        self.server = await listen(self.loop, self._make, host, port, "MQTT")
+        self.server = await self._listen(host, port)
         self._tick()
         return int(self.server.sockets[0].getsockname()[1])
+
+    async def _listen(self, host: str, port: int) -> "Listening":
+        if self.encryption is None:
+            return await listen(self.loop, self.make, host, port, "MQTT")
+        from edge.net.acceptor import accept_encrypted
+
+        return await accept_encrypted(self.loop, self.make, self.encryption, host, port, "MQTT", self.allow_plain)
 
     async def stop(self) -> None:
         """No new clients, and those that are here are closed.  Their wills are for clients that fail, not for us."""
@@ -148,6 +204,20 @@ class MqttListener:
         self.broker.values.commit(lambda error: None)  # what was noted without a commit of its own
         await asyncio.sleep(0)
 
+    # ---- lame duck mode
+
+    def stop_accepting(self) -> None:
+        if self.server is not None:
+            self.server.close()
+
+    def announce_lame_duck(self) -> None:
+        """MQTT 3.1.1 has no word for it."""
+
+    def closers(self) -> list[Callable[[], None]]:
+        return [partial(connection.close, "server shutdown") for connection in self.connections.values()]
+
+    # ---- connections
+
     def opened(self, connection: MqttConnection) -> bool:
         """False where it is one too many."""
         if len(self.connections) >= self.broker.limits.max_connections:
@@ -158,7 +228,7 @@ class MqttListener:
     def closed(self, connection: MqttConnection) -> None:
         self.connections.pop(connection.number, None)
 
-    def _make(self) -> MqttConnection:
+    def make(self) -> MqttConnection:
         self.total += 1
         return MqttConnection(self, self.total)
 

@@ -18,8 +18,11 @@ PONG = b"PONG\r\n"
 UNKNOWN_OPERATION = "Unknown Protocol Operation"
 MAX_PAYLOAD_VIOLATION = "Maximum Payload Violation"
 MAX_CONTROL_LINE_EXCEEDED = "maximum control line exceeded"
+PAYLOAD_EXCEEDED = "Maximum Message Payload Exceeded"  # the reasons that go with these two
+CONTROL_LINE_EXCEEDED = "Maximum Control Line Exceeded"
 AUTHORIZATION_VIOLATION = "Authorization Violation"
 AUTHENTICATION_TIMEOUT = "Authentication Timeout"
+USER_AUTHENTICATION_EXPIRED = "User Authentication Expired"
 STALE_CONNECTION = "Stale Connection"
 INVALID_SUBJECT = "Invalid Subject"
 INVALID_PUBLISH_SUBJECT = "Invalid Publish Subject"
@@ -27,6 +30,9 @@ MAX_SUBSCRIPTIONS_EXCEEDED = "maximum subscriptions exceeded"
 MAX_CONNECTIONS_EXCEEDED = "maximum connections exceeded"
 MAX_ACCOUNT_CONNECTIONS_EXCEEDED = "maximum account active connections exceeded"
 NO_RESPONDERS_REQUIRES_HEADERS = "no responders requires headers support"
+BAD_CLIENT_PROTOCOL = "invalid client protocol"
+
+VERBS = (b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG", b"CONNECT", b"INFO", b"+OK", b"-ERR")
 
 
 class PubHead(NamedTuple):
@@ -57,6 +63,8 @@ class Connect:
     jwt: str = ""
     nkey: str = ""
     sig: str = ""
+    account: str = ""  # a wish from older days, which is refused
+    new_account: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,12 @@ class Pong:
     pass
 
 
-Operation = Connect | Sub | Unsub | Ping | Pong
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """``+OK`` and INFO: a server's words, overlooked as nats-server does."""
+
+
+Operation = Connect | Sub | Unsub | Ping | Pong | Nothing
 
 
 def text(raw: bytes) -> str:
@@ -127,14 +140,40 @@ def parse_size(arg: bytes) -> int:
     return int(arg)
 
 
-def parse_operation(line: bytes) -> Operation:
-    """Every client verb but PUB and HPUB."""
+def may_begin(data: bytes) -> bool:
+    """May an operation begin with this?"""
+    begin = data[:7].upper()
+    return any(begin.startswith(verb[: len(begin)]) for verb in VERBS)
+
+
+def is_too_long(line: bytes, limit: int) -> bool:
+    """max_control_line counts what follows the verb and the white space behind it; that is bounded here too."""
+    if len(line) <= limit:
+        return False
+    verb, *rest = line.split(None, 1)
+    return len(rest[0] if rest else verb) > limit or len(line) > 2 * limit
+
+
+def parse_operation(line: bytes, before: Connect) -> Operation:
+    """Every client verb but PUB and HPUB.  What a CONNECT leaves out is as ``before``.
+
+    ProtocolError without a text where nats-server closes without a word.
+    """
+    if line[:1].isspace():
+        raise ProtocolError(UNKNOWN_OPERATION)
     args = line.split()
     verb = args[0].upper() if args else b""
-    if verb.startswith(b"PING"):  # nats-server looks at no more of these two
+    if verb.startswith(b"PING"):  # nats-server looks at no more of these three
         return Ping()
     if verb.startswith(b"PONG"):
         return Pong()
+    if verb.startswith(b"+OK"):
+        return Nothing()
+    if verb.startswith(b"CONNECT"):
+        return parse_connect(line[7:], before)
+    if verb.startswith(b"INFO"):
+        parse_object(line[4:])
+        return Nothing()
     match verb, args[1:]:
         case b"SUB", [subject, sid]:
             return Sub(text(subject), "", sid)
@@ -144,21 +183,29 @@ def parse_operation(line: bytes) -> Operation:
             return Unsub(sid, 0)
         case b"UNSUB", [sid, limit]:
             return Unsub(sid, int(limit) if limit.isdigit() else 0)
-        case b"CONNECT", _:
-            return parse_connect(line.split(None, 1)[1] if len(args) > 1 else b"")
+        case b"-ERR", [_, *_]:
+            raise ProtocolError("", "Parse Error")
         case (b"SUB" | b"UNSUB"), [_, *_]:
+            raise ProtocolError("")
+        case (b"SUB" | b"UNSUB" | b"PUB" | b"HPUB"), [] if len(line) > len(verb):
             raise ProtocolError("")
     raise ProtocolError(UNKNOWN_OPERATION)
 
 
-def parse_connect(body: bytes) -> Connect:
-    """The JSON of CONNECT; unknown keys are ignored, a value of the wrong kind closes the connection."""
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Its keys in lower case: Go, and so nats-server, takes them in any."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise ProtocolError("") from exc
     if not isinstance(fields, dict):
         raise ProtocolError("")
+    return {key.lower(): value for key, value in fields.items()}
+
+
+def parse_connect(body: bytes, before: Connect) -> Connect:
+    """The JSON of CONNECT; unknown keys are ignored, a value of the wrong kind closes the connection."""
+    fields = parse_object(body)
 
     def get(key: str, default: Any) -> Any:
         value = fields.get(key)
@@ -169,21 +216,23 @@ def parse_connect(body: bytes) -> Connect:
         return value
 
     return Connect(
-        verbose=get("verbose", True),
-        pedantic=get("pedantic", True),
-        echo=get("echo", True),
-        headers=get("headers", False),
-        no_responders=get("no_responders", False),
-        protocol=get("protocol", 0),
-        user=get("user", ""),
-        password=get("pass", ""),
-        auth_token=get("auth_token", ""),
-        name=get("name", ""),
-        lang=get("lang", ""),
-        version=get("version", ""),
-        jwt=get("jwt", ""),
-        nkey=get("nkey", ""),
-        sig=get("sig", ""),
+        verbose=get("verbose", before.verbose),
+        pedantic=get("pedantic", before.pedantic),
+        echo=get("echo", before.echo),
+        headers=get("headers", before.headers),
+        no_responders=get("no_responders", before.no_responders),
+        protocol=get("protocol", before.protocol),
+        user=get("user", before.user),
+        password=get("pass", before.password),
+        auth_token=get("auth_token", before.auth_token),
+        name=get("name", before.name),
+        lang=get("lang", before.lang),
+        version=get("version", before.version),
+        jwt=get("jwt", before.jwt),
+        nkey=get("nkey", before.nkey),
+        sig=get("sig", before.sig),
+        account=get("account", before.account),
+        new_account=get("new_account", before.new_account),
     )
 
 

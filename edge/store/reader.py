@@ -102,7 +102,8 @@ class Reader:
             torn, broken = True, broken or fetched.broken
             found = self._cross(way, stream, at, last)
             end = found - way.step if found is not None else last
-            self._report(stream, at, end)
+            if (end - at) * way.step >= 0:  # else it was only the limit, which counts rows that are not sound too
+                self._report(stream, at, end)
             if fetched.broken and abs(end - at) > PAGE_ROWS:
                 self.on_gap()
             if found is None:

@@ -71,6 +71,7 @@ class Writer:
         self.doomed = doomed(connection)
         self.stuck = False  # taking them away failed
         self.said = ""
+        self.commits = 0  # since the start: what flash wears by
         self.condition = threading.Condition()
         self.units: list[Unit] = []
         self.urgent = False
@@ -183,6 +184,7 @@ class Writer:
             if appends:
                 raise StoreError(FULL, full=True) from exc
             transact(self.connection, writes)
+        self.commits += 1
 
     # ---- a disk that is full
 

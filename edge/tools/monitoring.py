@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.tools.errors import ToolError
+from edge.tools.figures import plain
 
 if TYPE_CHECKING:
     import ssl
@@ -67,7 +68,7 @@ class Monitoring:
                 return _document(address, answer.read(MAX_BYTES + 1))
         except HTTPError as exc:
             with exc:
-                return self._refused(address, exc.code, exc.read(200))
+                return self._refused(address, exc.code, exc.read(MAX_BYTES + 1))
         except HTTPException as exc:
             raise ToolError(f"{self.url}: what answers there does not speak HTTP; is it the monitoring port?") from exc
         except (OSError, ValueError) as exc:  # URLError is an OSError; a port that is no number a ValueError
@@ -76,7 +77,9 @@ class Monitoring:
     def _refused(self, address: str, code: int, body: bytes) -> Doc | None:
         if code == 404:
             return None
-        text = " ".join(body.decode(errors="replace").split())
+        if code == 503:  # healthz of a server that is not well
+            return _document(address, body)
+        text = plain(" ".join(body[:200].decode(errors="replace").split()))
         raise ToolError(f"{address}: HTTP {code}{f': {text}' if text else ''}")
 
     def _no_answer(self, reason: object) -> str:

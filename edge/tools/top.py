@@ -12,7 +12,9 @@ from edge.tools.figures import count, plain, size
 from edge.tools.monitoring import Doc, Monitoring
 from edge.tools.table import Column, lines
 
-SORTS = ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle", "uptime")
+SORTS = (
+    "cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle", "uptime", "rtt"
+)  # fmt: skip
 LIMIT = 1024  # as many as a server shows unasked
 MAX_SUBJECTS = 6  # of a connection, on its line
 

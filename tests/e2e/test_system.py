@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +12,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
+
+from edge.protocol.mqtt import Connect, Kind, Signal, encode
 
 Start = Callable[..., Any]
 
@@ -25,6 +29,7 @@ accounts {
 system_account: SYS
 """
 SILENCE = 0.4  # seconds after which a server that does not answer is taken at its word
+GONE = ("Client Closed", "Read Error")  # the second where a reset overtakes the end
 QUIET = ("feature_flags", "metadata")
 
 
@@ -58,9 +63,9 @@ def ordered(value: Any) -> Any:
     return value
 
 
-async def ask(nc: Client, subject: str, body: str = "") -> Any:
+async def ask(nc: Client, subject: str, body: str = "", patience: float = 10) -> Any:
     try:
-        message = await nc.request(subject, body.encode(), timeout=SILENCE)
+        message = await nc.request(subject, body.encode(), timeout=patience)
     except NoRespondersError:
         return "no responders"
     except NatsTimeout:
@@ -84,9 +89,7 @@ REQUESTS = [
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "{bad"),
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", '{"offset":"x"}'),
     ("a", "$SYS.REQ.ACCOUNT.PING.CONNZ", "[]"),
-    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"zzz"}'),
     ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor"}'),
-    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor","exact_match":true}'),
     ("a", "$SYS.REQ.SERVER.PING", ""),
     ("a", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
     ("a", "$SYS.DEBUG.SUBSCRIBERS", ">"),
@@ -96,7 +99,6 @@ REQUESTS = [
     ("s", "$SYS.REQ.SERVER.PING", ""),
     ("s", "$SYS.REQ.SERVER.PING", "{bad"),
     ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"host":"127"}'),
-    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"domain":"x"}'),
     ("s", "$SYS.REQ.SERVER.PING.IDZ", ""),
     ("s", "$SYS.REQ.SERVER.<id>.IDZ", ""),
     ("s", "$SYS.REQ.SERVER.<id>.STATSZ", ""),
@@ -104,17 +106,30 @@ REQUESTS = [
     ("s", "$SYS.REQ.SERVER.<id>.BOGUS", ""),
     ("s", "$SYS.REQ.SERVER.OTHER.VARZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.A.STATZ", ""),
-    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", ""),
-    ("s", "$SYS.REQ.ACCOUNT.nope.STATZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.B.STATZ", '{"include_unused":true}'),
     ("s", "$SYS.REQ.ACCOUNT.PING.STATZ", ""),
     ("s", "$SYS.REQ.ACCOUNT.A.CONNS", ""),
-    ("s", "$SYS.REQ.ACCOUNT.B.CONNS", ""),
     ("s", "$SYS.DEBUG.SUBSCRIBERS", "$SYS.>"),
-    ("s", "$SYS.REQ.SERVER.<id>.KICK", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.ROUTEZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.GATEWAYZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.RAFTZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.PROFILEZ", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.PROFILEZ", '{"name":"no such"}'),
+    ("s", "$SYS.REQ.SERVER.<id>.RELOAD", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.RELOAD", "{bad"),
     ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":99999}'),
-    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":"x"}'),
     ("s", "$SYS.REQ.SERVER.<id>.LDM", '{"cid":99999}'),
+]
+
+SILENT = [
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"zzz"}'),
+    ("a", "$SYS.REQ.ACCOUNT.PING.STATZ", '{"server_name":"cor","exact_match":true}'),
+    ("s", "$SYS.REQ.SERVER.PING.STATSZ", '{"domain":"x"}'),
+    ("s", "$SYS.REQ.ACCOUNT.B.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.nope.STATZ", ""),
+    ("s", "$SYS.REQ.ACCOUNT.B.CONNS", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", ""),
+    ("s", "$SYS.REQ.SERVER.<id>.KICK", '{"cid":"x"}'),
 ]
 
 
@@ -125,6 +140,8 @@ def test_requests_are_answered_as_the_real_server_answers(start_edge: Start, sta
         answers = [
             await ask(clients[user], subject.replace("<id>", server_id), body) for user, subject, body in REQUESTS
         ]
+        silences = [ask(clients[user], subject.replace("<id>", server_id), body, SILENCE) for user, subject, body in SILENT]
+        assert await asyncio.gather(*silences) == ["silence"] * len(SILENT)
         for client in clients.values():
             await client.close()
         return answers
@@ -249,6 +266,19 @@ def test_statsz_comes_by_itself_and_a_farewell_at_the_end(start_edge: Start, sta
 
     ours, theirs = transcript(start_edge(CONFIG)), transcript(start_nats(CONFIG))
     assert [shape(event) for event in ours] == [shape(event) for event in theirs]
+
+
+def test_lame_duck_mode_is_told(start_edge: Start, start_nats: Start) -> None:
+    def transcript(server: Any) -> Any:
+        wire = server.wire()
+        wire.login('{"user":"s","pass":"s","verbose":false}')
+        wire.send(b"SUB $SYS.SERVER.*.LAMEDUCK 1\r\nPING\r\n")
+        wire.expect(rb"PONG\r\n")
+        server.process.send_signal(signal.SIGUSR2)
+        told = wire.expect(rb".*?MSG \S+ 1 +\d+\r\n[^\r]*\r\n")
+        return json.loads(told.split(b"\r\n")[-2])
+
+    assert shape(transcript(start_edge(CONFIG))) == shape(transcript(start_nats(CONFIG)))
 
 
 def test_a_client_is_told_to_go_elsewhere(either: Start) -> None:
@@ -387,7 +417,193 @@ def test_a_hub_that_comes_and_goes_is_told(start_nats: Start, either: Start, fre
         for event in (came, went):
             assert event["client"]["kind"] == "Leafnode"
             assert (event["client"]["acc"], event["client"]["host"]) == ("A", "127.0.0.1")
-        assert went["reason"] == "Client Closed"
+        assert went["reason"] in GONE
         await system.close()
+
+    asyncio.run(main())
+
+
+TRACED = """
+listen: 127.0.0.1:-1
+server_name: core
+jetstream {{ store_dir: "{store}" }}
+accounts {{
+  SYS {{ users: [{{user: s, password: s}}] }}
+  A {{
+    users: [
+      {{user: a, password: a}}
+      {{user: p, password: p, permissions: {{publish: {{allow: ["x.>", "trace.>"]}}, subscribe: [">"]}}}}
+    ]
+    jetstream: enabled
+    mappings {{ "m.1": "x.9" }}
+    imports: [
+      {{service: {{account: B, subject: "svc.1"}}, to: "imp.1"}}
+      {{service: {{account: B, subject: "svc.2"}}, to: "imp.2"}}
+    ]
+  }}
+  B {{ users: [{{user: b, password: b}}], exports: [{{service: "svc.1"}}, {{service: "svc.2", allow_trace: true}}] }}
+}}
+system_account: SYS
+"""
+
+
+def test_a_traced_message_shows_its_way(start_edge: Start, start_nats: Start, tmp_path: Any) -> None:
+    async def transcript(server: Any) -> list[Any]:
+        anna, bob = await connect(server.url, "a", name="anna"), await connect(server.url, "a", name="bob")
+        limited, other = await connect(server.url, "p"), await connect(server.url, "b", name="other")
+        traces = await bob.subscribe("trace.1")
+        received = []
+
+        async def hear(message: Msg) -> None:
+            received.append((message.subject, message.headers))
+
+        await bob.subscribe("x.>", cb=hear)
+        await bob.subscribe("x.1", queue="q", cb=hear)
+        await other.subscribe("svc.*", cb=hear)
+        await anna.jetstream().add_stream(name="S", subjects=["s.>"])
+        await bob.flush()
+        await other.flush()
+        told = []
+        for sender, subject, only in (
+            (anna, "x.1", ""),
+            (anna, "nobody", ""),
+            (anna, "x.1", "true"),
+            (anna, "x.1", "maybe"),
+            (anna, "s.1", ""),
+            (anna, "m.1", ""),
+            (limited, "nope", ""),
+            (anna, "imp.1", ""),
+            (anna, "imp.2", ""),
+            (anna, "imp.1", "true"),
+            (anna, "imp.2", "true"),
+        ):
+            headers = {"Nats-Trace-Dest": "trace.1", "X-Kept": "1"} | ({"Nats-Trace-Only": only} if only else {})
+            await sender.publish(subject, b"hello", headers=headers)
+            trace = json.loads((await traces.next_msg(timeout=10)).data)
+            for event in trace["events"]:
+                assert event.pop("ts")
+                assert isinstance(event.pop("cid", 0), int)
+            assert list(trace) == ["server", "request", "events"]
+            told.append((subject, only, trace["request"], trace["events"]))
+        await other.flush()
+        for client in (anna, bob, limited, other):
+            await client.close()
+        return [told, sorted((subject, sorted(headers)) for subject, headers in received)]
+
+    ours, theirs = (
+        asyncio.run(transcript(start(TRACED.format(store=tmp_path / name))))
+        for start, name in ((start_edge, "edge"), (start_nats, "nats"))
+    )
+    for our, their in zip(ours[0], theirs[0], strict=True):
+        assert our == their
+    assert ours[1] == theirs[1]
+
+
+def test_what_the_system_account_exports_reaches_operators_elsewhere(either: Start) -> None:
+    async def main() -> None:
+        server = either("""
+            listen: 127.0.0.1:-1
+            server_name: core
+            accounts {
+              SYS {
+                users: [{user: s, password: s}]
+                exports: [
+                  {service: "$SYS.DEBUG.SUBSCRIBERS"}, {service: "$SYS.REQ.SERVER.PING.STATSZ"}
+                  {stream: "$SYS.ACCOUNT.>"}
+                ]
+              }
+              OPS {
+                users: [{user: o, password: o}]
+                imports: [
+                  {service: {account: SYS, subject: "$SYS.DEBUG.SUBSCRIBERS"}}
+                  {service: {account: SYS, subject: "$SYS.REQ.SERVER.PING.STATSZ"}, to: "ops.ping"}
+                  {stream: {account: SYS, subject: "$SYS.ACCOUNT.>"}, prefix: "told"}
+                ]
+              }
+              A { users: [{user: a, password: a}] }
+            }
+            system_account: SYS
+        """)
+        ops = await connect(server.url, "o")
+        told = await ops.subscribe("told.$SYS.ACCOUNT.A.CONNECT")
+        await ops.subscribe("told.x")
+        await ops.flush()
+        assert await ask(ops, "$SYS.DEBUG.SUBSCRIBERS", "told.>") == 2
+        assert list(await ask(ops, "ops.ping")) == ["server", "statsz"]
+        anna = await connect(server.url, "a")
+        assert json.loads((await told.next_msg(timeout=10)).data)["client"]["user"] == "a"
+        await anna.close()
+        await ops.close()
+
+    asyncio.run(main())
+
+
+def test_mqtt_clients_come_and_go(either: Start, free_port: Callable[[], int], tmp_path: Any) -> None:
+    port = free_port()
+
+    def speak(password: bytes, *packets: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as device:
+            device.sendall(encode(Connect("sensor1", True, 60, None, "a", password)))
+            assert device.recv(4)
+            for packet in packets:
+                device.sendall(packet)
+            while packets and device.recv(4096):
+                pass
+
+    async def main() -> None:
+        more = f'jetstream {{ store_dir: "{tmp_path}" }}\nmqtt {{ listen: "127.0.0.1:{port}" }}\n'
+        server = either(CONFIG.replace("A { users", "A { jetstream: enabled, users") + more)
+        system = await connect(server.url, "s")
+        subjects = ("$SYS.ACCOUNT.A.CONNECT", "$SYS.ACCOUNT.A.DISCONNECT", "$SYS.SERVER.*.CLIENT.AUTH.ERR")
+        subs = [await system.subscribe(subject) for subject in subjects]
+        await system.flush()
+        await asyncio.to_thread(speak, b"a", encode(Signal(Kind.DISCONNECT)))
+        await asyncio.to_thread(speak, b"wrong")
+        came, went, refused = [json.loads((await sub.next_msg(timeout=10)).data) for sub in subs]
+        told = {"host": "127.0.0.1", "user": "a", "kind": "Client", "client_type": "mqtt", "client_id": "sensor1"}
+        for event in (came, went, refused):
+            client = event["client"]
+            assert {name: client[name] for name in told} == told
+        assert set(came["client"]) == {*told, "start", "id", "acc", "name_tag"}
+        assert set(went["client"]) - {"rtt"} == {*told, "start", "stop", "id", "acc", "name_tag"}
+        assert went["reason"] in GONE
+        assert refused["reason"] == "Authentication Failure"
+        await system.close()
+
+    asyncio.run(main())
+
+
+def test_a_trace_goes_on_over_the_leaf(start_nats: Start, either: Start, free_port: Callable[[], int]) -> None:
+    async def main() -> None:
+        port = free_port()
+        hub = start_nats(hub_with_leafs(port), "hub")
+        leaf = either(LEAF.format(user="a", account="A", port=port), "leaf")
+        clients = {"hub": await connect(hub.url, "a"), "leaf": await connect(leaf.url, "a")}
+        for here, there in (("leaf", "hub"), ("hub", "leaf")):
+            receiver = await clients[there].subscribe(f"to.{there}")
+            traces = await clients[here].subscribe(f"trace.{here}")
+            await clients[there].flush()
+            await clients[here].flush()
+            async with asyncio.timeout(15):
+                found: dict[str, Any] = {}
+                while set(found) != {"hub", "leaf"} or len(found[here]["events"]) < 2:  # interest takes its time
+                    found.clear()
+                    await clients[here].publish(f"to.{there}", b"x", headers={"Nats-Trace-Dest": f"trace.{here}"})
+                    try:
+                        while set(found) != {"hub", "leaf"}:
+                            trace = json.loads((await traces.next_msg(timeout=0.5)).data)
+                            found[trace["server"]["name"]] = trace
+                    except NatsTimeout:
+                        pass
+            assert (await receiver.next_msg(timeout=10)).headers["Nats-Trace-Hop"] == "1"
+            assert found[here]["hops"] == 1
+            [left] = [event for event in found[here]["events"] if event["type"] == "eg"]
+            assert (left["kind"], left["name"], left["hop"], left.get("error")) == (4, there, "1", None)
+            assert found[there]["request"]["header"]["Nats-Trace-Hop"] == ["1"]
+            came, delivered = found[there]["events"]
+            assert (came["type"], came["kind"], came["name"]) == ("in", 4, here)
+            assert (delivered["type"], delivered["sub"]) == ("eg", f"to.{there}")
+        for client in clients.values():
+            await client.close()
 
     asyncio.run(main())

@@ -1,5 +1,6 @@
 """Configurations as text: loaded by us, and checked by the real ``nats-server -t``."""
 
+import datetime
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.config.digest import digest
 from edge.config.load import load_config
 from edge.config.options import Config
 from edge.config.parser import Block, Value, parse_text
@@ -27,7 +29,9 @@ Oracle = Callable[[bytes], str]
 
 
 @pytest.fixture(scope="session")
-def nats_server_t(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], "subprocess.CompletedProcess[bytes]"]:
+def nats_server_t(
+    tmp_path_factory: pytest.TempPathFactory, pem: dict[str, bytes]
+) -> Callable[[bytes], "subprocess.CompletedProcess[bytes]"]:
     """``nats-server -t`` on a text."""
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     binary = str(beside) if beside.exists() else shutil.which("nats-server")
@@ -35,6 +39,8 @@ def nats_server_t(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes],
     folder = tmp_path_factory.mktemp("oracle")
     (folder / "part.conf").write_text(PART)
     (folder / "open.conf").write_text(OPEN)
+    for name, content in pem.items():
+        (folder / f"{name}.pem").write_bytes(content)
 
     def run(text: bytes) -> "subprocess.CompletedProcess[bytes]":
         (folder / "x.conf").write_bytes(text)
@@ -92,6 +98,39 @@ def plain(value: Value | Block) -> object:
     return [plain(item) for item in data] if isinstance(data, list) else data
 
 
+@pytest.fixture(scope="session")
+def pem() -> dict[str, bytes]:
+    """A certificate, its key, the same key with a passphrase, and another key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge")])
+    day = datetime.timedelta(days=1)
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+
+    def written(key: ec.EllipticCurvePrivateKey, lock: form.KeySerializationEncryption) -> bytes:
+        return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, lock)
+
+    return {
+        "cert": builder.sign(key, hashes.SHA256()).public_bytes(form.Encoding.PEM),
+        "key": written(key, form.NoEncryption()),
+        "locked": written(key, form.BestAvailableEncryption(b"x")),
+        "other": written(other, form.NoEncryption()),
+    }
+
+
+@pytest.fixture
+def files(folder: Path, pem: dict[str, bytes]) -> dict[str, Path]:
+    """The same as files, by name."""
+    for name, content in pem.items():
+        (folder / f"{name}.pem").write_bytes(content)
+    return {name: folder / f"{name}.pem" for name in pem}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where configurations are, with two files to include."""
@@ -107,8 +146,15 @@ def parse(folder: Path) -> Callable[..., object]:
 
 
 @pytest.fixture
-def load(folder: Path) -> Callable[..., Config]:
-    """``load(text, *flags)`` as the edge does it."""
+def fingerprint(folder: Path) -> Callable[[str], str]:
+    """Ours of a text."""
+    return lambda text: digest(parse_text(text, ENVIRONMENT, str(folder / "x.conf")))
+
+
+@pytest.fixture
+def load(folder: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """``load(text, *flags)`` as the edge does it, in the folder of the configuration."""
+    monkeypatch.chdir(folder)
 
     def load(text: str, *flags: str) -> Config:
         path = folder / "x.conf"

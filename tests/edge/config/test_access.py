@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from edge.config.options import Config
-from edge.core.account_spec import AccountSpec, JetStreamLimits
+from edge.core.account_spec import AccountLimits, AccountSpec, JetStreamLimits
 from edge.core.auth import User
-from edge.core.permissions import Permissions, SubjectRule
+from edge.core.permissions import Permissions, ResponseRule, SubjectRule
 
 Load = Callable[..., Config]
 
@@ -27,6 +27,15 @@ def permissions_of(load: Load, text: str) -> Permissions | None:
         ("{ subscribe: { allow: a.*, deny: [a.b, a.c] } }", Permissions(subscribe=SubjectRule(("a.*",), ("a.b", "a.c")))),
         ("{ sub: { deny: '>' } }", Permissions(subscribe=SubjectRule(None, (">",)))),
         ("{ import: a, export: b }", Permissions(SubjectRule(("a",)), SubjectRule(("b",)))),
+        ("{ subscribe: ['a.* q.*', 'b  x'] }", Permissions(subscribe=SubjectRule(("a.* q.*", "b x")))),
+        ("{ subscribe: { deny: '> q' } }", Permissions(subscribe=SubjectRule(None, ("> q",)))),
+        ("{ allow_responses: true }", Permissions(SubjectRule(()), responses=ResponseRule())),
+        ("{ allow_responses: false }", Permissions()),
+        ("{ allow_responses: true, publish: a }", Permissions(SubjectRule(("a",)), responses=ResponseRule())),
+        ("{ allow_responses: true, publish: { deny: a } }", Permissions(SubjectRule((), ("a",)), responses=ResponseRule())),
+        ("{ allow_responses: { max: 5, expires: '1m' } }", Permissions(SubjectRule(()), responses=ResponseRule(5, 60 * 10**9))),
+        ("{ allow_responses: { max: -3, ttl: '-9s' } }", Permissions(SubjectRule(()), responses=ResponseRule(-1, -1))),
+        ("{ allow_responses: { max: 0, ttl: '0s' } }", Permissions(SubjectRule(()), responses=ResponseRule())),
     ],
 )
 def test_permissions(text: str, expected: Permissions, load: Load) -> None:
@@ -47,8 +56,29 @@ def test_default_permissions_hold_for_a_single_user(load: Load) -> None:
 
 def test_an_account_has_its_own_defaults(load: Load) -> None:
     text = "accounts { A { default_permissions: { publish: x }, users: [{user: a}] }, B { users: [{user: b}] } }"
-    users = load(text).authorization.users
-    assert users == (User("a", "", "A", Permissions(publish=SubjectRule(("x",)))), User("b", "", "B", None))
+    config = load(text)
+    assert config.authorization.users == (
+        User("a", "", "A", Permissions(publish=SubjectRule(("x",)))),
+        User("b", "", "B", None),
+    )
+    assert config.accounts[0].default_permissions == Permissions(publish=SubjectRule(("x",)))
+
+
+def test_hashed_passwords_are_kept_as_they_are(load: Load) -> None:
+    hashed = "$2a$11$1oJy/wZYNTxr9jNwMNwS3eUGhBpHT3On8CL9o7ey89mpgo88VG6ba"
+    assert load(f"authorization {{ users: [{{user: a, password: {hashed}}}] }}").authorization.users[0].password == hashed
+    assert load(f"authorization {{ token: {hashed} }}").authorization.token == hashed
+
+
+@pytest.mark.parametrize("key", ["allowed_connection_types", "connection_types", "clients"])
+def test_connection_types(key: str, load: Load) -> None:
+    (user,) = load(f"authorization {{ users: [{{user: a, {key}: [mqtt, STANDARD]}}] }}").authorization.users
+    assert user.kinds == frozenset(("MQTT", "STANDARD"))
+
+
+def test_limits_of_an_account(load: Load) -> None:
+    limits = "max_conn: 5, max_subscriptions: 0, max_pay: 1KB, max_leafnodes: -1"
+    assert load(f"accounts {{ A {{ limits {{ {limits} }} }} }}").accounts[0].limits == AccountLimits(5, 0, 1024, None)
 
 
 @pytest.mark.parametrize(

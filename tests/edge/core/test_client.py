@@ -49,11 +49,15 @@ def test_nothing_is_done_before_the_login(bench: Any) -> None:
             bench.feed(client, line)
 
 
-def test_a_later_connect_changes_options_and_nothing_else(bench: Any) -> None:
-    auth = ConfiguredUsers((User("a", "b", "A"),))
-    client = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false}\r\n', auth)
-    assert bench.feed(client, b'CONNECT {"user":"x","pass":"y","verbose":true}\r\nPING\r\n') == b"+OK\r\nPONG\r\n"
-    assert client.account.name == "A" and client.user == "a"
+def test_a_later_connect_is_judged_anew_by_all_that_was_said(bench: Any) -> None:
+    auth = ConfiguredUsers((User("a", "b", "A"), User("c", "d", "B")))
+    client = bench.client(b'CONNECT {"user":"a","pass":"b","verbose":false}\r\nSUB x 1\r\n', auth)
+    assert bench.feed(client, b'CONNECT {"verbose":true}\r\nPING\r\n') == b"+OK\r\nPONG\r\n"
+    assert client.account.name == "A" and client.user == "a" and not client.subs
+    bench.feed(client, b'CONNECT {"user":"c","pass":"d"}\r\n')
+    assert client.account.name == "B" and client not in bench.router.account("A").clients
+    with pytest.raises(ProtocolError, match="Authorization Violation"):
+        bench.feed(client, b'CONNECT {"user":"x","pass":"y"}\r\n')
 
 
 def test_max_subscriptions(bench: Any) -> None:

@@ -90,10 +90,42 @@ def test_the_memo_is_bounded(bench: Any) -> None:
 
 
 def test_an_endless_line_is_cut_off(bench: Any) -> None:
-    pub = bench.client()
+    for begin in (b"PUB ", b"PING", b"CONNECT      ", b"pub" + b" " * 90):
+        client = bench.client()
+        bench.feed(client, begin)
+        with pytest.raises(ProtocolError, match="maximum control line exceeded"):
+            for _ in range(100):
+                bench.feed(client, b"x" * 100)
+        spaces = bench.client()
+        with pytest.raises(ProtocolError, match="maximum control line exceeded"):
+            for _ in range(100):
+                bench.feed(spaces, begin + b" " * 100)
+
+
+def test_what_can_be_no_operation_ends_before_its_line_does(bench: Any) -> None:
+    for begin in (b"X", b"\x16\x03\x01", b"PX", b"+OX", b" PUB", b"CONNEKT"):
+        with pytest.raises(ProtocolError, match="Unknown Protocol Operation"):
+            bench.feed(bench.client(), begin)
+    for begin in (b"P", b"p", b"-", b"+ok", b"connect", b"HPUB", b"UNSUB 1"):
+        assert bench.feed(bench.client(), begin) == b""
+
+
+def test_max_control_line_does_not_count_the_verb(bench: Any) -> None:
+    line = b"PUB " + b"a" * 4094 + b" 0"
+    assert bench.feed(bench.client(), line + b"\r\n\r\nPING\r\n") == b"PONG\r\n"
+    client = bench.client()
+    bench.feed(client, line + b"\r")
+    assert bench.feed(client, b"\n\r\nPING\r\n") == b"PONG\r\n"
     with pytest.raises(ProtocolError, match="maximum control line exceeded"):
-        for _ in range(100):
-            bench.feed(pub, b"x" * 100)
+        bench.feed(client, b"PUB " + b"a" * 4095 + b" 0\r\n")
+
+
+def test_max_control_line_holds_for_a_known_subject_with_a_long_reply(bench: Any) -> None:
+    client, other = bench.client(), bench.client()
+    bench.feed(other, b"SUB a 1\r\n")
+    bench.feed(client, b"PUB a r 0\r\n\r\n" * 4)
+    with pytest.raises(ProtocolError, match="maximum control line exceeded"):
+        bench.feed(client, b"PUB a " + b"r" * 5000 + b" 0\r\n\r\n")
 
 
 OPERATIONS = st.sampled_from(

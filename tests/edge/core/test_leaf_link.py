@@ -105,7 +105,7 @@ def test_handshake(hub: Hub) -> None:
         "name": "edge1",
         "cluster": "edge1",
         "headers": True,
-        "protocol": 1,
+        "protocol": 3,
         "compress_mode": "off",
         "remote_account": "$G",
         "jetstream": True,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.auth import Authenticator, ConfiguredUsers, User
+from edge.core.auth import Answer, Authenticator, ConfiguredUsers, Credentials, Login, Refusal, User
 from edge.core.mqtt_broker import Broker, MqttLimits
 from edge.core.mqtt_client import MqttClient
 from edge.core.mqtt_repeats import Recent
@@ -66,6 +66,8 @@ class SlowStore:
 
 
 class Shell:
+    kind, ip, number, started_ns, certificate = "MQTT", "127.0.0.1", 1, 0, None
+
     def __init__(self, bench: "Bench") -> None:
         self.bench = bench
         self.congested = False
@@ -86,6 +88,10 @@ class Shell:
 
     def resume(self) -> None:
         self.resumed += 1
+
+    def on_verdict(self) -> None:
+        self.client.judged()
+        self.bench.router.flush()
 
     def take(self) -> list[Packet]:
         written, self.written = self.written, b""
@@ -207,6 +213,45 @@ def test_user_and_password() -> None:
 
 def test_a_token_stands_in_the_place_of_the_password() -> None:
     Bench(auth=ConfiguredUsers(token="t0ken")).connect(user="any", password=b"t0ken")
+
+
+class SlowUsers(ConfiguredUsers):
+    """Answers when it is told to, as a bcrypt hash or an auth callout does."""
+
+    def login(self, credentials: Credentials, answer: Answer) -> None:
+        self.said = credentials
+        self.answer = answer
+
+
+def test_what_comes_before_a_late_verdict_waits_for_it() -> None:
+    users = SlowUsers()
+    bench = Bench(auth=users)
+    heard = bench.listen("a")
+    client = bench.open()
+    assert bench.say(client, Connect("c", user="u", password=b"eyJ.x.y"), Publish("a", b"x")) == []
+    assert heard == [] and users.said.jwt == "eyJ.x.y"
+    users.answer(Login("$G", "u"))
+    assert client.shell.take() == [ACCEPTED] and len(heard) == 1 and client.shell.resumed
+
+
+def test_a_late_refusal() -> None:
+    users = SlowUsers()
+    bench = Bench(auth=users)
+    heard = bench.listen("a")
+    client = bench.open()
+    assert bench.say(client, Connect("c"), Publish("a", b"x")) == []
+    users.answer(Refusal())
+    assert client.shell.take() == [Connack(False, Code.NOT_AUTHORIZED)] and heard == []
+
+
+def test_a_verdict_for_a_client_that_has_gone() -> None:
+    users = SlowUsers()
+    bench = Bench(auth=users)
+    client = bench.open()
+    bench.say(client, Connect("c"))
+    client.shell.close("gone")
+    users.answer(Login("$G"))
+    assert client.shell.take() == []
 
 
 def test_whoever_does_not_connect_is_closed_in_time() -> None:

@@ -17,7 +17,7 @@ from edge.tools.monitoring import PAGE, Monitoring, configured_url, find_url
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        code, body = {"/list": (200, b"[1]"), "/html": (200, b"<p>"), "/bad": (400, b"invalid\nsorting")}.get(path, (404, b"no"))
+        code, body = {"/list": (200, b"[1]"), "/html": (200, b"<p>"), "/bad": (400, b"invalid\nsorting"), "/healthz": (503, b'{"status": "unavailable"}')}.get(path, (404, b"no"))
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -78,6 +78,10 @@ def test_a_server_whose_connections_leave_between_two_pages(monkeypatch: pytest.
 def test_another_web_server(other_http: str, document: str, problem: str) -> None:
     with pytest.raises(ToolError, match=problem):
         Monitoring(other_http).get(document)
+
+
+def test_a_server_that_is_not_well_says_so(other_http: str) -> None:
+    assert Monitoring(other_http).get("healthz") == {"status": "unavailable"}
 
 
 def test_a_port_that_is_not_monitoring(start_nats: Callable[..., Any]) -> None:

@@ -1,0 +1,155 @@
+"""A message whose sender wants to know its way; its header ``Nats-Trace-Dest`` says where to tell it.
+
+While it is on its way it is the router's ``traced``.  What it causes (answers, advisories) is not part of it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription
+from edge.core.times import rfc3339
+from edge.message import header_set
+from edge.sublist import Match
+
+if TYPE_CHECKING:
+    from edge.core.account import Account
+    from edge.core.client import Client
+
+DEST, ONLY, HOP = "Nats-Trace-Dest", "Nats-Trace-Only", "Nats-Trace-Hop"
+DISABLED = "trace disabled"  # a destination that is no subject: for those who are not to trace any further
+MARK = DEST.encode()
+CLIENT, LEAF = 0, 4  # nats-server's numbers for kinds of connections
+
+
+class MessageTrace:
+    """``only``: the way is shown, and nobody gets the message.  ``refused``: neither is done."""
+
+    __slots__ = ("account", "dest", "events", "header", "hops", "only", "refused", "size", "wall")
+
+    def __init__(
+        self, sender: "Client | Link", account: "Account", subject: str, header: dict[str, list[str]], size: int,
+        wall: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self.account = account
+        self.dest = header[DEST][0]
+        self.only = header.get(ONLY, [""])[0].lower() in ("1", "true", "on")
+        self.refused = False
+        self.header = header
+        self.size = size
+        self.wall = wall
+        self.hops = 0
+        self.events: list[dict[str, Any]] = []
+        if isinstance(sender, Link):
+            self._add("in", kind=LEAF, cid=0, name=sender.server_name, acc=account.name, subj=subject)
+        else:
+            self._add("in", kind=CLIENT, cid=sender.cid, name=sender.connect.name, acc=account.name, subj=subject)
+
+    def failed(self, text: str) -> None:
+        self.events[0]["error"] = text
+
+    def mapped(self, to: str) -> None:
+        self._add("sm", to=to)
+
+    def reached(self, sub: Subscription, subject: str) -> None:
+        """It comes to ``sub``.  Streams have their name as the sid."""
+        peer = sub.peer
+        if peer.kind is PeerKind.CLIENT:
+            client: Client = peer  # type: ignore[assignment]
+            other = client.account.name if client.account is not self.account else ""
+            self._add(
+                "eg", kind=CLIENT, cid=client.cid, name=client.connect.name, acc=other, sub=sub.subject, queue=sub.queue
+            )
+        elif sub.sid:
+            self._add("js", stream=sub.sid.decode(), subject=subject)
+
+    def imported(self, account: str, subject: str, to: str) -> None:
+        """It goes by a service import into this account."""
+        self._add("si", acc=account, **{"from": subject}, to=to)
+
+    def exported(self, account: str, to: str) -> None:
+        """It goes by a stream export into this account."""
+        self._add("se", acc=account, to=to)
+
+    def forwarded(self, name: str, headers: bytes) -> bytes:
+        """It goes to another server, with these headers."""
+        self.hops += 1
+        self._add("eg", kind=LEAF, cid=0, name=name, hop=str(self.hops))
+        return header_set(headers, HOP, str(self.hops))
+
+    def _add(self, what: str, **fields: Any) -> None:
+        event = {"type": what, "ts": rfc3339(self.wall())}
+        self.events.append(event | {name: value for name, value in fields.items() if value != ""})
+
+
+class MessageTracer(Protocol):
+    def begin(
+        self, sender: "Client | Link", account: "Account", subject: str, headers: bytes, size: int
+    ) -> MessageTrace | None:
+        """None where the headers ask for nothing."""
+
+    def end(self, trace: MessageTrace) -> None:
+        """Tell what was traced."""
+
+
+def deliver_traced(
+    account: "Account",
+    trace: MessageTrace,
+    match: Match[Subscription],
+    origin: Peer | None,
+    subject: str,
+    reply: str,
+    headers: bytes,
+    payload: bytes,
+) -> int:
+    """As ``Account.deliver``, with everybody whom the message reaches written down; the number of receivers."""
+    router = account.router
+    router.traced = None
+    picked = [member for group in match.queues if (member := account.pick(group, origin)) is not None]
+    links: dict[Link, list[str]] = {}
+    count = 0
+    for sub in [*match.plain, *picked]:
+        peer = sub.peer
+        if peer is origin and not peer.echo:
+            continue
+        if isinstance(peer, Link):
+            links.setdefault(peer, []).extend([sub.queue] if sub.queue else [])
+        elif isinstance(peer, Gate):
+            router.traced = trace
+            count += peer.pass_on(sub, origin, subject, reply, headers, payload)
+            router.traced = None
+        else:
+            count += 1
+            trace.reached(sub, subject)
+            if not trace.only:
+                peer.give(sub, subject, reply, headers, payload)
+    for link, queues in links.items():
+        count += link.enqueue(subject, reply, queues, trace.forwarded(link.server_name, headers), payload)
+    return count
+
+
+def deliver_traced_from_leaf(
+    account: "Account", link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
+) -> bool:
+    """As ``Account.deliver_from_leaf``; False when this message is not to be traced after all."""
+    tracer = account.router.tracer
+    trace = tracer.begin(link, account, subject, headers, len(headers) + len(payload)) if tracer is not None else None
+    if tracer is None or trace is None:
+        return False
+    if trace.refused:
+        return True
+    to = account.mapped(subject)
+    if to != subject:
+        trace.mapped(to)
+    plain, groups = account.sublist.match(to)
+    here = Match(
+        tuple(sub for sub in plain if not isinstance(sub.peer, Link)),
+        tuple(_without_links(group) for group in groups if group[0].queue in queues),
+    )
+    if to:
+        deliver_traced(account, trace, here, link, to, reply, headers, payload)
+    tracer.end(trace)
+    return True
+
+
+def _without_links(group: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+    return tuple(sub for sub in group if not isinstance(sub.peer, Link))

@@ -1,0 +1,88 @@
+"""The leaf connections to hubs and the uplinks over the first of them.  Imported only where there is a remote."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edge.config.options import Config, LeafRemote
+from edge.core.leaf_link import LeafIdentity, LeafLink
+from edge.core.router import Router
+from edge.core.times import Clock
+from edge.errors import StartError
+from edge.jetstream.account import random_name
+from edge.lifecycle import Lifecycle
+from edge.net.info import NATS_LEVEL
+from edge.net.leafs import LeafConnector, make_connector
+from edge.net.ticker import Ticker
+from edge.uplink.status import Status
+from edge.uplink.uplinks import Uplinks
+
+if TYPE_CHECKING:  # a leaf may be without a store
+    from edge.storage import Storage
+
+
+class Leaf:
+    """A remote, and what keeps it connected."""
+
+    def __init__(self, remote: LeafRemote, connector: LeafConnector) -> None:
+        self.remote = remote
+        self.connector = connector
+        self.task: asyncio.Task[None] | None = None
+
+
+class Hubs:
+    """``start`` when everything else is there."""
+
+    def __init__(
+        self, router: Router, config: Config, server_id: str, server_name: str, storage: "Storage | None"
+    ) -> None:
+        self.router = router
+        self.server_name = server_name
+        self.reconnect_ns = config.leafnodes.reconnect_ns
+        domain = config.jetstream.domain if config.jetstream else ""
+        self.identity = LeafIdentity(
+            server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
+        )
+        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        self.status: Status | None = None
+        self.leafs: list[Leaf] = []
+        for remote in config.leafnodes.remotes:
+            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else carried)))
+        if self.leafs:
+            self._start_uplinks(config, self.leafs[0].connector.link, storage)
+
+    def start(self, lifecycle: Lifecycle) -> None:
+        for leaf in self.leafs:
+            leaf.task = lifecycle.start(leaf.connector.run())
+
+    def add(self, remote: LeafRemote, lifecycle: Lifecycle) -> None:
+        leaf = Leaf(remote, self._connector(remote))
+        leaf.task = lifecycle.start(leaf.connector.run())
+        self.leafs.append(leaf)
+
+    def remove(self, remote: LeafRemote) -> None:
+        for leaf in [leaf for leaf in self.leafs if leaf.remote == remote]:
+            self.leafs.remove(leaf)
+            if leaf.task is not None:
+                leaf.task.cancel()
+            leaf.connector.link.account.links.discard(leaf.connector.link)
+
+    def _connector(self, remote: LeafRemote, carried: Sequence[str] = ()) -> LeafConnector:
+        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router)
+
+    def _start_uplinks(self, config: Config, link: LeafLink, storage: "Storage | None") -> None:
+        ticker = Ticker(asyncio.get_running_loop(), self.router)
+        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+        uplinks = None
+        if config.uplinks:
+            assert storage is not None  # the configuration has one
+            jetstream = storage.jetstream.accounts.get(link.account.name)
+            if jetstream is None:
+                raise StartError(f"uplink needs JetStream in account {link.account.name}, that of the first remote")
+            uplinks = Uplinks(
+                config.uplinks, self.server_name, link.account, jetstream, link, storage.values, clock,
+                lambda: random_name(22),
+            )  # fmt: skip
+            ticker.start(uplinks)
+        self.status = Status(self.server_name, link.account, link, uplinks, clock)

@@ -1,0 +1,56 @@
+"""What is on disk, and the streams over it.  Imported only where there is JetStream."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+
+from edge.config.options import JetStream as Options
+from edge.core.router import Router
+from edge.core.times import Clock
+from edge.jetstream.account import Limits, Stores
+from edge.jetstream.jetstream import JetStream
+from edge.net.batch import soon, soon_threadsafe
+from edge.net.ticker import Ticker
+from edge.store.memory import MemoryStore
+from edge.store.sqlite import SqliteStore
+
+log = logging.getLogger("edge")
+
+
+class Storage:
+    """``accounts``: which of them have JetStream, with their limits.  StoreError when there can be no store."""
+
+    def __init__(
+        self, router: Router, options: Options, server_name: str, accounts: Iterable[tuple[str, Limits]]
+    ) -> None:
+        self.router = router
+        self.store = SqliteStore(options.store_dir, soon_threadsafe(router), options.commit_window_ns)
+        self.ticker = Ticker(asyncio.get_running_loop(), router)
+        clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
+        stores = Stores(self.store, MemoryStore(soon(router)))
+        self.jetstream = JetStream(stores, clock, options.domain, server_name)
+        self.limit(options, accounts)
+        found = self.store.load()
+        self.values = found.values
+        log.info("Starting JetStream")
+        log.info("  Store Directory: \"%s\" (%s)", options.store_dir, found.engine)
+        for line in found.damage:
+            log.error("  %s", line)
+        self.jetstream.recover(found)
+        self.jetstream.start()
+        self.ticker.start(self.jetstream)
+
+    def limit(self, options: Options, accounts: Iterable[tuple[str, Limits]]) -> None:
+        """What holds from now on; accounts that have none yet get it."""
+        self.jetstream.limits = Limits(options.max_file_bytes, options.max_memory_bytes)
+        for name, limits in accounts:
+            known = self.jetstream.accounts.get(name)
+            if known is None:
+                self.jetstream.add_account(self.router.account(name), limits)
+            else:
+                known.limits = limits
+
+    def close(self) -> None:
+        self.ticker.stop()
+        self.store.close()

@@ -1,0 +1,1 @@
+"""``petiole-edge doctor``: looks at everything the server needs on its machine, changes nothing, says what to do."""
