@@ -1,11 +1,13 @@
 """Clocks, and times as JetStream's JSON has them: RFC 3339 in UTC with up to nine digits of a second."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 SECOND = 1_000_000_000
 ZERO = "0001-01-01T00:00:00Z"
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 class Clock(NamedTuple):
@@ -29,6 +31,8 @@ def parse_rfc3339(text: str) -> int:
     """ValueError for what is no time."""
     from datetime import UTC, datetime  # a quarter of a megabyte, for those who are given times
 
+    if not RFC3339.fullmatch(text):
+        raise ValueError(f"{text!r} is no time like 2006-01-02T15:04:05Z")
     whole, dot, rest = text.partition(".")
     if not dot:
         return int(datetime.fromisoformat(text).astimezone(UTC).timestamp()) * SECOND

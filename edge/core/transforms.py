@@ -76,7 +76,8 @@ class Transform:
         call = CALL.fullmatch(token)
         name = call[1].lower() if call else ""
         if strict:
-            raise ValueError(f"the only mapping function allowed for import transforms is {{{{Wildcard()}}}}: {token}")
+            only = "the only mapping function allowed for import transforms is {{Wildcard()}}"
+            raise ValueError(f"{only} in {token}")
         arguments = [part.strip(" ") for part in re.split(r",\s*", call[2])] if call else []
         if name == "partition":
             return self._partition(token, arguments, used)
@@ -86,12 +87,12 @@ class Transform:
             return self._shape(token, name, arguments, used)
         if name == "wildcard":  # a number it was not
             _refuse_count(token, [argument for argument in arguments if argument], 1)
-            raise ValueError(f"function argument is invalid or in the wrong format: {token}")
-        raise ValueError(f"unknown function: {token}")
+            raise ValueError(f"function argument is invalid or in the wrong format in {token}")
+        raise ValueError(f"unknown function in {token}")
 
     def _place(self, token: str, number: int) -> int:
         if not 1 <= number <= len(self.wildcards):
-            raise ValueError(f"wildcard index out of range: {token}: [{number}]")
+            raise ValueError(f"wildcard index out of range in {token}: [{number}]")
         return self.wildcards[number - 1]
 
     def _partition(self, token: str, arguments: list[str], used: list[int]) -> Make:
@@ -118,7 +119,7 @@ class Transform:
         if name == "split":
             delimiter = arguments[1]
             if not delimiter or " " in delimiter or "." in delimiter:
-                raise ValueError(f"function argument is invalid or in the wrong format: {token}")
+                raise ValueError(f"function argument is invalid or in the wrong format in {token}")
             return lambda tokens: _split(tokens[place], delimiter)
         size = _number(token, arguments[1])
         return lambda tokens: shape(tokens[place], size) if 0 < size < len(tokens[place]) else tokens[place]
@@ -141,15 +142,15 @@ def placeholder(token: str) -> int | None:
 
 def _number(token: str, argument: str) -> int:
     if not argument.removeprefix("-").isdecimal() or abs(int(argument)) > MAX_NUMBER:
-        raise ValueError(f"function argument is invalid or in the wrong format: {token}")
+        raise ValueError(f"function argument is invalid or in the wrong format in {token}")
     return int(argument)
 
 
 def _refuse_count(token: str, arguments: list[str], wanted: int) -> None:
     if len(arguments) < wanted:
-        raise ValueError(f"not enough arguments passed to the function: {token}")
+        raise ValueError(f"not enough arguments passed to the function in {token}")
     if len(arguments) > wanted:
-        raise ValueError(f"too many arguments passed to the function: {token}")
+        raise ValueError(f"too many arguments passed to the function in {token}")
 
 
 def _fnv1a(text: str) -> int:

@@ -2,24 +2,27 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from edge.core.account import Account
-from edge.core.times import ZERO, Clock
+from edge.core.times import Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.advisories import random_name as random_name
-from edge.jetstream.consumer import Consumer, start_seq
-from edge.jetstream.consumer_config import ConsumerConfig, check_consumer_update, consumer_config
+from edge.jetstream.consumer import Consumer
+from edge.jetstream.consumers import Consumers
 from edge.jetstream.health import Health
 from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
-from edge.jetstream.stream_config import StreamConfig, check_update, stream_config
-from edge.store.contract import ConsumerRecord, NewRow, Store, StreamRecord
-from edge.subjects import matches, overlap
+from edge.jetstream.stream_config import StreamConfig, stream_config
+from edge.jetstream.stream_rules import StreamBounds, check_single, updated, with_rules
+from edge.store.contract import NewRow, Store, StreamRecord
+from edge.subjects import overlap
+
+NOT_YET = ("mirror", "sources", "allow_msg_counter", "allow_atomic", "allow_msg_schedules", "allow_batched")
 
 log = logging.getLogger("edge.jetstream")
 
@@ -31,6 +34,17 @@ class Limits(NamedTuple):
     max_memory_bytes: int | None = None
     max_streams: int | None = None
     max_consumers: int | None = None
+    max_ack_pending: int | None = None
+    memory_max_stream_bytes: int | None = None
+    file_max_stream_bytes: int | None = None
+    max_bytes_required: bool = False
+
+    def max_bytes(self, storage: str) -> int | None:
+        return self.max_memory_bytes if storage == "memory" else self.max_file_bytes
+
+    def stream_bounds(self, storage: str) -> StreamBounds:
+        most = self.memory_max_stream_bytes if storage == "memory" else self.file_max_stream_bytes
+        return StreamBounds(self.max_bytes_required, most or 0)
 
 
 class Stores(NamedTuple):
@@ -62,9 +76,11 @@ class JetStreamAccount:
         self.health = health
         self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
-        self.consumers: dict[str, dict[str, Consumer]] = {}
+        self.keeper = Consumers(self)
+        self.consumers = self.keeper.by_stream
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []
         self.is_server_full: Callable[[str], bool] = lambda storage: False
+        self.server_room: Callable[[str], int | None] = lambda storage: None  # bytes left to reserve
 
     # ---- streams
 
@@ -73,11 +89,16 @@ class JetStreamAccount:
             raise errors.STREAM_NOT_FOUND
         return self.streams[name]
 
-    def create_stream(self, config: StreamConfig, after: After, announce: bool = True) -> Stream:
+    def create_stream(
+        self, config: StreamConfig, after: After, announce: bool = True, pedantic: bool = False
+    ) -> Stream:
         """A new stream, or the one that is there with the same configuration; ``after`` follows its commit.
 
         ``announce`` False: leafs do not ask the hub for its subjects.
         """
+        self._check_limits(config, config.max_bytes)
+        config = self._ruled(config, pedantic)
+        check_single(config)
         known = self.streams.get(config.name)
         if known is not None:
             if known.config != config:
@@ -85,12 +106,21 @@ class JetStreamAccount:
             known.store.commit(after)
             return known
         self._check_overlap(config)
-        self._check_limits(config)
         stream = self._make_stream(self.next_id(), config)
         stream.created_ns = self.clock.wall()
         self._add(stream, announce)
         stream.save(partial(self._created, stream, after))
         return stream
+
+    def _ruled(self, config: StreamConfig, pedantic: bool) -> StreamConfig:
+        def find(name: str) -> StreamConfig | None:
+            return self.streams[name].config if name in self.streams else None
+
+        config = with_rules(config, self.limits.stream_bounds(config.storage), pedantic, find)
+        for feature in NOT_YET:
+            if getattr(config, feature):
+                raise errors.not_yet(f"stream {feature}")
+        return config
 
     def _created(self, stream: Stream, after: After, error: StoreError | None) -> None:
         if error is None:
@@ -99,11 +129,18 @@ class JetStreamAccount:
             self._remove(stream)
         after(error)
 
-    def update_stream(self, config: StreamConfig, after: After) -> Stream:
-        stream = self.stream(config.name)
-        check_update(stream.config, config)
-        self._check_overlap(config)
+    def update_stream(self, config: StreamConfig, name: str, after: After, pedantic: bool = False) -> Stream:
+        """``name``: of the stream that was asked for."""
+        config = self._ruled(config, pedantic)
+        if config.name != name:
+            raise errors.STREAM_MISMATCH
+        stream = self.stream(name)
+        check_single(config)
         old = stream.config
+        config = updated(old, config)
+        self._check_limits(config, max(config.max_bytes, 0) - max(old.max_bytes, 0))
+        self._check_consumers(stream, config)
+        self._check_overlap(config)
         self._reconfigure(stream, config)
         stream.save(partial(self._updated, stream, old, after))
         return stream
@@ -111,8 +148,10 @@ class JetStreamAccount:
     def _reconfigure(self, stream: Stream, config: StreamConfig) -> None:
         stream.stop()
         stream.configure(config)
+        if stream.interest is not None:
+            stream.interest.consumers = [*self.consumers[stream.name].values()]
         stream.start(stream.announce)
-        stream.enforce_limits()
+        stream.enforce_all_limits()
         self.clock.wake()
 
     def _updated(self, stream: Stream, old: StreamConfig, after: After, error: StoreError | None) -> None:
@@ -135,25 +174,25 @@ class JetStreamAccount:
         elif stream.name not in self.streams:
             self._add(stream, stream.announce)
             for consumer in consumers:
-                self._attach(consumer)
+                self.keeper.attach(consumer)
         after(error)
 
     def used_bytes(self, storage: str) -> int:
         return sum(stream.bytes for stream in self.streams.values() if stream.config.storage == storage)
 
     def reserved_bytes(self, storage: str) -> int:
-        configs = [stream.config for stream in self.streams.values() if stream.config.storage == storage]
-        return sum(max(config.max_bytes, 0) for config in configs)
+        return self._reserved(storage)
+
+    def _reserved(self, storage: str, but: str = "") -> int:
+        configs = [stream.config for stream in self.streams.values()]
+        return sum(max(config.max_bytes, 0) for config in configs if config.storage == storage and config.name != but)
 
     def _refusal(self, storage: str) -> ApiError | None:
         """Why nothing more is stored: the account's own limit is met, or that of the whole server."""
-        limit = self._storage_limit(storage)
+        limit = self.limits.max_bytes(storage)
         if limit is not None and self.used_bytes(storage) >= limit:
             return errors.RESOURCES_EXCEEDED
         return errors.INSUFFICIENT_RESOURCES if self.is_server_full(storage) else None
-
-    def _storage_limit(self, storage: str) -> int | None:
-        return self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
 
     def _add(self, stream: Stream, announce: bool) -> None:
         self.streams[stream.name] = stream
@@ -173,7 +212,7 @@ class JetStreamAccount:
         del self.streams[stream.name]
         consumers = list(self.consumers.pop(stream.name).values())
         for consumer in consumers:
-            self._detach(consumer)
+            self.keeper.detach(consumer)
         return consumers
 
     def _check_overlap(self, config: StreamConfig) -> None:
@@ -183,12 +222,35 @@ class JetStreamAccount:
             ):
                 raise errors.SUBJECTS_OVERLAP
 
-    def _check_limits(self, config: StreamConfig) -> None:
-        if self.limits.max_streams is not None and len(self.streams) >= self.limits.max_streams:
-            raise ApiError(400, 10027, "maximum number of streams reached")
-        limit = self._storage_limit(config.storage)
-        if limit is not None and config.max_bytes > limit:
-            raise errors.INSUFFICIENT_STORAGE
+    def _check_limits(self, config: StreamConfig, more: int) -> None:
+        """``more``: bytes that it reserves beyond what it has."""
+        limits, storage = self.limits, config.storage
+        others = sum(name != config.name for name in self.streams)
+        if config.name not in self.streams and limits.max_streams is not None and others >= limits.max_streams:
+            raise errors.refused(10027, "maximum number of streams reached")
+        if limits.max_consumers is not None and 0 < limits.max_consumers < config.max_consumers:
+            raise errors.MAX_CONSUMERS
+        more = 1 if more < 0 else more
+        exceeded = errors.INSUFFICIENT_MEMORY if storage == "memory" else errors.INSUFFICIENT_STORAGE
+        limit, room = limits.max_bytes(storage), self.server_room(storage)
+        if limit is not None and self._reserved(storage, but=config.name) + more > limit:
+            raise exceeded
+        if room is not None and more > room:
+            raise exceeded
+
+    def _check_consumers(self, stream: Stream, config: StreamConfig) -> None:
+        """New limits for consumers hold for those that are there."""
+        old, new = stream.config.consumer_limits, config.consumer_limits
+        if new == old:
+            return
+        violating = [
+            consumer.name
+            for consumer in self.consumers[stream.name].values()
+            if 0 < new.inactive_ns < consumer.config.inactive_ns
+            or 0 < new.max_ack_pending < consumer.config.max_ack_pending
+        ]
+        if violating:
+            raise ApiError(500, 10069, f"change to limits violates consumers: {', '.join(violating)}")
 
     # ---- consumers
 
@@ -200,131 +262,10 @@ class JetStreamAccount:
             raise errors.CONSUMER_NOT_FOUND
         return found
 
-    def create_consumer(self, stream: Stream, config: ConsumerConfig, action: str, after: After) -> Consumer:
-        """``action`` as in the request: create, update, or empty for whichever fits."""
-        known = self.consumers[stream.name].get(config.name)
-        if known is not None:
-            if action == "create" and known.config != config:
-                raise errors.CONSUMER_EXISTS
-            check_consumer_update(known.config, config, known.way.is_wanted())
-            self._update_consumer(known, config, after)
-            return known
-        if action == "update":
-            raise errors.CONSUMER_DOES_NOT_EXIST
-        limits = [limit for limit in (stream.config.max_consumers, self.limits.max_consumers or 0) if limit > 0]
-        if limits and len(self.consumers[stream.name]) >= min(limits):
-            raise errors.MAX_CONSUMERS
-        _check_deliver(stream, config)
-        self._check_queue(stream, config)
-        first = start_seq(stream, config)
-        consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)
-        self._attach(consumer)
-        consumer.save(partial(self._consumer_created, consumer, after))
-        self.clock.wake()
-        return consumer
-
-    def _consumer_created(self, consumer: Consumer, after: After, error: StoreError | None) -> None:
-        if error is None:
-            self.advisories.consumer_action(consumer.stream.name, consumer.name, "CREATED", "create")
-        else:
-            self._drop(consumer)
-        after(error)
-
-    def _check_queue(self, stream: Stream, config: ConsumerConfig) -> None:
-        """Of a work queue every message is for one consumer."""
-        if stream.config.retention != "workqueue":
-            return
-        if config.ack_policy != "explicit":
-            raise errors.invalid_consumer(10098, "workqueue stream requires explicit ack")
-        others = list(self.consumers[stream.name].values())
-        if others and not (config.filters and all(other.config.filters for other in others)):
-            raise errors.invalid_consumer(10099, "multiple non-filtered consumers not allowed on workqueue stream")
-        theirs = [pattern for other in others for pattern in other.config.filters]
-        if any(overlap(mine, other) for mine in config.filters for other in theirs):
-            raise errors.invalid_consumer(10100, "filtered consumer not unique on workqueue stream")
-        if config.deliver_policy != "all":
-            raise errors.invalid_consumer(10101, "consumer must be deliver all on workqueue stream")
-
-    def _update_consumer(self, consumer: Consumer, config: ConsumerConfig, after: After) -> None:
-        old = consumer.config
-
-        def saved(error: StoreError | None) -> None:
-            if error is not None:
-                consumer.configure(old)
-            after(error)
-
-        if config != old:
-            consumer.configure(config)
-        consumer.save(saved)
-        self.clock.wake()
-
-    def pause_consumer(self, consumer: Consumer, config: ConsumerConfig, after: After) -> None:
-        self._update_consumer(consumer, config, after)
-        name, until = consumer.stream.name, config.pause_until or ZERO
-        self.advisories.paused(name, consumer.name, until, consumer.paused_ns > 0)
-        consumer.deliver_soon()
-
-    def delete_consumer(self, consumer: Consumer, after: After) -> None:
-        stream = consumer.stream
-        self._drop(consumer)
-        stream.store.drop_consumer(stream.id, consumer.name)
-        stream.store.commit(partial(self._consumer_deleted, consumer, after))
-
-    def _consumer_deleted(self, consumer: Consumer, after: After, error: StoreError | None) -> None:
-        consumers = self.consumers.get(consumer.stream.name)
-        if error is None:
-            consumer.close()
-            consumer.stream.review()
-            self.advisories.consumer_action(consumer.stream.name, consumer.name, "DELETED", "delete")
-        elif consumers is not None and consumer.name not in consumers:
-            self._attach(consumer)
-        after(error)
-
-    def _attach(self, consumer: Consumer) -> None:
-        stream = consumer.stream
-        self.consumers[stream.name][consumer.name] = consumer
-        if stream.interest is not None:
-            stream.interest.consumers.append(consumer)
-        stream.listeners.append(consumer.on_visible)
-        stream.removal_listeners.append(consumer.on_removed)
-        consumer.open()
-        if consumer.config.ack_policy == "none":
-            return
-        domain = self.domain or "_"
-        consumer.subscriptions = [
-            self.account.subscribe(subject, consumer.ack)
-            for subject in (
-                f"$JS.ACK.{stream.name}.{consumer.name}.*.*.*.*.*",
-                f"$JS.ACK.{domain}.*.{stream.name}.{consumer.name}.*.*.*.*.>",
-            )
-        ]
-
-    def _drop(self, consumer: Consumer) -> None:
-        self._detach(consumer)
-        consumers = self.consumers.get(consumer.stream.name, {})
-        if consumers.get(consumer.name) is consumer:
-            del consumers[consumer.name]
-
-    def _detach(self, consumer: Consumer) -> None:
-        for subscription in consumer.subscriptions:
-            self.account.unsubscribe(subscription)
-        consumer.subscriptions = []
-        consumer.way.detach()
-        interest = consumer.stream.interest
-        if interest is not None and consumer in interest.consumers:
-            interest.consumers.remove(consumer)
-        if consumer.on_visible in consumer.stream.listeners:
-            consumer.stream.listeners.remove(consumer.on_visible)
-            consumer.stream.removal_listeners.remove(consumer.on_removed)
-
-    def all_consumers(self) -> Iterable[Consumer]:
-        for consumers in self.consumers.values():
-            yield from list(consumers.values())
-
     # ---- time
 
     def deadline(self) -> int | None:
-        found = [deadline for consumer in self.all_consumers() if (deadline := consumer.deadline()) is not None]
+        found = [deadline for consumer in self.keeper.all() if (deadline := consumer.deadline()) is not None]
         for stream in self.streams.values():
             expiry = stream.next_expiry()
             if expiry is not None:
@@ -332,10 +273,7 @@ class JetStreamAccount:
         return min(found, default=None)
 
     def tick(self, now: int) -> None:
-        for consumer in self.all_consumers():
-            consumer.tick(now)
-            if consumer.is_inactive(now):
-                self.delete_consumer(consumer, _nobody_waits)
+        self.keeper.tick(now)
         for stream in list(self.streams.values()):
             stream.tick()
 
@@ -346,7 +284,7 @@ class JetStreamAccount:
         try:
             fields = json.loads(record.config)
             announce, created_ns = fields.pop("_announce"), int(fields.pop("_created"))
-            stream = self._make_stream(record.id, stream_config(fields, recovered=True))
+            stream = self._make_stream(record.id, stream_config(fields))
         except (ValueError, KeyError, TypeError, ApiError) as exc:
             log.error("stream %s cannot be recovered: %s", record.name, exc)
             return None
@@ -358,29 +296,3 @@ class JetStreamAccount:
         self._add(stream, announce)
         log.info("  Restored %d messages for stream '%s > %s'", stream.messages, self.account.name, stream.name)
         return stream
-
-    def recover_consumer(self, stream: Stream, record: ConsumerRecord) -> None:
-        try:
-            fields = json.loads(record.config)
-            config = consumer_config(fields["config"], record.name, fields["durable"])
-            consumer = Consumer(stream, config, int(fields["created"]), self.clock, self.advisories, 1)
-        except (ValueError, KeyError, TypeError, ApiError) as exc:
-            log.error("consumer %s of stream %s cannot be recovered: %s", record.name, stream.name, exc)
-            return
-        try:
-            consumer.restore(record.state)
-        except (ValueError, TypeError) as exc:
-            consumer.begin(start_seq(stream, config))
-            log.error("consumer %s of stream %s begins anew: its state is damaged: %s", record.name, stream.name, exc)
-        self._attach(consumer)
-
-
-def _check_deliver(stream: Stream, config: ConsumerConfig) -> None:
-    """What goes out must not come in again."""
-    subject = config.deliver_subject
-    if subject and any(matches(pattern, subject) for pattern in stream.config.subjects):
-        raise errors.invalid_consumer(10081, "consumer deliver subject forms a cycle")
-
-
-def _nobody_waits(error: StoreError | None) -> None:
-    """A consumer that is gone stays gone, or is found inactive again after the next start."""

@@ -78,7 +78,7 @@ class Consumer:
         if moved:
             self.way.close()
             self.way = Push(self)
-            self.way.open()
+            self.way.open(soon=True)
 
     def _make_pace(self) -> Pace | None:
         config = self.config
@@ -385,21 +385,30 @@ class Consumer:
 
 def start_seq(stream: Stream, config: ConsumerConfig) -> int:
     """Where a consumer of this configuration begins."""
+    if config.opt_start_seq:
+        return max(config.opt_start_seq, stream.first_seq if stream.last_seq else 0, 1)
     match config.deliver_policy:
+        case "last" if config.filters:
+            first = max(stream.subjects.last_seq(pattern) for pattern in config.filters)
         case "last":
-            rows = stream.scan(stream.last_seq, 1)
-            last = stream.subjects.last_seq(config.filter_subject) if config.filter_subject else 0
-            return last or (rows[0].seq if rows else stream.last_seq + 1)
+            first = stream.last_seq
         case "new":
-            return stream.last_seq + 1
-        case "by_start_sequence":
-            return max(config.opt_start_seq, 1)
+            first = stream.last_seq + 1
         case "by_start_time":
-            return stream.first_at(parse_rfc3339(config.opt_start_time))
-        case "last_per_subject":
-            seqs = stream.subjects.last_seqs(config.filters or (">",))
-            return seqs[0] if seqs else stream.last_seq + 1
-    return max(stream.first_seq, 1)
+            first = _first_since(stream, config)
+        case "last_per_subject" if stream.config.max_msgs_per_subject != 1:
+            seqs = stream.subjects.last_seqs(config.filters)
+            first = seqs[0] if seqs else stream.last_seq
+        case _:
+            first = stream.first_seq
+    if not stream.last_seq:
+        return 1
+    return max(min(first, stream.last_seq + 1), stream.first_seq)
+
+
+def _first_since(stream: Stream, config: ConsumerConfig) -> int:
+    """The first message of a time; nearer to the first one that it wants, where that is known."""
+    return stream.first_at(parse_rfc3339(config.opt_start_time))
 
 
 def _size(row: Row, ack_reply: str) -> int:

@@ -1,11 +1,13 @@
 """Direct get: the message itself instead of JSON about it, where it stood in its headers (jetstream.md section 6)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from edge.core.account import Account
 from edge.core.times import parse_rfc3339, rfc3339
 from edge.errors import ApiError
+from edge.jetstream.errors import invalid_json
 from edge.jetstream.fields import parse_object
 from edge.jetstream.stream import Stream
 from edge.message import header_add, status_block
@@ -13,8 +15,8 @@ from edge.store.contract import Row
 from edge.subjects import matches
 
 KINDS = {
-    "seq": "int", "last_by_subj": "string", "next_by_subj": "string", "start_time": "string", "no_hdr": "bool",
-    "batch": "int", "max_bytes": "int", "multi_last": "strings", "up_to_seq": "int", "up_to_time": "string",
+    "seq": "uint", "last_by_subj": "string", "next_by_subj": "string", "start_time": "string", "no_hdr": "bool",
+    "batch": "int", "max_bytes": "int", "multi_last": "strings", "up_to_seq": "uint", "up_to_time": "string",
 }  # fmt: skip
 MAX_RESULTS = 1024
 
@@ -25,33 +27,28 @@ class BadQuery(Exception):
     """Fields that do not go together."""
 
 
-def find(stream: Stream, fields: Fields) -> Row | None:
-    """The message that a get asks for.  BadQuery when it is not clear which."""
+def find(fields: Fields) -> Callable[[Stream], Row | None]:
+    """What a get asks for, to be looked up in a stream.  BadQuery when it is not clear which message."""
     seq, last, following = fields.get("seq", 0), fields.get("last_by_subj"), fields.get("next_by_subj")
-    start_time = fields.get("start_time")
-    if last:
-        if seq or following or start_time:
-            raise BadQuery
-        return stream.last_by_subject(last)
-    if start_time:
-        if seq:
-            raise BadQuery
-        seq = _first_at(stream, start_time)
-    if following:
-        return stream.next_by_subject(seq, following)
-    if not seq:
+    start = fields.get("start_time")
+    start_ns = _time(start) if start is not None else None
+    if not (seq or last or following or start) or (last and (seq or following or start)) or (seq and start):
         raise BadQuery
-    if start_time:
-        rows = stream.scan(seq, 1)
-        return rows[0] if rows else None
-    return stream.get(seq)
+    if last:
+        return lambda stream: stream.last_by_subject(last)
+
+    def lookup(stream: Stream) -> Row | None:
+        first = seq if start_ns is None else stream.first_at(start_ns)
+        return stream.next_by_subject(first, following) if following else stream.get(first)
+
+    return lookup
 
 
-def _first_at(stream: Stream, text: str) -> int:
+def _time(text: str) -> int:
     try:
-        return stream.first_at(parse_rfc3339(text))
+        return parse_rfc3339(text)
     except ValueError as exc:
-        raise BadQuery from exc
+        raise invalid_json(f'start_time: "{text}" is not a time') from exc
 
 
 class DirectGet:
@@ -82,7 +79,7 @@ class DirectGet:
             self._multi_last(reply, fields)
         elif fields.get("batch"):
             self._batch(reply, fields)
-        elif (row := find(self.stream, fields)) is None:
+        elif (row := find(fields)(self.stream)) is None:
             self._status(reply, 404, "Message Not Found")
         elif fields.get("no_hdr"):
             self.account.publish(reply, row.payload)
@@ -94,7 +91,7 @@ class DirectGet:
         if fields.get("last_by_subj"):
             raise BadQuery
         pattern = fields.get("next_by_subj") or ">"
-        row = find(self.stream, fields)
+        row = find(fields)(self.stream)
         rows: list[Row] = []
         room = fields.get("max_bytes") or 0
         while row is not None and len(rows) < min(fields["batch"], MAX_RESULTS):

@@ -2,12 +2,12 @@
 
 from edge.errors import ApiError
 
+NOT_EMPTY = ApiError(400, 10038, "expected an empty request payload")
 BAD_REQUEST = ApiError(400, 10003, "bad request")
 CONSUMER_NOT_FOUND = ApiError(404, 10014, "consumer not found")
 CONSUMER_NAME_IN_USE = ApiError(400, 10013, "consumer name already in use")
 CONSUMER_EXISTS = ApiError(400, 10148, "consumer already exists")
 CONSUMER_DOES_NOT_EXIST = ApiError(400, 10149, "consumer does not exist")
-CONSUMER_ACTIVE = ApiError(400, 10105, "consumer already exists and is still active")
 CONSUMER_CONFIG_REQUIRED = ApiError(400, 10078, "consumer config required")
 DURABLE_NAME_IN_EPHEMERAL = ApiError(
     400, 10020, "consumer expected to be ephemeral but a durable name was set in request"
@@ -27,6 +27,7 @@ NAME_SEPARATORS = ApiError(400, 10128, "Stream name can not contain path separat
 API_LEVEL_TOO_LOW = ApiError(412, 10185, "JetStream minimum api level required")
 STREAM_STORE_EOF = ApiError(500, 10057, "stream store EOF")
 NOTHING_TO_DELETE = ApiError(500, 10057, "no message found")
+NEGATIVE_REPLICAS = ApiError(400, 10133, "replicas count cannot be negative")
 STREAM_REPLICAS = ApiError(500, 10074, "replicas > 1 not supported in non-clustered mode")
 SUBJECTS_OVERLAP = ApiError(400, 10065, "subjects overlap with an existing stream")
 EXPECTED_STREAM = ApiError(400, 10060, "expected stream does not match")
@@ -40,6 +41,7 @@ DELETE_NOT_PERMITTED = ApiError(500, 10057, "message delete not permitted")
 PURGE_NOT_PERMITTED = ApiError(500, 10110, "stream purge not permitted")
 INSUFFICIENT_RESOURCES = ApiError(503, 10023, "insufficient resources")
 RESOURCES_EXCEEDED = ApiError(400, 10002, "resource limits exceeded for account")
+INSUFFICIENT_MEMORY = ApiError(500, 10028, "insufficient memory resources available")
 INSUFFICIENT_STORAGE = ApiError(500, 10047, "insufficient storage resources available")
 
 
@@ -51,8 +53,12 @@ def invalid_stream(what: str) -> ApiError:
     return ApiError(500, 10052, what)
 
 
-def invalid_consumer(err_code: int, what: str) -> ApiError:
+def refused(err_code: int, what: str) -> ApiError:
     return ApiError(400, err_code, what)
+
+
+def pedantic(what: str) -> ApiError:
+    return refused(10157, f"pedantic mode: {what}")
 
 
 def not_yet(what: str) -> ApiError:
@@ -65,7 +71,7 @@ def sequence_not_found(seq: int) -> ApiError:
 
 
 def consumer_update(what: str) -> ApiError:
-    return ApiError(500, 10012, f"{what} can not be updated")
+    return ApiError(500, 10012, what)
 
 
 def store_failed(what: str) -> ApiError:

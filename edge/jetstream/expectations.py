@@ -1,5 +1,6 @@
 """What the headers of a publish ask for (reference: jetstream.md section 3)."""
 
+import json
 from typing import NamedTuple, Protocol
 
 from edge.errors import ApiError
@@ -73,7 +74,7 @@ def check_headers(stream: Known, subject: str, headers: bytes) -> Checked:
         if not stream.may_roll_up:
             raise errors.rollup_failed("rollup not permitted")
         if rollup not in ("sub", "all"):
-            raise errors.rollup_failed(f"rollup value invalid: {rollup!r}")
+            raise errors.rollup_failed(f"rollup value invalid: {json.dumps(rollup)}")
     return Checked(msg_id, 0)
 
 

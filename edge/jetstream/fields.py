@@ -9,10 +9,13 @@ from edge.errors import ApiError
 from edge.jetstream.errors import invalid_json
 
 MAX_INT64 = (1 << 63) - 1
+RANGES = {"int": (-1 << 63, MAX_INT64), "uint": (0, (1 << 64) - 1), "int32": (-1 << 31, (1 << 31) - 1)}
 
 KINDS: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "int": (int,),
+    "uint": (int,),
+    "int32": (int,),
     "duration": (int,),
     "bool": (bool,),
     "strings": (list,),
@@ -35,6 +38,8 @@ def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> 
         value = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise invalid_json(str(exc).split("\n")[0]) from exc
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise invalid_json("expected an object")
     if not strict:
@@ -42,12 +47,31 @@ def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> 
     return check_object(value, kinds)
 
 
+def parse_optional(body: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """As ``parse_object`` for what begins like JSON; anything else asks for nothing in particular."""
+    return parse_object(body, kinds) if body.lstrip()[:1] in (b"{", b"[") else {}
+
+
+def is_empty(body: bytes) -> bool:
+    """Nothing, or an object without fields."""
+    if not body or body == b"{}":
+        return True
+    try:
+        return bool(json.loads(body) == {})
+    except (ValueError, RecursionError):
+        return False
+
+
 def check_object(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
     fields = {}
-    for name, item in value.items():
+    for given, item in value.items():
+        name = given
         kind = kinds.get(name)
         if kind is None:
-            raise invalid_json(f'json: unknown field "{name}"')
+            name = name.lower()  # Go's JSON does not care for the case of names
+            kind = kinds.get(name)
+        if kind is None:
+            raise invalid_json(f'json: unknown field "{given}"')
         if item is not None:
             fields[name] = _checked(name, kind, item)
     return fields
@@ -66,7 +90,7 @@ def _checked(name: str, kind: str, item: Any) -> Any:
         # nats-server refuses what does not fit 64 bits.  A client that took seconds for nanoseconds means "for
         # ever", and gets it: 292 years.
         return max(-MAX_INT64, min(item, MAX_INT64))
-    if kind == "int" and not -(1 << 63) <= item < 1 << 64:
+    if kind in RANGES and not RANGES[kind][0] <= item <= RANGES[kind][1]:
         raise _wrong(name, kind)
     return item
 

@@ -68,9 +68,9 @@ def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
     return state | {"consumer_count": consumers}
 
 
-def stream_info(stream: Stream, consumers: int, now_ns: int, **detail: object) -> Fields:
+def stream_info(stream: Stream, consumers: int, now_ns: int, domain: str, **detail: object) -> Fields:
     """As CREATE and UPDATE answer; ``leader`` in ``detail``: as INFO does."""
-    info = _stream_info(stream, versioned(stream.config.fields(), stream.config.level), consumers, detail)
+    info = _stream_info(stream, versioned(stream.config.fields(), stream.config.level), consumers, domain, detail)
     if "leader" in detail:
         info["cluster"] = {"leader": detail["leader"]}
     return info | {"ts": rfc3339(now_ns)}
@@ -78,17 +78,17 @@ def stream_info(stream: Stream, consumers: int, now_ns: int, **detail: object) -
 
 def listed_stream(stream: Stream, consumers: int, now_ns: int) -> Fields:
     config = stored(stream.config.fields(), stream.config.level)
-    return _stream_info(stream, config, consumers, {}) | {"ts": rfc3339(now_ns)}
+    return _stream_info(stream, config, consumers, stream.domain, {}) | {"ts": rfc3339(now_ns)}
 
 
-def _stream_info(stream: Stream, config: Fields, consumers: int, detail: Fields) -> Fields:
+def _stream_info(stream: Stream, config: Fields, consumers: int, domain: str, detail: Fields) -> Fields:
     info: Fields = {
         "config": config,
         "created": rfc3339(stream.created_ns),
         "state": stream_state(stream, consumers, detail),
     }
-    if stream.domain:
-        info["domain"] = stream.domain
+    if domain:
+        info["domain"] = domain
     return info
 
 
@@ -110,7 +110,7 @@ def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
         "delivered": _position(acks.delivered, consumer.delivered_ns),
         "ack_floor": _position(acks.floor, consumer.acked_ns),
         "num_ack_pending": len(acks.pending),
-        "num_redelivered": len(acks.redelivered),
+        "num_redelivered": 0 if consumer.config.max_deliver == 1 else len(acks.redelivered),
         "num_waiting": len(consumer.way.waiting),
         "num_pending": consumer.num_pending(),
     }
@@ -118,16 +118,16 @@ def _consumer_info(consumer: Consumer, config: Fields, now_ns: int) -> Fields:
         info["push_bound"] = True
     if consumer.paused_ns:
         info |= {"paused": True, "pause_remaining": consumer.paused_ns - now_ns}
+    info["ts"] = rfc3339(now_ns)
     if isinstance(consumer.way, Pulls) and consumer.config.priority_groups:
-        info["priority_groups"] = [_group(consumer.way, group) for group in consumer.config.priority_groups]
-    return info | {"ts": rfc3339(now_ns)}
+        info["priority_groups"] = [_group(consumer.way, consumer.config.priority_groups[0])]
+    return info
 
 
 def _group(way: Pulls, group: str) -> Fields:
     pin = way.pin
-    if not pin.id:
-        return {"group": group}
-    return {"group": group, "pinned_client_id": pin.id, "pinned_ts": rfc3339(pin.pinned_ns)}
+    named = {"pinned_client_id": pin.id} if pin.id else {}
+    return {"group": group, **named, "pinned_ts": rfc3339(pin.pinned_ns)}
 
 
 def _position(position: Position, at_ns: int) -> Fields:
@@ -135,9 +135,9 @@ def _position(position: Position, at_ns: int) -> Fields:
     return fields | {"last_active": rfc3339(at_ns)} if at_ns else fields
 
 
-def message_fields(row: Row) -> Fields:
+def message_fields(row: Row, with_headers: bool = True) -> Fields:
     fields: Fields = {"subject": row.subject, "seq": row.seq}
-    if row.headers:
+    if row.headers and with_headers:
         fields["hdrs"] = base64.b64encode(row.headers).decode()
     if row.payload:
         fields["data"] = base64.b64encode(row.payload).decode()

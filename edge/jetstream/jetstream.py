@@ -41,6 +41,7 @@ class JetStream:
             account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
         )
         jetstream.is_server_full = self._is_full
+        jetstream.server_room = self._room
         jetstream.watchers = self.watchers
         self.accounts[account.name] = jetstream
         if self.started:  # an account that came later
@@ -48,8 +49,14 @@ class JetStream:
             Api(jetstream, self.server_name).start()
         return jetstream
 
+    def _room(self, storage: str) -> int | None:
+        limit = self.limits.max_bytes(storage)
+        if limit is None:
+            return None
+        return limit - sum(account.reserved_bytes(storage) for account in self.accounts.values())
+
     def _is_full(self, storage: str) -> bool:
-        limit = self.limits.max_memory_bytes if storage == "memory" else self.limits.max_file_bytes
+        limit = self.limits.max_bytes(storage)
         return limit is not None and sum(account.used_bytes(storage) for account in self.accounts.values()) >= limit
 
     def recover(self, found: Recovered) -> None:
@@ -72,7 +79,7 @@ class JetStream:
         for consumer in consumers:
             if consumer.stream in streams:
                 account, stream = streams[consumer.stream]
-                account.recover_consumer(stream, consumer)
+                account.keeper.recover(stream, consumer)
         self.left_consumers = [consumer for consumer in consumers if consumer.stream in waiting]
         self.left = left
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from edge.core.peer import Subscription
 from edge.jetstream.pull import PullRequest, status
 from edge.message import header_get, status_block
-from edge.subjects import matches
 
 if TYPE_CHECKING:
     from edge.jetstream.consumer import Consumer
@@ -28,7 +27,7 @@ class Push:
     def __init__(self, consumer: "Consumer") -> None:
         self.consumer = consumer
         self.waiting: deque[PullRequest] = deque()  # nobody asks
-        self.active = False
+        self.active = self.unseen = False
         self.window = FIRST_WINDOW
         self.sent = 0  # bytes that the receiver has not accounted for
         self.asked = ""  # the flow control request that is out
@@ -36,13 +35,18 @@ class Push:
         self.heartbeat_at = 0
         self.answers: Subscription | None = None
 
-    def open(self) -> None:
+    def open(self, soon: bool = False) -> None:
+        """``soon``: at the end of this batch whoever listens is looked for, when the client has its answer."""
         consumer = self.consumer
         consumer.account.interest_listeners.append(self._on_interest)
         if consumer.config.flow_control:
             subject = f"$JS.FC.{consumer.stream.name}.{consumer.name}.*"
             self.answers = consumer.account.subscribe(subject, self._on_answer)
-        self._look()
+        if soon:
+            self.unseen = True
+            consumer.deliver_soon()
+        else:
+            self._look()
 
     def close(self) -> None:
         self.detach()
@@ -64,14 +68,16 @@ class Push:
     # ---- who listens
 
     def _on_interest(self, sub: Subscription, is_there: bool) -> None:
-        if self.active is not is_there and matches(sub.subject, self.consumer.config.deliver_subject):
+        if self.active is not is_there and sub.subject == self.consumer.config.deliver_subject:
             self._look()
 
     def _look(self) -> None:
+        """Only who names the subject counts: somebody who reads along under a wildcard takes nothing."""
         consumer = self.consumer
-        plain, queues = consumer.account.sublist.match_once(consumer.config.deliver_subject)
-        group = consumer.config.deliver_group
-        listening = any(members[0].queue == group for members in queues) if group else bool(plain)
+        subject, group = consumer.config.deliver_subject, consumer.config.deliver_group
+        plain, queues = consumer.account.sublist.match_once(subject)
+        groups = [plain] if not group else [members for members in queues if members[0].queue == group]
+        listening = any(sub.subject == subject for members in groups for sub in members)
         now = consumer.clock.monotonic()
         if listening is self.active:
             return
@@ -91,6 +97,9 @@ class Push:
     # ---- delivery
 
     def deliver(self, now: int) -> None:
+        if self.unseen:
+            self.unseen = False
+            self._look()
         consumer = self.consumer
         config = consumer.config
         while self.active and not (config.flow_control and self.sent > self.window):

@@ -105,7 +105,7 @@ class Stream(Messages):
         transform = config.subject_transform
         self.transform = Transform(transform.src, transform.dest) if transform and transform.dest else None
         republish = config.republish
-        self.republish = Transform(republish.src, republish.dest) if republish else None
+        self.republish = Transform(republish.src, republish.dest) if republish and republish.dest else None
         consumers = self.interest.consumers if self.interest is not None else []
         self.interest = None if config.retention == "limits" else Interest(config.retention == "workqueue")
         if self.interest is not None:
@@ -341,6 +341,12 @@ class Stream(Messages):
         crowded = [seq for subject in subjects for seq in self.history.beyond(subject, most)]
         if crowded:
             self.take(sorted(crowded), _nobody_waits)
+
+    def enforce_all_limits(self) -> None:
+        """Of a new configuration, for every message that is there."""
+        self.enforce_limits()
+        self._enforce_of_each([] if self.history is None else list(self.history.seqs))
+        self.review()
 
     def acknowledged(self, seqs: Iterable[int]) -> None:
         """A consumer is done with these: they go when nobody else needs them."""

@@ -222,7 +222,7 @@ class Instruments:
 
     def _consumers(self) -> Iterator[ConsumerFigures]:
         for name, account in sorted(self.jetstream.accounts.items()) if self.jetstream else ():
-            durable = (consumer for consumer in account.all_consumers() if consumer.config.durable)
+            durable = (consumer for consumer in account.keeper.all() if consumer.config.durable)
             for consumer in sorted(durable, key=lambda consumer: (consumer.stream.name, consumer.name)):
                 yield _consumer(name, consumer)
 

@@ -12,6 +12,7 @@ from edge.errors import ApiError, StartError, StoreError
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig
+from edge.jetstream.stream_rules import with_rules
 from edge.store.contract import Store
 from edge.uplink.dead_letters import DeadLetterStream
 from edge.uplink.ports import UplinkOptions
@@ -107,7 +108,7 @@ class Uplinks:
 
     def _stream(self, config: UplinkConfig) -> Stream:
         """The local stream, made or brought to its configuration."""
-        wanted = StreamConfig(
+        wanted = with_rules(StreamConfig(
             name=config.name,
             subjects=tuple(config.subjects),
             description=f"waits for the hub's stream {config.hub_stream}",
@@ -116,7 +117,7 @@ class Uplinks:
             discard=config.discard,
             allow_direct=True,
             metadata={OWNER: config.hub_stream},
-        )
+        ))
         known = self.jetstream.streams.get(config.name)
         if known is not None and OWNER not in known.config.metadata:
             raise StartError(
@@ -127,7 +128,7 @@ class Uplinks:
             if known is None:
                 return self.jetstream.create_stream(wanted, partial(_say, config.name), announce=False)
             if known.config != wanted:
-                self.jetstream.update_stream(wanted, partial(_say, config.name))
+                self.jetstream.update_stream(wanted, config.name, partial(_say, config.name))
             return known
         except ApiError as exc:
             raise StartError(f"uplink {config.name}: its stream cannot be kept: {exc}") from exc

@@ -52,6 +52,11 @@ def consumer(name: str, answers: int = 1, **fields: object) -> Step:
     return api(f"CONSUMER.CREATE.S.{name}", {"stream_name": "S", "config": config}, answers)
 
 
+def listen(subject: str, queue: str = "") -> Step:
+    """Only a literal subscription wakes a consumer that pushes."""
+    return Step(f"SUB {subject} {queue}".strip(), answers=0)
+
+
 def info(stream: str = "S") -> Step:
     return api(f"STREAM.INFO.{stream}")
 
@@ -599,7 +604,11 @@ CONVERSATIONS: dict[str, list[Step]] = {
     "consumers that push": [
         stream("S"),
         *NUMBERS,
-        consumer("P", deliver_subject="_I.p", answers=7),
+        listen("p"),
+        listen("h"),
+        listen("g", "workers"),
+        listen("g2"),
+        consumer("P", deliver_subject="p", answers=7),
         api("CONSUMER.INFO.S.P"),
         ack(0),
         ack(1, b"-NAK", answers=2),
@@ -607,15 +616,20 @@ CONVERSATIONS: dict[str, list[Step]] = {
         pub("s.more", answers=2),
         api("CONSUMER.INFO.S.P"),
         pull("S.P", {"batch": 1}),
-        consumer("P", deliver_subject="_I.other"),
-        consumer("H", deliver_subject="_I.h", ack_policy="none", headers_only=True, answers=8),
+        consumer("P", deliver_subject="other"),
+        consumer("H", deliver_subject="h", ack_policy="none", headers_only=True, answers=8),
         consumer("Q", deliver_subject="nobody.here"),
+        consumer("W", deliver_subject="_I.wild"),
         api("CONSUMER.INFO.S.Q"),
-        consumer("G", deliver_subject="_I.g", deliver_group="workers"),
+        api("CONSUMER.INFO.S.W"),
+        consumer("G", deliver_subject="g", deliver_group="workers", ack_policy="none", answers=8),
+        consumer("G2", deliver_subject="g2", deliver_group="workers"),
         api("CONSUMER.INFO.S.G"),
+        api("CONSUMER.INFO.S.G2"),
+        consumer("Q", deliver_subject="p", answers=8),
         api("CONSUMER.LIST.S"),
         api("CONSUMER.DELETE.S.P"),
-        pub("s.last", answers=2),
+        pub("s.last", answers=4),
     ],
     "what a consumer that pushes may not be": [
         stream("S"),
@@ -643,7 +657,8 @@ CONVERSATIONS: dict[str, list[Step]] = {
     ],
     "heartbeats and flow control": [
         stream("S"),
-        consumer("P", deliver_subject="_I.p", ack_policy="none", idle_heartbeat=200_000_000, flow_control=True, answers=2),
+        listen("p"),
+        consumer("P", deliver_subject="p", ack_policy="none", idle_heartbeat=200_000_000, flow_control=True, answers=2),
         pub("s.a", answers=3),
     ],
     "the last of each subject": [
@@ -875,6 +890,10 @@ class Conversation:
 
     def _step(self, step: Step) -> list[str]:
         self.count += 1
+        if step.subject.startswith("SUB "):
+            self.wire.send(f"{step.subject} {self.count + 10}\r\nPING\r\n".encode())
+            self.wire.expect(rb"PONG\r\n")
+            return [step.subject]
         self.inexact = self.inexact or bool(step.headers)
         self._publish(step, f"_I.{self.count}")
         found = [self._message() for _ in range(step.answers)]
@@ -911,8 +930,8 @@ class Conversation:
 
 
 def _settled_order(found: list[str]) -> list[str]:
-    """What comes from a consumer and what from the API has no order; deliveries have."""
-    answers = [message for message in found if message.startswith("inbox  '' {")]
+    """What comes from a consumer and what answers has no order; deliveries have."""
+    answers = [message for message in found if message.startswith("inbox  '' ")]
     return found if not answers else sorted(found)
 
 

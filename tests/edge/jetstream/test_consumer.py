@@ -236,7 +236,7 @@ def test_damaged_state_begins_the_consumer_anew_and_says_so(bench: Any, caplog: 
 def test_a_consumer_that_could_not_be_saved_is_not_there(bench: Any) -> None:
     bench.stream()
     bench.gate.failing = StoreError("disk I/O error")
-    body = {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit"}}
+    body: dict[str, Any] = {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit"}}
     assert bench.api("CONSUMER.CREATE.S.C", body)["error"]["err_code"] == 10077
     assert bench.js.consumers["S"] == {}
     bench.gate.failing = None

@@ -1,19 +1,15 @@
 """What nats-server accepts and refuses is held against it in ``tests/e2e``; here is where this server differs."""
 
 import json
-from typing import Any
 
 import pytest
 
 from edge.errors import ApiError
 from edge.jetstream.consumer_config import consumer_config
+from edge.jetstream.consumer_rules import UNBOUNDED, with_defaults
 from edge.jetstream.fields import MAX_INT64, parse_object
-from edge.jetstream.stream_config import KINDS, NOT_YET, stream_config
-
-EXAMPLES: dict[str, Any] = {
-    "mirror": {"name": "O"}, "sources": [{"name": "O"}], "subject_transform": {"src": "a", "dest": "b"},
-    "republish": {"dest": "r.>"}, "sealed": True, "subject_delete_marker_ttl": 10**9,
-}  # fmt: skip
+from edge.jetstream.stream_config import KINDS, stream_config
+from edge.jetstream.stream_rules import with_rules
 
 
 def test_a_duration_beyond_64_bits_is_for_ever() -> None:
@@ -22,37 +18,18 @@ def test_a_duration_beyond_64_bits_is_for_ever() -> None:
     assert stream_config(parse_object(body, KINDS)).max_age_ns == MAX_INT64
 
 
-@pytest.mark.parametrize("feature", NOT_YET)
-def test_what_is_not_here_is_refused_and_not_ignored(feature: str) -> None:
-    request = {"name": "S", "discard": "new", "max_msgs_per_subject": 1, feature: EXAMPLES.get(feature, True)}
-    with pytest.raises(ApiError) as refused:
-        stream_config(request)
-    assert refused.value.err_code == 10052 and ("not supported by this server" in str(refused.value) or feature == "sealed")
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [{"mirror": {"name": "M"}}, {"allow_atomic": True}],
-)
-def test_values_that_are_not_here(request_: dict[str, Any]) -> None:
-    with pytest.raises(ApiError, match="not supported by this server"):
-        stream_config({"name": "S", **request_})
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [{"sourcing": True}],
-)  # fmt: skip
-def test_consumers_that_are_not_here(request_: dict[str, Any]) -> None:
-    with pytest.raises(ApiError, match="not supported by this server"):
-        consumer_config(request_, "C", durable=True)
-
-
 def test_a_configuration_is_read_as_it_was_written() -> None:
-    first = stream_config({"name": "S", "subjects": ["a", "b.>"], "max_msgs": 5, "discard": "new", "metadata": {"k": "v"}})
+    first = with_rules(stream_config({
+        "name": "S", "subjects": ["a", "b.>"], "max_msgs": 5, "discard": "new", "metadata": {"k": "v"},
+        "subject_transform": {"src": "a", "dest": "c"}, "republish": {"dest": "r.>"}, "placement": {"cluster": "here"},
+        "consumer_limits": {"max_ack_pending": 3}, "sources": [],
+    }))  # fmt: skip
     assert stream_config(first.fields()) == first
-    consumer = consumer_config({"backoff": [1, 2], "ack_policy": "explicit", "filter_subjects": ["a", "b"]}, "C", True)
-    assert consumer_config(consumer.fields(), "C", True) == consumer
+    assert with_rules(first) == first
+    given = {"backoff": [1, 2], "ack_policy": "explicit", "filter_subjects": ["a", "b"], "durable_name": "C"}
+    consumer = with_defaults(consumer_config(given, "C", "C"), first, UNBOUNDED, False)
+    assert consumer_config(consumer.fields(), "C", "C") == consumer
+    assert with_defaults(consumer, first, UNBOUNDED, False) == consumer
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"x"', b"{", b"\xff", b'{"name": 5}', b'{"subjects": [1]}', b'{"max_age": "1s"}',

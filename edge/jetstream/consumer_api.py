@@ -1,0 +1,187 @@
+"""Calls about consumers (reference: jetstream.md sections 1 and 4)."""
+
+from typing import Any
+
+from edge.core.times import ZERO
+from edge.errors import ApiError
+from edge.jetstream import errors
+from edge.jetstream.account import random_name
+from edge.jetstream.api import LIST_LIMIT, MORE, NAMES_LIMIT, Answer, Api, Call, Request, cut, too_high
+from edge.jetstream.consumer import Consumer
+from edge.jetstream.consumer_config import ConsumerConfig, consumer_config, pause_until
+from edge.jetstream.consumer_rules import check_group
+from edge.jetstream.fields import is_empty, parse_object, parse_optional
+from edge.jetstream.info import Fields, consumer_info, listed_consumer
+from edge.message import status_block
+
+CREATE_KINDS = {"stream_name": "string", "config": "object", "action": "string", "pedantic": "bool"}
+ACTIONS = ("", "create", "update")
+
+
+class ConsumerApi:
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.jetstream = api.jetstream
+        self.keeper = api.jetstream.keeper
+        self.clock = api.clock
+
+    def calls(self) -> dict[str, Call]:
+        return {
+            "CONSUMER.CREATE": Call("consumer_create", MORE, self.create),
+            "CONSUMER.DURABLE.CREATE": Call("consumer_create", 2, self.create_durable),
+            "CONSUMER.INFO": Call("consumer_info", 2, self.info),
+            "CONSUMER.NAMES": Call("consumer_names", 1, self.names),
+            "CONSUMER.LIST": Call("consumer_list", 1, self.listing),
+            "CONSUMER.DELETE": Call("consumer_delete", 2, self.delete),
+            "CONSUMER.PAUSE": Call("consumer_pause", 2, self.pause),
+            "CONSUMER.RESET": Call("consumer_reset", 2, self.reset),
+            "CONSUMER.UNPIN": Call("consumer_unpin", 2, self.unpin),
+        }
+
+    # ---- making
+
+    def create(self, request: Request) -> Answer:
+        """``CONSUMER.CREATE.<stream>[.<name>[.<filter>]]``."""
+        fields = parse_object(request.body, CREATE_KINDS)
+        stream, *rest = request.args
+        given: dict[str, Any] = fields.get("config", {})
+        durable = given.get("durable_name", "")
+        name = rest[0] if rest else given.get("name") or ""
+        config = consumer_config(given, str(name), durable, named=True)
+        _check_names(fields, stream, config.name)
+        if rest and durable and durable != name:
+            raise errors.DURABLE_NAME_MISMATCH
+        if not rest and durable:
+            raise errors.DURABLE_NAME_IN_EPHEMERAL
+        pattern = ".".join(rest[1:])
+        if pattern and config.filter_subjects:
+            raise errors.refused(10137, "consumer with multiple subject filters cannot use subject based API")
+        if pattern and config.filter_subject != pattern:
+            raise errors.FILTER_MISMATCH
+        return self._create(request, stream, fields, config)
+
+    def create_durable(self, request: Request) -> Answer:
+        """``CONSUMER.DURABLE.CREATE.<stream>.<durable>``, as older clients ask."""
+        fields = parse_object(request.body, CREATE_KINDS)
+        stream, name = request.args
+        given: dict[str, Any] = fields.get("config", {})
+        config = consumer_config(given, name, given.get("durable_name", ""))
+        _check_names(fields, stream, name)
+        if not config.durable:
+            raise errors.DURABLE_NAME_NOT_SET
+        if config.durable != name:
+            raise errors.DURABLE_NAME_MISMATCH
+        return self._create(request, stream, fields, config)
+
+    def _create(self, request: Request, stream_name: str, fields: Fields, config: ConsumerConfig) -> Answer:
+        if config.num_replicas > 1:
+            raise errors.STREAM_REPLICAS
+        stream = self.jetstream.stream(stream_name)
+        known = self.jetstream.consumers[stream_name].get(config.name)
+        if known is not None:
+            config = config._replace(pause_until=known.config.pause_until)
+        if not config.name:
+            config = config._replace(name=random_name(8), named=False)
+        found: list[Fields] = []  # as it was before anything was delivered
+        after = self.api.after("consumer_create", request, lambda: found[0])
+        action, pedantic = str(fields.get("action", "")), bool(fields.get("pedantic"))
+        consumer = self.keeper.create(stream, config, action, after, pedantic)
+        found.append(consumer_info(consumer, self.clock.wall()))
+        return None
+
+    # ---- telling
+
+    def info(self, request: Request) -> Answer:
+        return consumer_info(self._consumer(request), self.clock.wall())
+
+    def names(self, request: Request) -> Answer:
+        names, where = self._page(request, NAMES_LIMIT)
+        return where | {"consumers": names}
+
+    def listing(self, request: Request) -> Answer:
+        names, where = self._page(request, LIST_LIMIT)
+        stream, now = request.args[0], self.clock.wall()
+        return where | {"consumers": [listed_consumer(self.jetstream.consumer(stream, name), now) for name in names]}
+
+    def _page(self, request: Request, limit: int) -> tuple[list[str], Fields]:
+        fields = parse_optional(request.body, {"offset": "int"})
+        stream = self.jetstream.stream(request.args[0])
+        return cut(sorted(self.jetstream.consumers[stream.name]), fields, limit)
+
+    def _consumer(self, request: Request) -> Consumer:
+        stream, name = request.args
+        return self.jetstream.consumer(stream, name)
+
+    # ---- changing
+
+    def delete(self, request: Request) -> Answer:
+        if not is_empty(request.body):
+            raise errors.NOT_EMPTY
+        consumer = self._consumer(request)
+        self.keeper.delete(consumer, self.api.after("consumer_delete", request, lambda: {"success": True}))
+        return None
+
+    def pause(self, request: Request) -> Answer:
+        """Until a time; an empty request resumes."""
+        until = pause_until(parse_optional(request.body, {"pause_until": "string"}))
+        consumer = self._consumer(request)
+
+        def paused() -> Fields:
+            left = consumer.paused_ns - self.clock.wall()
+            answer: Fields = {"paused": left > 0, "pause_until": until or ZERO}
+            return answer | {"pause_remaining": left} if left > 0 else answer
+
+        self.keeper.pause(consumer, until, self.api.after("consumer_pause", request, paused))
+        return None
+
+    def reset(self, request: Request) -> Answer:
+        """A consumer listens for this itself: where there is none, there is no answer."""
+        stream, name = request.args
+        consumer = self.jetstream.consumers.get(stream, {}).get(name)
+        if consumer is None or not request.reply:
+            return None
+        fields = parse_object(request.body, {"seq": "uint"}, strict=False)
+        try:
+            seq = consumer.reset(fields.get("seq", 0))
+        except ValueError as exc:
+            raise ApiError(400, 10204, f"invalid reset: {exc}") from exc
+        after = self.api.after(
+            "consumer_reset", request, lambda: consumer_info(consumer, self.clock.wall()) | {"reset_seq": seq}
+        )
+        consumer.save(after)
+        return None
+
+    def unpin(self, request: Request) -> Answer:
+        fields = parse_object(request.body or b"x", {"group": "string"}, strict=False)
+        group = fields.get("group", "")
+        if not group:
+            raise errors.invalid_json("consumer group not specified")
+        check_group(group)
+        consumer = self._consumer(request)
+        if group not in consumer.config.priority_groups:
+            raise errors.refused(10160, "Provided priority group does not exist for this consumer")
+        consumer.way.unpin("admin")
+        return {}
+
+    # ---- messages
+
+    def next(self, request: Request) -> None:
+        """``CONSUMER.MSG.NEXT.<stream>.<consumer>``: answered by the consumer itself."""
+        stream, name = (*request.args, "", "")[:2]
+        consumer = self.jetstream.consumers.get(stream, {}).get(name)
+        if consumer is None or len(request.args) > 2:
+            self.api.no_responders(request)
+        elif too_high(request.headers):
+            consumer.say(request.reply, status_block(412, "Required Api Level"))
+        else:
+            consumer.request(request.reply, request.body)
+
+
+def _check_names(fields: Fields, stream: str, name: str) -> None:
+    action = fields.get("action", "")
+    if action not in ACTIONS:
+        raise errors.invalid_json(f"unknown consumer action: {action}")
+    if fields.get("stream_name", "") != stream:
+        raise errors.STREAM_MISMATCH
+    if "/" in name or "\\" in name:
+        raise errors.refused(10127, "Consumer name can not contain path separators")
