@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.core.account import Account
 from edge.core.times import Clock
@@ -15,6 +15,7 @@ from edge.jetstream.advisories import random_name as random_name
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.consumers import Consumers
 from edge.jetstream.health import Health
+from edge.jetstream.inlets import change_inlet, close_inlet, open_inlet, recover_inlet
 from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, stream_config
@@ -22,7 +23,10 @@ from edge.jetstream.stream_rules import StreamBounds, check_single, updated, wit
 from edge.store.contract import NewRow, Store, StreamRecord
 from edge.subjects import overlap
 
-NOT_YET = ("mirror", "sources", "allow_msg_counter", "allow_atomic", "allow_msg_schedules", "allow_batched")
+if TYPE_CHECKING:
+    from edge.jetstream.inlet import Inlet
+
+NOT_YET = ("allow_msg_counter", "allow_atomic", "allow_msg_schedules", "allow_batched")
 
 log = logging.getLogger("edge.jetstream")
 
@@ -146,11 +150,13 @@ class JetStreamAccount:
         return stream
 
     def _reconfigure(self, stream: Stream, config: StreamConfig) -> None:
+        old = stream.config
         stream.stop()
         stream.configure(config)
         if stream.interest is not None:
             stream.interest.consumers = [*self.consumers[stream.name].values()]
         stream.start(stream.announce)
+        change_inlet(stream, old)
         stream.enforce_all_limits()
         self.clock.wake()
 
@@ -162,12 +168,22 @@ class JetStreamAccount:
         after(error)
 
     def delete_stream(self, stream: Stream, after: After) -> None:
+        inlet = stream.inlet
         consumers = self._remove(stream)
         stream.store.drop_stream(stream.id)
-        stream.store.commit(partial(self._deleted, stream, consumers, after))
+        stream.store.commit(partial(self._deleted, stream, inlet, consumers, after))
 
-    def _deleted(self, stream: Stream, consumers: list[Consumer], after: After, error: StoreError | None) -> None:
+    def _deleted(
+        self,
+        stream: Stream,
+        inlet: "Inlet | None",
+        consumers: list[Consumer],
+        after: After,
+        error: StoreError | None,
+    ) -> None:
         if error is None:
+            if inlet is not None:
+                inlet.forget()
             for consumer in consumers:
                 consumer.close()
             self.advisories.stream_action(stream.name, "DELETED", "delete")
@@ -200,6 +216,7 @@ class JetStreamAccount:
         stream.refusal = partial(self._refusal, stream.config.storage)
         stream.watchers = self.watchers
         stream.start(announce)
+        open_inlet(stream)
 
     def _make_stream(self, id: int, config: StreamConfig) -> Stream:
         return Stream(id, self.account, config, self.stores.of(config), self.clock, self.health, self.domain)
@@ -207,6 +224,7 @@ class JetStreamAccount:
     def _remove(self, stream: Stream) -> list[Consumer]:
         """Nobody finds it any more.  Its consumers, that do not know yet."""
         stream.stop()
+        close_inlet(stream)
         if self.streams.get(stream.name) is not stream:
             return []
         del self.streams[stream.name]
@@ -270,12 +288,16 @@ class JetStreamAccount:
             expiry = stream.next_expiry()
             if expiry is not None:
                 found.append(self.clock.monotonic() + max(expiry - self.clock.wall(), 0))
+            if stream.inlet is not None and (deadline := stream.inlet.deadline()) is not None:
+                found.append(deadline)
         return min(found, default=None)
 
     def tick(self, now: int) -> None:
         self.keeper.tick(now)
         for stream in list(self.streams.values()):
             stream.tick()
+            if stream.inlet is not None:
+                stream.inlet.tick(now)
 
     # ---- recovery
 
@@ -289,6 +311,7 @@ class JetStreamAccount:
             log.error("stream %s cannot be recovered: %s", record.name, exc)
             return None
         stream.created_ns = created_ns
+        recover_inlet(stream, record)
         try:
             stream.recover(record)
         except ValueError as exc:

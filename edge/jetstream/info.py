@@ -73,12 +73,21 @@ def stream_info(stream: Stream, consumers: int, now_ns: int, domain: str, **deta
     info = _stream_info(stream, versioned(stream.config.fields(), stream.config.level), consumers, domain, detail)
     if "leader" in detail:
         info["cluster"] = {"leader": detail["leader"]}
-    return info | {"ts": rfc3339(now_ns)}
+    return info | _origins(stream) | {"ts": rfc3339(now_ns)}
 
 
 def listed_stream(stream: Stream, consumers: int, now_ns: int) -> Fields:
     config = stored(stream.config.fields(), stream.config.level)
-    return _stream_info(stream, config, consumers, stream.domain, {}) | {"ts": rfc3339(now_ns)}
+    info = _stream_info(stream, config, consumers, stream.domain, {}) | _origins(stream)
+    return info | {"ts": rfc3339(now_ns)}
+
+
+def _origins(stream: Stream) -> Fields:
+    """Where its messages come from."""
+    if stream.inlet is None:
+        return {}
+    origins = stream.inlet.info(stream.clock.monotonic())
+    return {"sources": origins} if stream.config.sources else {"mirror": origins[0]}
 
 
 def _stream_info(stream: Stream, config: Fields, consumers: int, domain: str, detail: Fields) -> Fields:

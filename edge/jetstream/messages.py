@@ -11,6 +11,7 @@ from functools import partial
 from itertools import takewhile
 
 from edge.errors import StoreError
+from edge.jetstream.fields import dumps
 from edge.jetstream.subject_index import SubjectHistory, SubjectIndex
 from edge.jetstream.tail import Tail
 from edge.store.contract import NewRow, Row, Store, StreamRecord
@@ -62,7 +63,15 @@ class Messages:
             for row in rows:
                 self.history.add(row[1], row[0])
         if self.last_seq - self.checkpoint_seq >= CHECKPOINT_EVERY:
-            self._save_state()  # goes to disk with the next commit
+            self.save_state()  # goes to disk with the next commit
+
+    def skip_to(self, seq: int) -> None:
+        """There will never be anything here between the last message and this sequence.  The caller commits."""
+        self.last_seq = seq
+        if not self.messages:
+            self.first_seq, self.first_ns = seq + 1, 0
+        self.tail.clear()
+        self.save_state()
 
     # ---- out
 
@@ -179,7 +188,7 @@ class Messages:
         self.store.delete_range(self.id, 0, seq - 1)
         self.first_seq = seq
         self._settle_front()
-        self._save_state()
+        self.save_state()
         return range(first, seq)
 
     def _tell_removed(self, gone: Container[int], highest: int) -> None:
@@ -252,7 +261,7 @@ class Messages:
             self.tail.clear()
         if self.first_seq in self.leaving:
             self._settle_front()
-        self._save_state()
+        self.save_state()
         self.store.commit(partial(self._gone, seqs, after))
 
     def _gone(self, seqs: Sequence[int], after: After, error: StoreError | None) -> None:
@@ -279,14 +288,13 @@ class Messages:
 
     # ---- on disk
 
-    def _save_state(self) -> None:
+    def save_state(self) -> None:
         """As of ``last_seq``: rows behind it are counted at the next start."""
         self.checkpoint_seq = self.last_seq
-        self.store.put_stream_state(self.id, self.state())
+        self.store.put_stream_state(self.id, dumps(self.state()))
 
-    def state(self) -> bytes:
-        fields = {"first": self.first_seq, "last": self.last_seq, "messages": self.messages, "bytes": self.bytes}
-        return json.dumps(fields).encode()
+    def state(self) -> dict[str, object]:
+        return {"first": self.first_seq, "last": self.last_seq, "messages": self.messages, "bytes": self.bytes}
 
     def recover(self, record: StreamRecord) -> None:
         """Go on from what is on disk: the state that was saved, and the rows behind it.

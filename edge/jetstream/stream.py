@@ -11,10 +11,10 @@ Invariants:
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice, takewhile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
@@ -25,6 +25,7 @@ from edge.jetstream import errors
 from edge.jetstream.dedupe import Dedupe
 from edge.jetstream.expectations import NOTHING, check_headers
 from edge.jetstream.expiry import NEVER, Expiry, time_to_live
+from edge.jetstream.fields import dumps
 from edge.jetstream.health import Health
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK, After, Messages
@@ -35,6 +36,9 @@ from edge.message import header_add, header_block, header_get, header_set
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
+if TYPE_CHECKING:  # most streams have none
+    from edge.jetstream.inlet import Inlet
+
 OVERHEAD = 30  # bytes that nats-server's files take for each message; max_bytes counts them
 MEMORY_OVERHEAD = 16
 EXPIRE_EVERY_NS = 250_000_000  # messages leave by age in batches, as in nats-server
@@ -43,12 +47,14 @@ Answer = tuple[str, bytes]
 
 
 class Batch(NamedTuple):
-    """What one commit will bring.  ``rollups``: what is to go once it is there, as (sequence, subject or all)."""
+    """What one commit will bring.  ``rollups``: what is to go once it is there, as (sequence, subject or all);
+    ``settled`` hears of the commit before anybody else."""
 
     rows: list[NewRow]
     size: int
     answers: list[Answer]
     rollups: list[tuple[int, str]]
+    settled: After | None = None
 
 
 class Stream(Messages):
@@ -81,6 +87,8 @@ class Stream(Messages):
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # of every stream; told of what became visible
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.interest: Interest | None = None
+        self.positions: Mapping[str, tuple[int, str]] = {}  # how far each source was taken, as of ``last_seq``
+        self.inlet: Inlet | None = None  # what comes from other streams
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.configure(config)
 
@@ -135,11 +143,8 @@ class Stream(Messages):
     def flush(self) -> None:
         """Give what was captured its sequence and queue it to the store."""
         incoming, self.incoming = self.incoming, []
-        now = self.last_ns = max(self.clock.wall(), self.last_ns)
-        self.moment = self.clock.monotonic()
-        seq = self.assigned_seq
-        rows: list[NewRow] = []
-        self.rows, self.noted = rows, 0
+        rows = self.open_batch()
+        seq, now = self.assigned_seq, self.last_ns
         answers: list[Answer] = []
         rollups: list[tuple[int, str]] = []
         size = 0
@@ -159,14 +164,21 @@ class Stream(Messages):
             if headers and b"\r\nNats-Rollup:" in headers:
                 rollups.append((seq, "" if header_get(headers, "Nats-Rollup") == "all" else subject))
             if headers and self.config.marker_ttl_ns:
-                headers = self._outlive_marker(headers)
+                headers = self.outlive_marker(headers)
             rows.append((seq, subject, now, headers, payload))
             size += len(subject) + len(headers) + len(payload)
             if reply:
                 answers.append((reply, b"%b%d}" % (head, seq)))
-        self._submit(Batch(rows, size + self.overhead * len(rows), [] if self.config.no_ack else answers, rollups))
+        self.submit(Batch(rows, size + self.overhead * len(rows), [] if self.config.no_ack else answers, rollups))
 
-    def _submit(self, batch: Batch) -> None:
+    def open_batch(self) -> list[NewRow]:
+        """For rows that ``submit`` stores: until then they are part of what expectations are held against."""
+        self.last_ns = max(self.clock.wall(), self.last_ns)
+        self.moment = self.clock.monotonic()
+        self.rows, self.noted = [], 0
+        return self.rows
+
+    def submit(self, batch: Batch) -> None:
         """Refusals and duplicates wait for their turn too: an answer never overtakes the commit it rests on."""
         rows = batch.rows
         if rows:
@@ -195,14 +207,14 @@ class Stream(Messages):
             if duplicate:
                 return b'%b%d,"duplicate": true}' % (self.ack_head, duplicate)
             if self.config.discard == "new":
-                self._check_room(subject, size + len(subject) + message + self.overhead)
+                self.check_room(subject, size + len(subject) + message + self.overhead)
             if msg_id:
                 self.dedupe.add(msg_id, self.last_sequence() + 1, self.moment)
         except ApiError as error:
             return self._error(error)
         return None
 
-    def _check_room(self, subject: str, size: int) -> None:
+    def check_room(self, subject: str, size: int) -> None:
         config = self.config
         if config.discard_new_per_subject:
             coming = sum(row[1] == subject for rows in (*self.underway, self.rows) for row in rows)
@@ -257,6 +269,9 @@ class Stream(Messages):
         if error is not None:
             self._roll_back()
             self.health.failed(error)
+        if batch.settled is not None:
+            batch.settled(error)
+        if error is not None:
             failed = errors.INSUFFICIENT_STORAGE if error.full else errors.store_failed(str(error))
             self.account.publish_many([(reply, self._error(failed)) for reply, _ in batch.answers])
             return
@@ -416,7 +431,7 @@ class Stream(Messages):
         ttl = go_duration(self.config.marker_ttl_ns)
         return header_block([("Nats-Marker-Reason", "MaxAge"), ("Nats-TTL", ttl), ("Nats-Rollup", "sub")])
 
-    def _outlive_marker(self, headers: bytes) -> bytes:
+    def outlive_marker(self, headers: bytes) -> bytes:
         """With a history, a message that goes before the marker of its predecessor would let that be missed."""
         least = self.config.marker_ttl_ns // SECOND
         if self.config.max_msgs_per_subject != 1 and 0 < time_to_live(headers) < least:
@@ -447,9 +462,8 @@ class Stream(Messages):
     def purge(self, pattern: str, before: int, keep: int, after: After) -> int:
         purged = super().purge(pattern, before, keep, after)
         if not pattern and before > self.last_seq + 1 and not self.underway:  # the sequence goes on behind a purge
-            self.last_seq = self.assigned_seq = before - 1
-            self.first_seq = before
-            self._save_state()
+            self.assigned_seq = before - 1
+            self.skip_to(before - 1)
             self.store.commit(_nobody_waits, urgent=False)
         return purged
 
@@ -458,8 +472,11 @@ class Stream(Messages):
     def save(self, after: After) -> None:
         """Configuration and state, durably."""
         config = json.dumps(self.config.fields() | {"_announce": self.announce, "_created": self.created_ns}).encode()
-        self.store.put_stream(self.id, self.account.name, self.name, config, self.state())
+        self.store.put_stream(self.id, self.account.name, self.name, config, dumps(self.state()))
         self.store.commit(after)
+
+    def state(self) -> dict[str, object]:
+        return super().state() | ({"origins": dict(self.positions)} if self.positions else {})
 
     def recover(self, record: StreamRecord) -> None:
         """As ``Messages.recover``, and the message ids within the window."""

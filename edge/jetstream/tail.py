@@ -28,6 +28,9 @@ class Tail:
     def extend(self, rows: list[NewRow], size: int) -> None:
         if self.blocks and rows[0][0] != self.blocks[-1].first + len(self.blocks[-1].rows):
             self.clear()
+        if rows[-1][0] - rows[0][0] + 1 != len(rows):  # a mirror's may have holes
+            self.clear()
+            return
         block = Block(rows[0][0], rows, size + ROW_BYTES * len(rows))
         self.blocks.append(block)
         self.size += block.size

@@ -1,0 +1,79 @@
+"""A mirror: the messages of another stream under their own sequences and times (reference: sourcing.md).
+
+What the origin no longer has, this stream has not either: a gap stays a gap.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from edge.errors import ApiError, StoreError
+from edge.jetstream.inlet import NOT_OURS, Inlet, transformed, without
+from edge.jetstream.intake import MIRROR, Intake, Message, Start
+from edge.jetstream.origin import Origin, short_hash
+from edge.jetstream.stream import Stream
+from edge.store.contract import MAX_SEQ, NewRow
+
+CAUGHT_UP = 10  # messages that may be missing while direct gets are answered in the origin's name
+NO_ROOM = ApiError(500, 10029, "the origin's sequences are beyond what is kept here")
+
+
+class Mirror(Inlet):
+    def __init__(self, stream: Stream, origin: Origin) -> None:
+        super().__init__(stream)
+        self.origin = origin
+        told = {"acc": stream.account.name, "domain": stream.domain, "stream": stream.name}
+        name = " ".join(filter(None, (stream.name, stream.account.name, stream.domain)))
+        self.intake = Intake(self, origin, MIRROR, stream.account, stream.clock, short_hash(name), told)
+        self.intakes[origin.key] = self.intake
+
+    def is_current(self) -> bool:
+        """Has it nearly all that its origin has?"""
+        return self.intake.heard_at is not None and self.stream.last_seq > 0 and self.intake.lag < CAUGHT_UP
+
+    def start(self, intake: Intake) -> Start:
+        intake.seq = self.stream.assigned_seq
+        if intake.seq:
+            return Start(intake.seq + 1)
+        return Start(self.origin.opt_start_seq, "" if self.origin.opt_start_seq else self.origin.opt_start_time)
+
+    def established(self, intake: Intake, before: int, listen: Callable[[], None]) -> None:
+        """What is under way is settled first: then nothing moves but this."""
+        if before >= MAX_SEQ:
+            intake.refuse(NO_ROOM)
+        elif before <= self.stream.assigned_seq:
+            intake.seq = self.stream.assigned_seq
+            listen()
+        else:
+            self.stream.store.commit(partial(self._skip, intake, intake.turn, before, listen))
+
+    def _skip(
+        self, intake: Intake, turn: int, before: int, listen: Callable[[], None], error: StoreError | None
+    ) -> None:
+        if intake.turn != turn:
+            return
+        if error is not None:
+            intake.again(failed=True)
+            return
+        intake.seq = before
+        self.stream.assigned_seq = before
+        self.stream.skip_to(before)
+        self.stream.store.commit(partial(self._skipped, intake, turn, listen))
+
+    def _skipped(self, intake: Intake, turn: int, listen: Callable[[], None], error: StoreError | None) -> None:
+        if error is None:
+            listen()
+        elif intake.turn == turn:
+            intake.again(failed=True)
+
+    def _row(self, intake: Intake, identity: str, message: Message, size: int, full: ApiError | None) -> NewRow | None:
+        if message.seq > MAX_SEQ:
+            raise NO_ROOM
+        if message.seq <= self.stream.last_sequence():
+            return None
+        subject = transformed((*intake.transforms, self.stream.transform), message.subject)
+        headers = without(message.headers, NOT_OURS)
+        self._check(subject, headers, message.payload, size, full)
+        return message.seq, subject, message.time_ns, headers, message.payload
+
+    def _restore(self, intake: Intake) -> None:
+        intake.seq = self.stream.assigned_seq
