@@ -31,11 +31,13 @@ Answer = Fields | None
 
 
 class Call(NamedTuple):
-    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name."""
+    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name; ``level``: the highest
+    API level that it knows."""
 
     kind: str
     args: int
     handler: Callable[[Request], Answer]
+    level: int = API_LEVEL
 
 
 class Api:
@@ -94,7 +96,7 @@ class Api:
 
     def _answer(self, call: Call, request: Request) -> None:
         try:
-            check_level(request.headers)
+            check_level(request.headers, call.level)
             fields = call.handler(request)
         except ApiError as error:
             self._fail(call.kind, request, error)
@@ -143,7 +145,7 @@ class Api:
             "reserved_memory": jetstream.reserved_bytes("memory"),
             "reserved_storage": jetstream.reserved_bytes("file"),
             "streams": len(jetstream.streams),
-            "consumers": sum(map(len, jetstream.consumers.values())),
+            "consumers": sum(len(jetstream.keeper.names(stream)) for stream in jetstream.streams),
             "limits": {
                 "max_memory": _limit(limits.max_memory_bytes),
                 "max_storage": _limit(limits.max_file_bytes),
@@ -171,17 +173,17 @@ def page(total: int, offset: int, limit: int) -> Fields:
     return {"total": total, "offset": offset, "limit": limit}
 
 
-def too_high(headers: bytes) -> bool:
+def too_high(headers: bytes, highest: int = API_LEVEL) -> bool:
     """Does the request ask for an API level that is not here?"""
     level = header_get(headers, "Nats-Required-Api-Level") if headers else None
     if not level:
         return False
     digits = level.removeprefix("-").removeprefix("+")
-    return not (digits.isdecimal() and digits.isascii()) or int(level) > API_LEVEL
+    return not (digits.isdecimal() and digits.isascii()) or int(level) > highest
 
 
-def check_level(headers: bytes) -> None:
-    if too_high(headers):
+def check_level(headers: bytes, highest: int = API_LEVEL) -> None:
+    if too_high(headers, highest):
         raise errors.API_LEVEL_TOO_LOW
 
 

@@ -349,7 +349,7 @@ class Consumer:
             self.soon = False
             self.way.deliver(self.clock.monotonic())
             self._arm()
-        if not self.dirty:
+        if not self.dirty or self.config.direct:
             return
         self.dirty = False
         answers, self.answers = self.answers, []
@@ -365,6 +365,10 @@ class Consumer:
             self.stream.health.failed(error)
 
     def save(self, after: Callable[[StoreError | None], None]) -> None:
+        """One that another stream sources with is not on disk: it is asked for again, from where that stream is."""
+        if self.config.direct:
+            self.stream.store.commit(after)
+            return
         record = {"config": self.config.fields(), "durable": self.config.durable, "created": self.created_ns}
         config = json.dumps(record).encode()
         self.stream.store.put_consumer(self.stream.id, self.name, config, self.acks.encode())

@@ -12,9 +12,11 @@ from edge.jetstream.consumer_config import ConsumerConfig, consumer_config, paus
 from edge.jetstream.consumer_rules import check_group
 from edge.jetstream.fields import is_empty, parse_object, parse_optional
 from edge.jetstream.info import Fields, consumer_info, listed_consumer
-from edge.message import status_block
+from edge.jetstream.stream import Stream
+from edge.message import header_block, header_get, status_block
 
 CREATE_KINDS = {"stream_name": "string", "config": "object", "action": "string", "pedantic": "bool"}
+SOURCING_LEVEL = 5  # the API level at which servers source from each other
 ACTIONS = ("", "create", "update")
 
 
@@ -27,14 +29,14 @@ class ConsumerApi:
 
     def calls(self) -> dict[str, Call]:
         return {
-            "CONSUMER.CREATE": Call("consumer_create", MORE, self.create),
+            "CONSUMER.CREATE": Call("consumer_create", MORE, self.create, SOURCING_LEVEL),
             "CONSUMER.DURABLE.CREATE": Call("consumer_create", 2, self.create_durable),
             "CONSUMER.INFO": Call("consumer_info", 2, self.info),
             "CONSUMER.NAMES": Call("consumer_names", 1, self.names),
             "CONSUMER.LIST": Call("consumer_list", 1, self.listing),
             "CONSUMER.DELETE": Call("consumer_delete", 2, self.delete),
             "CONSUMER.PAUSE": Call("consumer_pause", 2, self.pause),
-            "CONSUMER.RESET": Call("consumer_reset", 2, self.reset),
+            "CONSUMER.RESET": Call("consumer_reset", 2, self.reset, SOURCING_LEVEL),
             "CONSUMER.UNPIN": Call("consumer_unpin", 2, self.unpin),
         }
 
@@ -77,17 +79,29 @@ class ConsumerApi:
         if config.num_replicas > 1:
             raise errors.STREAM_REPLICAS
         stream = self.jetstream.stream(stream_name)
+        headers = b""
+        if config.direct or config.sourcing:
+            headers = self._identify(stream, request)
+            config = _for_source(stream, config)
         known = self.jetstream.consumers[stream_name].get(config.name)
         if known is not None:
-            config = config._replace(pause_until=known.config.pause_until)
+            config = _as_known(config, known.config)
         if not config.name:
             config = config._replace(name=random_name(8), named=False)
         found: list[Fields] = []  # as it was before anything was delivered
-        after = self.api.after("consumer_create", request, lambda: found[0])
+        after = self.api.after("consumer_create", request, lambda: found[0], headers)
         action, pedantic = str(fields.get("action", "")), bool(fields.get("pedantic"))
         consumer = self.keeper.create(stream, config, action, after, pedantic)
         found.append(consumer_info(consumer, self.clock.wall()))
         return None
+
+    def _identify(self, stream: Stream, request: Request) -> bytes:
+        """Headers that tell which stream this is: one that was deleted and made again is another one."""
+        identity = stream.identity
+        expected = header_get(request.headers, "Nats-Stream-Identity") if request.headers else None
+        if expected and expected != identity:
+            raise errors.refused(10225, f"consumer's stream identity does not match: {identity}")
+        return header_block([("Nats-Stream-Identity", identity)])
 
     # ---- telling
 
@@ -106,7 +120,7 @@ class ConsumerApi:
     def _page(self, request: Request, limit: int) -> tuple[list[str], Fields]:
         fields = parse_optional(request.body, {"offset": "int"})
         stream = self.jetstream.stream(request.args[0])
-        return cut(sorted(self.jetstream.consumers[stream.name]), fields, limit)
+        return cut(self.keeper.names(stream.name), fields, limit)
 
     def _consumer(self, request: Request) -> Consumer:
         stream, name = request.args
@@ -175,6 +189,28 @@ class ConsumerApi:
             consumer.say(request.reply, status_block(412, "Required Api Level"))
         else:
             consumer.request(request.reply, request.body)
+
+
+def _for_source(stream: Stream, config: ConsumerConfig) -> ConsumerConfig:
+    """What sources and mirrors ask for under a name that stays the same.  Of a stream that drops what was delivered it
+    becomes a consumer that acknowledges, and is there when they come back."""
+    if not (config.direct and config.sourcing and config.name):
+        return config
+    if stream.config.retention == "limits":
+        return config._replace(name=f"{config.name}-{random_name(8)}")
+    return config._replace(
+        direct=False, durable=config.name, ack_policy="flow_control", ack_wait_ns=0, max_deliver=0, inactive_ns=0
+    )
+
+
+def _as_known(config: ConsumerConfig, known: ConsumerConfig) -> ConsumerConfig:
+    """What a request for a consumer that is there does not change."""
+    config = config._replace(pause_until=known.pause_until)
+    if not (config.sourcing and config.durable):
+        return config
+    return config._replace(
+        deliver_policy=known.deliver_policy, opt_start_seq=known.opt_start_seq, opt_start_time=known.opt_start_time
+    )
 
 
 def _check_names(fields: Fields, stream: str, name: str) -> None:

@@ -50,6 +50,8 @@ class Consumers:
             if action == "create" and known.config != config:
                 raise errors.CONSUMER_EXISTS
             self._check_change(known, config)
+            if config.sourcing:
+                known.reset(0)
             self.update(known, settled(config), after)
             return known
         if action == "update":
@@ -116,7 +118,8 @@ class Consumers:
     def delete(self, consumer: Consumer, after: After) -> None:
         stream = consumer.stream
         self._drop(consumer)
-        stream.store.drop_consumer(stream.id, consumer.name)
+        if not consumer.config.direct:
+            stream.store.drop_consumer(stream.id, consumer.name)
         stream.store.commit(partial(self._deleted, consumer, after))
 
     def _deleted(self, consumer: Consumer, after: After, error: StoreError | None) -> None:
@@ -167,6 +170,10 @@ class Consumers:
         consumers = self.by_stream.get(consumer.stream.name, {})
         if consumers.get(consumer.name) is consumer:
             del consumers[consumer.name]
+
+    def names(self, stream: str) -> list[str]:
+        """Those that are anybody's concern: not what other streams source with."""
+        return sorted(name for name, consumer in self.by_stream[stream].items() if not consumer.config.direct)
 
     def all(self) -> Iterator[Consumer]:
         for consumers in self.by_stream.values():

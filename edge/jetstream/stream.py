@@ -29,6 +29,7 @@ from edge.jetstream.fields import dumps
 from edge.jetstream.health import Health
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK, After, Messages
+from edge.jetstream.origin import short_hash
 from edge.jetstream.pull import go_duration
 from edge.jetstream.stream_config import StreamConfig
 from edge.jetstream.subject_index import SubjectHistory
@@ -95,6 +96,11 @@ class Stream(Messages):
     @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def identity(self) -> str:
+        """Of this stream and no other that has, or had, its name."""
+        return short_hash(rfc3339(self.created_ns))
 
     @property
     def may_roll_up(self) -> bool:

@@ -52,7 +52,7 @@ class StreamApi:
         """``domain`` empty: nats-server does not tell it when it has created a stream."""
         stream = self.jetstream.stream(name)
         told = stream.domain if domain is None else domain
-        return stream_info(stream, len(self.jetstream.consumers[name]), self.clock.wall(), told)
+        return stream_info(stream, self._consumers(name), self.clock.wall(), told)
 
     def info(self, request: Request) -> Answer:
         fields = parse_optional(request.body, INFO_KINDS)
@@ -67,7 +67,7 @@ class StreamApi:
             where = page(len(counts), offset, SUBJECTS_LIMIT)
             if some := sorted(counts.items())[offset : offset + SUBJECTS_LIMIT]:
                 detail["subjects"] = dict(some)
-        consumers = len(self.jetstream.consumers[stream.name])
+        consumers = self._consumers(stream.name)
         return where | stream_info(stream, consumers, self.clock.wall(), stream.domain, **detail)
 
     def names(self, request: Request) -> Answer:
@@ -78,8 +78,11 @@ class StreamApi:
         names, where = self._page(request, LIST_LIMIT)
         now, jetstream = self.clock.wall(), self.jetstream
         return where | {
-            "streams": [listed_stream(jetstream.streams[name], len(jetstream.consumers[name]), now) for name in names]
+            "streams": [listed_stream(jetstream.streams[name], self._consumers(name), now) for name in names]
         }
+
+    def _consumers(self, stream: str) -> int:
+        return len(self.jetstream.keeper.names(stream))
 
     def _page(self, request: Request, limit: int) -> tuple[list[str], Fields]:
         fields = parse_optional(request.body, PAGE_KINDS)

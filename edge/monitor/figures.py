@@ -217,7 +217,7 @@ class Instruments:
                 yield StreamFigures(
                     name, stream.name, stream.config.storage, stream.messages, stream.bytes,
                     stream.first_seq if stream.last_seq else 0, stream.last_seq, stream.last_ns,
-                    len(account.consumers[stream.name]),
+                    len(account.keeper.names(stream.name)),
                 )  # fmt: skip
 
     def _consumers(self) -> Iterator[ConsumerFigures]:
