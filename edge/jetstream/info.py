@@ -13,7 +13,7 @@ from edge.jetstream.pulls import Pulls
 from edge.jetstream.stream import Stream
 from edge.store.contract import Row
 
-API_LEVEL = 0  # no feature of level 1 (message TTL, pause, priority groups) is here yet
+API_LEVEL = 1  # message TTL, pause and priority groups; of level 2 something is missing yet
 SERVER_LEVEL = "2.12.0"  # the nats-server whose API this is
 MAX_UNASKED = 50_000  # messages that are looked through for their subjects when nobody asked for those
 

@@ -4,7 +4,7 @@ import sys
 from typing import NamedTuple
 
 NATS_LEVEL = "2.12.0"  # clients gate features on it: the nats-server whose client protocol is spoken here
-API_LEVEL = 0  # of the JetStream API; raised as features of a level are all there
+API_LEVEL = 1  # of the JetStream API; raised as features of a level are all there
 
 
 class ServerInfo(NamedTuple):
