@@ -195,6 +195,9 @@ class LeafLink(Link):
 
     # ---- the router's side
 
+    def is_congested(self) -> bool:
+        return self.congested
+
     def enqueue(self, subject: str, reply: str, queues: Sequence[str], headers: bytes, payload: bytes) -> bool:
         rules = self.rules
         if self.closing or not rules.exported(subject):

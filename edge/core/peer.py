@@ -64,6 +64,10 @@ class Link(Peer):
         """What the other server is called."""
         return self.name
 
+    def is_congested(self) -> bool:
+        """Would what is sent now be lost?"""
+        return False
+
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""
         raise NotImplementedError

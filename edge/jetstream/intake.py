@@ -182,7 +182,7 @@ class Intake:
             return
         match self.state:
             case State.WAITING:
-                self._ask(now)
+                self._ask()
             case State.ASKING:
                 self._failed(None)
                 self._probe()
@@ -228,9 +228,8 @@ class Intake:
 
     # ---- asking
 
-    def _ask(self, now: int) -> None:
+    def _ask(self) -> None:
         self._cancel()
-        self.asked_at = now
         self.cut = False
         self.error = None
         self.levels = list(self.kind.levels)
@@ -250,9 +249,11 @@ class Intake:
         else:
             subject, body = f"$JS.API.CONSUMER.RESET.{self.origin.name}.{consumer.name}", b""
         turn, sub = self.turn, self.answer_sub
+        asked_at, self.asked_at = self.asked_at, self.clock.monotonic()
         sent = self.account.publish(self._at_origin(subject), body, reply=reply, headers=self._headers())
         if not sent.receivers and self.turn == turn and self.answer_sub is sub:
-            self._failed(None)  # nobody there: ``_on_interest`` tells when somebody is
+            self.asked_at = asked_at  # nobody there: ``_on_interest`` tells when somebody is
+            self._failed(None)
 
     def _headers(self) -> bytes:
         if not self.levels:

@@ -9,7 +9,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge.core.peer import Subscription
+from edge.core.peer import Link, Subscription
 from edge.jetstream.pull import PullRequest, status
 from edge.message import header_get, status_block
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from edge.jetstream.consumer import Consumer
 
 MAX_WINDOW = 32 << 20
+SLICE = 1 << 19  # bytes that go in one turn: others want theirs
+PER_MESSAGE = 512  # what the turn of a small message costs, in bytes
+HOLD_NS = 10_000_000
 FIRST_WINDOW = MAX_WINDOW // 16
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -33,6 +36,8 @@ class Push:
         self.asked = ""  # the flow control request that is out
         self.asked_for = 0  # bytes that its answer accounts for
         self.heartbeat_at = 0
+        self.links: list[Link] = []  # that lead to listeners
+        self.go_on_at = 0  # there was more to send than a turn allows, or a leaf connection does not keep up
         self.answers: Subscription | None = None
 
     def open(self, soon: bool = False) -> None:
@@ -77,7 +82,9 @@ class Push:
         subject, group = consumer.config.deliver_subject, consumer.config.deliver_group
         plain, queues = consumer.account.sublist.match_once(subject)
         groups = [plain] if not group else [members for members in queues if members[0].queue == group]
-        listening = any(sub.subject == subject for members in groups for sub in members)
+        listeners = [sub for members in groups for sub in members if sub.subject == subject]
+        listening = bool(listeners)
+        self.links = [sub.peer for sub in listeners if isinstance(sub.peer, Link)]
         now = consumer.clock.monotonic()
         if listening is self.active:
             return
@@ -102,11 +109,18 @@ class Push:
             self._look()
         consumer = self.consumer
         config = consumer.config
+        self.go_on_at = 0
+        room = SLICE
         while self.active and not (config.flow_control and self.sent > self.window):
+            if room <= 0 or any(link.is_congested() for link in self.links):
+                self.go_on_at = now if room <= 0 else now + HOLD_NS
+                consumer.clock.wake()
+                return
             row = consumer.next(now)
             if row is None:
                 return
             size = consumer.send(row, config.deliver_subject, now)
+            room -= size + PER_MESSAGE
             if config.idle_heartbeat_ns:
                 self.heartbeat_at = now + config.idle_heartbeat_ns
             if config.flow_control:
@@ -143,7 +157,9 @@ class Push:
     # ---- time
 
     def deadline(self) -> int | None:
-        return self.heartbeat_at if self.active and self.heartbeat_at else None
+        if not self.active:
+            return None
+        return min(filter(None, (self.heartbeat_at, self.go_on_at)), default=None)
 
     def tick(self, now: int) -> None:
         if not self.active or not self.heartbeat_at or now < self.heartbeat_at:
