@@ -26,7 +26,7 @@ from edge.subjects import overlap
 if TYPE_CHECKING:
     from edge.jetstream.inlet import Inlet
 
-NOT_YET = ("allow_msg_counter", "allow_atomic", "allow_msg_schedules", "allow_batched")
+NOT_YET = ("allow_atomic", "allow_batched")
 
 log = logging.getLogger("edge.jetstream")
 
@@ -153,11 +153,12 @@ class JetStreamAccount:
         old = stream.config
         stream.stop()
         stream.configure(config)
-        if stream.interest is not None:
-            stream.interest.consumers = [*self.consumers[stream.name].values()]
+        if stream.retention.interest is not None:
+            stream.retention.interest.consumers = [*self.consumers[stream.name].values()]
         stream.start(stream.announce)
         change_inlet(stream, old)
-        stream.enforce_all_limits()
+        stream.retention.enforce_all()
+        stream.retention.review()
         self.clock.wake()
 
     def _updated(self, stream: Stream, old: StreamConfig, after: After, error: StoreError | None) -> None:
@@ -285,9 +286,8 @@ class JetStreamAccount:
     def deadline(self) -> int | None:
         found = [deadline for consumer in self.keeper.all() if (deadline := consumer.deadline()) is not None]
         for stream in self.streams.values():
-            expiry = stream.next_expiry()
-            if expiry is not None:
-                found.append(self.clock.monotonic() + max(expiry - self.clock.wall(), 0))
+            if (deadline := stream.deadline()) is not None:
+                found.append(deadline)
             if stream.inlet is not None and (deadline := stream.inlet.deadline()) is not None:
                 found.append(deadline)
         return min(found, default=None)

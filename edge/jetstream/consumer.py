@@ -114,7 +114,7 @@ class Consumer:
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
         self.delivered_ns = self.acked_ns = 0
-        self.stream.review()
+        self.stream.retention.review()
         self._touch()
         self.deliver_soon()
         return first
@@ -181,7 +181,7 @@ class Consumer:
         match = self.account.sublist.match_once(subject)
         self.account.deliver(match, None, subject, ack_reply, headers, payload, row.subject)
         if self.config.ack_policy == "none":
-            self.stream.acknowledged((row.seq,))
+            self.stream.retention.acknowledged((row.seq,))
         self.delivered_ns = self.clock.wall()
         self._touch()
         return _size(row, ack_reply)
@@ -266,7 +266,7 @@ class Consumer:
 
     def _acked(self, seq: int) -> None:
         self.acked_ns = self.clock.wall()
-        self.stream.acknowledged(self.acks.ack(seq))
+        self.stream.retention.acknowledged(self.acks.ack(seq))
 
     def wants(self, subject: str) -> bool:
         return not self.config.filters or self.cursor.wants(subject)

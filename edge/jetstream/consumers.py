@@ -126,7 +126,7 @@ class Consumers:
         consumers = self.by_stream.get(consumer.stream.name)
         if error is None:
             consumer.close()
-            consumer.stream.review()
+            consumer.stream.retention.review()
             self.advisories.consumer_action(consumer.stream.name, consumer.name, "DELETED", "delete")
         elif consumers is not None and consumer.name not in consumers:
             self.attach(consumer)
@@ -137,8 +137,8 @@ class Consumers:
     def attach(self, consumer: Consumer) -> None:
         stream = consumer.stream
         self.by_stream[stream.name][consumer.name] = consumer
-        if stream.interest is not None:
-            stream.interest.consumers.append(consumer)
+        if stream.retention.interest is not None:
+            stream.retention.interest.consumers.append(consumer)
         stream.listeners.append(consumer.on_visible)
         stream.removal_listeners.append(consumer.on_removed)
         consumer.open()
@@ -158,7 +158,7 @@ class Consumers:
             self.account.unsubscribe(subscription)
         consumer.subscriptions = []
         consumer.way.detach()
-        interest = consumer.stream.interest
+        interest = consumer.stream.retention.interest
         if interest is not None and consumer in interest.consumers:
             interest.consumers.remove(consumer)
         if consumer.on_visible in consumer.stream.listeners:

@@ -1,33 +1,22 @@
 """What the headers of a publish ask for (reference: jetstream.md section 3)."""
 
 import json
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.expiry import parse_ttl
+from edge.jetstream.stream_config import StreamConfig
 from edge.message import header_get
 
-MAX_HEADERS = 64 * 1024
-
-# Features that a stream must allow, and that no stream here does yet.
-DISABLED = (
-    ("Nats-Stream-Source", ApiError(400, 10227, "message stream source header is not allowed")),
-    ("Nats-Batch-Id", ApiError(400, 10174, "atomic publish is disabled")),
-    ("Nats-Incr", ApiError(400, 10168, "message counters is disabled")),
-    ("Nats-Schedule", ApiError(400, 10188, "message schedules is disabled")),
-)
+MAX_HEADERS = 65_535
+ROLLUPS = ("sub", "all")
 
 
 class Known(Protocol):
     """What a stream knows, everything counted in that has a sequence and is not on disk yet."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def may_roll_up(self) -> bool: ...
-    @property
-    def may_expire(self) -> bool: ...
+    def config(self) -> StreamConfig: ...
     def last_sequence(self) -> int: ...
     def last_id(self) -> str: ...
     def last_of(self, pattern: str) -> int:
@@ -37,71 +26,76 @@ class Known(Protocol):
         """The sequence of the message that had this id, 0 for none."""
 
 
-class Checked(NamedTuple):
-    msg_id: str  # to be remembered when the message is stored
-    duplicate: int  # the sequence of the message that this one repeats, or 0
-
-
-NOTHING = Checked("", 0)
-
-
-def check_headers(stream: Known, subject: str, headers: bytes) -> Checked:
-    """ApiError when an expectation is not met: nothing is stored then."""
-    if len(headers) > MAX_HEADERS:
-        raise errors.HEADERS_TOO_LARGE
-    ours = headers.count(b"\r\nNats-")
-    if not ours:
-        return NOTHING
-    if ours == 1 and b"\r\nNats-Msg-Id:" in headers:  # by far the most
-        msg_id = header_get(headers, "Nats-Msg-Id") or ""
-        return Checked(msg_id, stream.find_id(msg_id) if msg_id else 0)
-    for name, error in DISABLED:
-        if header_get(headers, name):
-            raise error
+def check_stream(stream: Known, headers: bytes) -> None:
     expected = header_get(headers, "Nats-Expected-Stream")
-    if expected and expected != stream.name:
+    if expected and expected != stream.config.name:
         raise errors.EXPECTED_STREAM
-    msg_id = header_get(headers, "Nats-Msg-Id") or ""
-    if msg_id and (duplicate := stream.find_id(msg_id)):
-        return Checked(msg_id, duplicate)
-    if b"\r\nNats-Expected-" in headers:
-        _check_expected(stream, subject, headers)
-    ttl = header_get(headers, "Nats-TTL")
-    if ttl:
-        _check_ttl(stream, ttl)
-    rollup = header_get(headers, "Nats-Rollup")
-    if rollup:
-        if not stream.may_roll_up:
-            raise errors.rollup_failed("rollup not permitted")
-        if rollup not in ("sub", "all"):
-            raise errors.rollup_failed(f"rollup value invalid: {json.dumps(rollup)}")
-    return Checked(msg_id, 0)
 
 
-def _check_expected(stream: Known, subject: str, headers: bytes) -> None:
+def check_ttl_allowed(stream: Known, headers: bytes) -> None:
+    """What is no time to live is told of later, as nats-server does it."""
+    if not stream.config.allow_msg_ttl and (ttl := header_get(headers, "Nats-TTL")) and _ttl(ttl):
+        raise errors.TTL_DISABLED
+
+
+def check_ttl(headers: bytes) -> None:
+    if (ttl := header_get(headers, "Nats-TTL")) and _ttl(ttl) is None:
+        raise errors.TTL_INVALID
+
+
+def _ttl(text: str) -> int | None:
+    """Seconds; None for what cannot be read."""
+    try:
+        return parse_ttl(text)
+    except ValueError:
+        return None
+
+
+def check_subject_sequence(stream: Known, subject: str, headers: bytes) -> None:
+    expected = expected_of_subject(headers, subject)
+    if expected is not None and expected[1] != (last := stream.last_of(expected[0])):
+        raise errors.wrong_last_sequence(last)
+
+
+def expected_of_subject(headers: bytes, subject: str) -> tuple[str, int] | None:
+    """The subject (or pattern) whose last message is spoken of, and its sequence."""
+    text = header_get(headers, "Nats-Expected-Last-Subject-Sequence")
+    pattern = header_get(headers, "Nats-Expected-Last-Subject-Sequence-Subject")
+    if text:
+        return pattern or subject, _number(text)
+    if pattern:
+        raise errors.MISSING_SUBJECT_SEQUENCE
+    return None
+
+
+def check_sequence(stream: Known, headers: bytes) -> bool:
+    """Is there anything expected at all?"""
     expected = header_get(headers, "Nats-Expected-Last-Sequence")
     if expected and _number(expected) != (last := stream.last_sequence()):
         raise errors.wrong_last_sequence(last)
+    return bool(expected)
+
+
+def check_last_id(stream: Known, headers: bytes) -> None:
     expected = header_get(headers, "Nats-Expected-Last-Msg-Id")
     if expected and expected != (last_id := stream.last_id()):
         raise errors.wrong_last_msg_id(last_id)
-    expected = header_get(headers, "Nats-Expected-Last-Subject-Sequence")
-    pattern = header_get(headers, "Nats-Expected-Last-Subject-Sequence-Subject")
-    if expected:
-        last = stream.last_of(pattern or subject)
-        if _number(expected) != last:
-            raise errors.wrong_last_sequence(last)
-    elif pattern:
-        raise errors.MISSING_SUBJECT_SEQUENCE
 
 
-def _check_ttl(stream: Known, ttl: str) -> None:
-    if not stream.may_expire:
-        raise errors.TTL_DISABLED
-    try:
-        parse_ttl(ttl)
-    except ValueError as exc:
-        raise errors.TTL_INVALID from exc
+def check_source(headers: bytes) -> None:
+    if header_get(headers, "Nats-Stream-Source"):
+        raise errors.SOURCE_HEADER
+
+
+def rollup_of(stream: Known, headers: bytes) -> str:
+    """``sub`` or ``all``; empty: none."""
+    rollup = header_get(headers, "Nats-Rollup") or ""
+    if rollup:
+        if not stream.config.allow_rollup or stream.config.deny_purge:
+            raise errors.rollup_failed("rollup not permitted")
+        if rollup not in ROLLUPS:
+            raise errors.rollup_failed(f"rollup value invalid: {json.dumps(rollup)}")
+    return rollup
 
 
 def _number(text: str) -> int:
