@@ -64,6 +64,10 @@ class Inlet:
         for intake in list(self.intakes.values()):
             intake.tick(now)
 
+    def stands_for(self, name: str) -> bool:
+        """Can it be asked for messages of the stream of this name, which is elsewhere?"""
+        return False
+
     # ---- for intakes
 
     def start(self, intake: Intake) -> Start:

@@ -339,6 +339,7 @@ class Intake:
 
         def listen() -> None:
             if self.turn == turn:
+                self.lag = answer.pending
                 self._listen(answer.name, deliver)
 
         self.owner.established(self, answer.before, listen)
@@ -408,12 +409,13 @@ class Intake:
 
 
 class Created(NamedTuple):
-    """What an origin answers of a consumer: its first message is the first behind ``before``."""
+    """What an origin answers of a consumer: its first message is the first behind ``before``, and so many follow."""
 
     name: str
     deliver_subject: str
     ack_policy: str
     before: int
+    pending: int
 
 
 def _parse_answer(payload: bytes) -> Created | ApiError:
@@ -426,7 +428,8 @@ def _parse_answer(payload: bytes) -> Created | ApiError:
     if not is_literal(deliver):
         raise ValueError(deliver)
     before = int(answer["delivered"]["stream_seq"])
-    return Created(str(answer["name"]), deliver, str(config.get("ack_policy")), max(before, 0))
+    pending = int(answer.get("num_pending") or 0)
+    return Created(str(answer["name"]), deliver, str(config.get("ack_policy")), max(before, 0), pending)
 
 
 class Delivery(NamedTuple):

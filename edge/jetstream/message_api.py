@@ -6,6 +6,7 @@ from edge.jetstream.direct import KINDS as GET_KINDS
 from edge.jetstream.direct import BadQuery, DirectGet, find
 from edge.jetstream.fields import is_empty, parse_object
 from edge.jetstream.info import message_fields
+from edge.jetstream.stream import Stream
 from edge.message import status_block
 
 DELETE_KINDS = {"seq": "uint", "no_erase": "bool"}
@@ -56,12 +57,20 @@ class MessageApi:
     def direct_get(self, request: Request) -> None:
         """``DIRECT.GET.<stream>[.<subject>]``."""
         name, subject = (*request.args, "")[:2]
-        stream = self.jetstream.streams.get(name)
         if not request.reply:
             return
-        if stream is None or not stream.config.allow_direct:
+        stream = self._readable(name)
+        if stream is None:
             self.api.no_responders(request)
         elif too_high(request.headers):
             self.api.account.publish(request.reply, headers=status_block(412, "Required Api Level"))
         else:
             DirectGet(self.api.account, stream).answer(subject, request.reply, request.body)
+
+    def _readable(self, name: str) -> Stream | None:
+        """The stream itself, or a mirror that answers in its name."""
+        streams = self.jetstream.streams
+        if name in streams and streams[name].config.allow_direct:
+            return streams[name]
+        mirrors = [stream for stream in streams.values() if stream.config.mirror_direct]
+        return next((mirror for mirror in mirrors if mirror.inlet and mirror.inlet.stands_for(name)), None)

@@ -26,9 +26,10 @@ class Mirror(Inlet):
         self.intake = Intake(self, origin, MIRROR, stream.account, stream.clock, short_hash(name), told)
         self.intakes[origin.key] = self.intake
 
-    def is_current(self) -> bool:
-        """Has it nearly all that its origin has?"""
-        return self.intake.heard_at is not None and self.stream.last_seq > 0 and self.intake.lag < CAUGHT_UP
+    def stands_for(self, name: str) -> bool:
+        """It does when it has nearly all that its origin has."""
+        heard = self.intake.heard_at is not None and self.stream.last_seq > 0
+        return self.origin.name == name and heard and self.intake.lag < CAUGHT_UP
 
     def start(self, intake: Intake) -> Start:
         intake.seq = self.stream.assigned_seq
