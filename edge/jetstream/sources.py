@@ -8,6 +8,9 @@ import json
 from collections.abc import Callable, Iterable
 
 from edge.errors import ApiError
+from edge.jetstream import errors
+from edge.jetstream.counters import HEADER as INCREMENT
+from edge.jetstream.counters import add_sourced
 from edge.jetstream.inlet import NOT_OURS, Inlet, Position, transformed, without
 from edge.jetstream.intake import SOURCE, Intake, Message, Start
 from edge.jetstream.origin import Origin, short_hash
@@ -71,11 +74,17 @@ class Sources(Inlet):
         msg_id = header_get(headers, "Nats-Msg-Id")
         if msg_id and stream.find_id(msg_id):
             return None
-        self._check(subject, headers, message.payload, size, full)
+        payload = message.payload
+        if stream.config.allow_msg_counter:
+            if not header_get(headers, INCREMENT):
+                raise errors.INCREMENT_MISSING
+            counted = add_sourced(stream.newest(subject), headers, payload, intake.origin.place, message.subject)
+            headers, payload = counted.headers, counted.payload
+        self._check(subject, headers, payload, size, full)
         seq = stream.last_sequence() + 1
         if msg_id:
             stream.dedupe.add(msg_id, seq, stream.moment)
-        return seq, subject, stream.last_ns, stream.retention.outlive_marker(headers), message.payload
+        return seq, subject, stream.last_ns, stream.retention.outlive_marker(headers), payload
 
     def _restore(self, intake: Intake) -> None:
         intake.seq, intake.identity = self.stream.positions.get(intake.origin.key, (0, ""))
