@@ -47,8 +47,9 @@ class Compaction:
         """The sequences that go now, in order."""
         if not self.horizon and not self._begin(stream, now):
             return []
-        rows = list(takewhile(self._is_old, stream.scan(self.next_seq, SLICE)))
-        if len(rows) < SLICE:
+        scanned = stream.scan(self.next_seq, SLICE)
+        rows = list(takewhile(self._is_old, scanned))
+        if len(rows) < len(scanned) or not scanned:
             self.horizon = 0
             self.wakes_ns = now + self.after_ns // SLACK
         gone = []

@@ -47,7 +47,7 @@ def parse_ttl(text: str) -> int:
     """``90``, ``1m30s`` or ``never``, in seconds.  ValueError for less than a second, or what is none of them."""
     if text.lower() == "never":
         return NEVER
-    if text.isdecimal() and text.isascii():
+    if text != "0" and text.isdecimal() and text.isascii():
         return int(text)
     parts = PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

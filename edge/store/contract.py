@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from edge.errors import StoreError
+from edge.store.seal import to_bytes
 
 Done = Callable[[StoreError | None], None]
 NewRow = tuple[int, str, int, bytes, bytes]  # seq, subject, time_ns, headers, payload
@@ -22,6 +23,18 @@ class Row(NamedTuple):
     time_ns: int  # wall clock, since 1970
     headers: bytes
     payload: bytes
+
+
+class Outline(NamedTuple):
+    """A row without its contents.  ``size``: bytes of subject, headers and payload."""
+
+    seq: int
+    subject: str
+    size: int
+
+    @classmethod
+    def of(cls, row: Row) -> "Outline":
+        return cls(row.seq, row.subject, len(to_bytes(row.subject)) + len(row.headers) + len(row.payload))
 
 
 class StreamRecord(NamedTuple):
@@ -105,10 +118,14 @@ class Store(Protocol):
     def load(self) -> Recovered: ...
     def read(self, stream: int, seq: int) -> Row | None: ...
     def scan(self, stream: int, first: int, last: int, limit: int) -> list[Row]:
-        """Ascending, both ends included."""
+        """Ascending, both ends included; fewer than ``limit``, but at least one, where rows are large."""
 
     def scan_back(self, stream: int, last: int, limit: int) -> list[Row]:
-        """Descending from ``last``."""
+        """Descending from ``last``; as many as ``scan``."""
+
+    def outline(self, stream: int, first: int, last: int, limit: int) -> list[Outline]:
+        """As ``scan``, for whoever does not need the contents: they are not read, and not held against their
+        checksum either."""
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         """Every subject of this part of the stream; one pass over its messages."""

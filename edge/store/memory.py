@@ -10,12 +10,12 @@ from edge.store.contract import (
     ConsumerRecord,
     Done,
     NewRow,
+    Outline,
     Recovered,
     Row,
     StreamRecord,
     SubjectRecord,
 )
-from edge.store.seal import to_bytes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -103,6 +103,9 @@ class MemoryStore:
         end = bisect_right(order, last)
         return [self.rows[stream][seq] for seq in reversed(order[max(end - limit, 0) : end])]
 
+    def outline(self, stream: int, first: int, last: int, limit: int) -> list[Outline]:
+        return [Outline.of(row) for row in self.scan(stream, first, last, limit)]
+
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         found: dict[str, SubjectRecord] = {}
         order = self.order.get(stream, [])
@@ -115,7 +118,7 @@ class MemoryStore:
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         order = self.order.get(stream, [])
         rows = [self.rows[stream][seq] for seq in order[bisect_left(order, first) : bisect_right(order, last)]]
-        return len(rows), sum(len(to_bytes(row.subject)) + len(row.headers) + len(row.payload) for row in rows)
+        return len(rows), sum(Outline.of(row).size for row in rows)
 
     def close(self) -> None:
         """Memory ends with the process."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from edge.store import schema
-from edge.store.contract import MAX_SEQ, SEQ_BITS, Row, SubjectRecord
+from edge.store.contract import MAX_SEQ, SEQ_BITS, Outline, Row, SubjectRecord
 from edge.store.database import DAMAGE
 from edge.store.seal import seal_message, to_bytes, to_text
 
@@ -20,6 +20,7 @@ log = logging.getLogger("edge.store")
 CHUNK = 1000
 PROBES = 4096  # single steps over a hole; a longer one is crossed by halving, and its islands are lost
 PAGE_ROWS = 256  # more than a page of 4 KB holds
+MAX_BYTES = 1 << 20  # of payload that one read brings into memory, about
 REPORTS = 1000  # after so many it is clear that the disk is bad
 
 Raw = tuple[int, int, bytes, bytes | None, bytes, int]
@@ -40,13 +41,16 @@ class Walk(NamedTuple):
     rows: list[Row]
     torn: bool
     broken: bool
+    large: bool = False
 
 
 class Fetched(NamedTuple):
-    """``broken``: a page could not be read; ``unsound``: the sequences of rows whose checksum does not hold."""
+    """``broken``: a page could not be read; ``unsound``: the sequences of rows whose checksum does not hold;
+    ``large``: there may be more, but not to be read at once."""
 
     broken: bool
     unsound: list[int]
+    large: bool = False
 
 
 class Reader:
@@ -80,7 +84,7 @@ class Reader:
             part = self._walk(way, stream, *ends, limit - len(rows))
             rows += part.rows
             torn, broken = torn or part.torn, broken or part.broken
-            if len(rows) == limit:
+            if len(rows) == limit or part.large:
                 break
         return Walk(rows, torn, broken)
 
@@ -95,6 +99,8 @@ class Reader:
             for seq in fetched.unsound:
                 if (at - seq) * way.step > 0:
                     self._report(stream, seq, seq)
+            if fetched.large:
+                return Walk(rows, torn, broken, True)
             if len(rows) == limit or (last - at) * way.step < 0:
                 break
             if not fetched.broken and self._is_past(way, stream, at, last):
@@ -137,6 +143,21 @@ class Reader:
         except DAMAGE:
             return self._count_subjects(stream, first, last)
 
+    def outline(self, stream: int, first: int, last: int, limit: int) -> list[Outline]:
+        base = stream << SEQ_BITS
+        found: list[Outline] = []
+        try:
+            for low, high in self._parts(stream, first, last):
+                bindings = (base | low, base | high, limit - len(found))
+                for id, subject, size in self.connection.execute(schema.OUTLINE, bindings):
+                    if subject is not None and size is not None:
+                        found.append(Outline(id & MAX_SEQ, to_text(subject), size))
+                if len(found) >= limit:
+                    break
+        except DAMAGE:
+            return [Outline.of(row) for row in self.walk(FORWARD, stream, first, last, limit).rows]
+        return found
+
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         base = stream << SEQ_BITS
         messages = size = 0
@@ -169,12 +190,16 @@ class Reader:
         """Add the sound rows to ``rows``."""
         base = stream << SEQ_BITS
         low, high = (at, last) if way.step > 0 else (last, at)
-        unsound = []
+        room = MAX_BYTES
+        unsound: list[int] = []
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
             for id, time_ns, subject, headers, payload, crc in found:
                 if _is_sound(id, time_ns, subject, headers, payload, crc):
                     rows.append(Row(id & MAX_SEQ, to_text(subject), time_ns, headers or b"", payload))
+                    room -= len(payload)
+                    if room <= 0:
+                        return Fetched(False, unsound, True)
                 else:
                     unsound.append(id & MAX_SEQ)
         except DAMAGE:
@@ -184,7 +209,8 @@ class Reader:
     def _is_past(self, way: Way, stream: int, at: int, last: int) -> bool:
         """Is nothing left between here and the far end, seen from there?"""
         rows: list[Row] = []
-        return self._fetch(BACK if way is FORWARD else FORWARD, stream, last, at, 1, rows) == (False, []) and not rows
+        fetched = self._fetch(BACK if way is FORWARD else FORWARD, stream, last, at, 1, rows)
+        return fetched == Fetched(False, []) and not rows
 
     # ---- over a hole
 

@@ -109,6 +109,10 @@ _MESSAGE = (
 )
 SCAN = f"{_MESSAGE} ORDER BY id LIMIT ?"
 SCAN_BACK = f"{_MESSAGE} ORDER BY id DESC LIMIT ?"
+OUTLINE = (
+    "SELECT id, CAST(subject AS BLOB), length(CAST(subject AS BLOB)) + ifnull(length(headers), 0) + length(payload)"
+    " FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+)
 SUBJECTS = (
     "SELECT CAST(subject AS BLOB), count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
 )

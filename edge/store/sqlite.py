@@ -11,7 +11,7 @@ import apsw
 
 from edge.errors import StoreError
 from edge.store import schema, statements
-from edge.store.contract import MAX_SEQ, Done, NewRow, Recovered, Row, SubjectRecord
+from edge.store.contract import MAX_SEQ, Done, NewRow, Outline, Recovered, Row, SubjectRecord
 from edge.store.database import FILE, checkpoint, lock_folder, open_reader, open_writer
 from edge.store.pages import Pages
 from edge.store.reader import BACK, FORWARD, Reader
@@ -108,6 +108,9 @@ class SqliteStore:
 
     def scan_back(self, stream: int, last: int, limit: int) -> list[Row]:
         return self.reader.walk(BACK, stream, last, 0, limit).rows
+
+    def outline(self, stream: int, first: int, last: int, limit: int) -> list[Outline]:
+        return self.reader.outline(stream, first, last, limit)
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         return self.reader.subjects(stream, first, last)

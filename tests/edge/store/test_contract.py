@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.errors import StoreError
-from edge.store.contract import MAX_SEQ, Row, Store
+from edge.store.contract import MAX_SEQ, Outline, Row, Store
 from edge.store.memory import MemoryStore
 from edge.store.sqlite import SqliteStore
 
@@ -199,3 +199,29 @@ def test_works_with_an_event_loop(tmp_path: Path, make_rows: Rows) -> None:
         store.close()
 
     asyncio.run(main())
+
+
+def test_outlines_are_rows_without_their_contents(store: Store, owner: Any, make_rows: Rows) -> None:
+    store.append(A, [(seq, f"s.{seq}", 1, b"h" * seq, b"p" * 10) for seq in range(1, 7)])
+    store.delete(A, [3])
+    store.append(A, [(7, "\udcff", 1, b"", b"")])
+    owner.committed(store)
+    assert store.outline(A, 2, 99, 2) == [Outline(2, "s.2", 15), Outline(4, "s.4", 17)]
+    assert store.outline(A, 6, 7, 9) == [Outline(6, "s.6", 19), Outline(7, "\udcff", 1)]
+    assert store.outline(A, 8, 99, 9) == store.outline(B, 0, MAX_SEQ, 9) == []
+
+
+def test_large_rows_come_a_few_at_a_time(store: Store, owner: Any) -> None:
+    rows = [(seq, "s", 1, b"", b"x" * 300_000) for seq in range(1, 11)]
+    store.append(A, rows)
+    owner.committed(store)
+    found: list[Row] = []
+    while some := store.scan(A, found[-1].seq + 1 if found else 1, 10, 99):
+        found += some
+    assert found == [Row(*row) for row in rows]
+    found.clear()
+    while some := store.scan_back(A, found[-1].seq - 1 if found else 10, 99):
+        found += some
+    assert found[::-1] == [Row(*row) for row in rows]
+    if isinstance(store, SqliteStore):
+        assert len(store.scan(A, 1, 10, 99)) == 4 and len(store.outline(A, 1, 10, 99)) == 10
