@@ -49,7 +49,7 @@ class Compaction:
             return []
         scanned = stream.scan(self.next_seq, SLICE)
         rows = list(takewhile(self._is_old, scanned))
-        if len(rows) < len(scanned) or not scanned:
+        if len(rows) < len(scanned) or not scanned or scanned[-1].seq >= stream.last_seq:
             self.horizon = 0
             self.wakes_ns = now + self.after_ns // SLACK
         gone = []
