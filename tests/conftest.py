@@ -165,6 +165,18 @@ def _starter(command: list[str], folder: Path, default: str) -> Iterator[Callabl
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def module_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Callable[..., Server], ...]]:
+    """``start_edge`` and ``start_nats`` whose servers serve all the tests of a module."""
+    folder = tmp_path_factory.mktemp("servers")
+    starters = [
+        _starter([sys.executable, "-m", "edge", "run"], folder, "edge"), _starter([nats_server_binary()], folder, "nats")
+    ]  # fmt: skip
+    yield tuple(next(starter) for starter in starters)
+    for starter in starters:
+        next(starter, None)
+
+
 @pytest.fixture(params=["edge", "nats"])
 def either(
     request: pytest.FixtureRequest, start_edge: Callable[..., Server], start_nats: Callable[..., Server]

@@ -181,13 +181,22 @@ class ServiceImport(Gate):
         """
         passing = self.exchange.passing
         if passing and (known := _known(headers)) is not None:
-            known["svc"] = self.importer.name
-            return header_set(headers, REQUEST_INFO, json.dumps(known, separators=(",", ":")))
+            return header_set(headers, REQUEST_INFO, json.dumps(_via(known, self.importer.name), separators=(",", ":")))
         share = passing[-1].imported.share if passing else self.imported.share
         info = client_info(origin, self.exchange.server if share else "")
         if info is None:
             return headers
         return header_set(headers, REQUEST_INFO, json.dumps(info, separators=(",", ":")))
+
+
+def _via(known: dict[str, object], account: str) -> dict[str, object]:
+    """``svc`` goes behind ``acc``, where nats-server writes it."""
+    found: dict[str, object] = {}
+    for name, value in known.items():
+        found[name] = value
+        if name == "acc":
+            found["svc"] = account
+    return found | {"svc": account}
 
 
 def _known(headers: bytes) -> dict[str, object] | None:

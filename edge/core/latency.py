@@ -87,7 +87,7 @@ class Latencies:
         if responder:
             event["responder"] = responder
         if sample.headers:
-            event["header"] = sample.headers
+            event["header"] = {canonical(name): values for name, values in sorted(sample.headers.items())}
         event["start"] = rfc3339(sample.started_wall_ns - asker_rtt)
         event |= zip(("service", "system", "total"), spans, strict=True)
         exporter.publish(sample.latency.subject, json.dumps(event, separators=(",", ":")).encode())
@@ -96,6 +96,11 @@ class Latencies:
 def _rtt(info: dict[str, object] | None) -> int:
     rtt = info.get("rtt") if info else None
     return rtt if isinstance(rtt, int) else 0
+
+
+def canonical(name: str) -> str:
+    """As Go writes the names of headers: ``X-B3-Traceid``."""
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def asks_for_sample(headers: bytes) -> dict[str, list[str]] | None:
