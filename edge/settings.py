@@ -43,6 +43,7 @@ def client_limits(config: Config) -> ClientLimits:
         max_connections=config.max_connections or sys.maxsize,
         max_subscriptions=config.max_subscriptions or 0,
         max_subscription_tokens=config.max_subscription_tokens or 0,
+        no_fast_producer_stall=config.no_fast_producer_stall,
         ping_interval_ns=config.ping_interval_ns,
         ping_max=config.ping_max,
         write_deadline_ns=config.write_deadline_ns,
