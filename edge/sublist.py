@@ -84,10 +84,11 @@ class Sublist(Generic[S]):
         return True
 
     def match(self, subject: str) -> Match[S]:
-        """Everybody whose pattern matches this literal subject."""
+        """Everybody whose pattern matches this literal subject; nobody's matches one with an empty token."""
         found = self.cache.get(subject)
         if found is None:
-            found = self._walk(subject.split("."))
+            tokens = subject.split(".")
+            found = self._walk(tokens) if "" not in tokens else Match((), ())
             if len(self.cache) >= MAX_CACHE:
                 self.cache.clear()
             self.cache[subject] = found

@@ -21,6 +21,7 @@ class Wire:
 
     def __init__(self, port: int, greet: bool = True) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # many small sends without an answer between
         self.received = b""
         if greet:
             self.info = self.expect(rb"INFO (\{.*?\}) ?\r\n")

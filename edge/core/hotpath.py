@@ -323,13 +323,12 @@ class Intake:
         client.in_msgs += 1
         client.in_bytes += head.size
         if client.pedantic and not is_literal(head.subject):
-            client.error(INVALID_PUBLISH_SUBJECT)
-        elif head.header_size and MARK in data[body : body + head.header_size] and client.router.tracer is not None:
+            client.error(INVALID_PUBLISH_SUBJECT)  # and is published all the same
+        if head.header_size and MARK in data[body : body + head.header_size] and client.router.tracer is not None:
             self._publish_traced(client.router.tracer, head, line, data[body : after - 2])
         else:
             split = body + head.header_size
             self._publish_mapped(head, line, data[body:split], data[split : after - 2])
-        client.acknowledge()
         return after
 
     def _publish_traced(self, tracer: MessageTracer, head: PubHead, line: bytes, message: bytes) -> None:
@@ -361,6 +360,7 @@ class Intake:
             if trace is not None:
                 trace.failed(f'Permissions Violation for Publish to "{head.subject}"')
             return
+        client.acknowledge()
         self._route(head, line, headers, payload, memo if client.may_always_publish(head.subject) else None)
 
     def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes, memo: Memo | None) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ MADE_UP = (
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r'"(ver|version)":"[\d.]+"'), r'"\1":""'),
 )
+PATIENCE = 15.0
 OPTIONS = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "t", "version": "1"}
 
 
@@ -55,6 +57,12 @@ class Cast:
             case "pub":
                 head, _, payload = rest.partition(" = ")
                 self._send(user, f"PUB {head} {len(payload)}\r\n{payload}")
+            case "await":  # what the server says in its own time, about the line before
+                begin = [i for i, note in enumerate(self.heard) if note.startswith("---")][-2]
+                deadline = time.monotonic() + PATIENCE
+                while not any(rest in note for note in self.heard[begin + 1 :] if " < " in note):
+                    assert time.monotonic() < deadline, f"{rest} never came: {self.heard[begin:]}"
+                    self._listen(user)
             case "hpub":
                 head, headers, payload = rest.split(" = ")
                 block = "NATS/1.0\r\n" + "".join(f"{each}\r\n" for each in headers.split("; ")) + "\r\n"
@@ -76,7 +84,7 @@ class Cast:
         wire = self.wires[user]
         wire.send(b"PING\r\n")
         while True:
-            line = wire.expect(rb"[^\r]*\r\n").decode().strip()
+            line = wire.expect(rb"[^\r]*\r\n").decode("utf-8", "replace").strip()
             if line == "PONG":
                 return
             if line.startswith("-ERR"):
@@ -94,7 +102,7 @@ class Cast:
             reply = reply[:-1]
         if reply:
             self.replies[user] = reply[0]
-        body = wire.expect(rb".{%d}\r\n" % int(size)).decode()
+        body = wire.expect(rb".{%d}\r\n" % int(size)).decode("utf-8", "replace")
         self._note(user, " ".join([verb, subject, sid, *reply, body.replace("\r\n", "|")]))
 
     def _note(self, user: str, text: str) -> None:
@@ -107,7 +115,7 @@ def sorted_steps(heard: Iterable[str]) -> list[list[str]]:
     """What is heard after one line of the script comes in no particular order."""
     steps: list[list[str]] = []
     for line in heard:
-        if line.startswith("---"):
+        if line.startswith("---") and ": await " not in line:
             steps.append([line])
         else:
             steps[-1].append(line)
