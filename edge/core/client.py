@@ -218,6 +218,8 @@ class Client(Peer):
             return
         self.closed = True
         self.account.slow_consumers += reason.startswith("Slow Consumer")
+        for watcher in self.router.watchers:
+            watcher.leaving(self, self.account, reason)
         self._leave_account()
         self.out.clear()
         for watcher in self.router.watchers:

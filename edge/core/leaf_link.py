@@ -243,6 +243,9 @@ class LeafLink(Link):
         """The connection is gone, for whatever reason: forget what the hub wanted."""
         was_up = self.up
         state = "Stale Connection" if self.pings_unanswered >= PING_MAX else "Client Closed"
+        if was_up:
+            for watcher in self.router.watchers:
+                watcher.leaving(self, self.account, state)
         if self._on_interest in self.account.interest_listeners:
             self.account.interest_listeners.remove(self._on_interest)
         subs = list(self.subs.values())

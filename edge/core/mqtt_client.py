@@ -189,6 +189,8 @@ class MqttClient(Peer):
 
     def _leave_account(self, state: str) -> None:
         account = self.account
+        for watcher in self.broker.router.watchers:
+            watcher.leaving(self, account, state)
         was_in = self in account.mqtt_clients
         if was_in:
             account.mqtt_clients.remove(self)

@@ -31,6 +31,10 @@ class DocumentError(PetioleError):
     """A document that cannot be had; ``str(exc)`` is what the one who asks is told."""
 
 
+class Unanswered(DocumentError):
+    """The request was not for this server."""
+
+
 class Documents(Protocol):
     """``/varz`` and its like: options (named as in the bodies of requests) to fields.  DocumentError."""
 
@@ -219,6 +223,8 @@ class Requests:
             data = make({name: item for name, item in fields.items() if name in KINDS[kind].options})
         except BadBody as exc:
             self._say(request, {"server": self.stamp.server(), "error": _error(BAD_REQUEST, exc)})
+        except Unanswered:
+            return
         except DocumentError as exc:
             self._say(request, {"server": self.stamp.server(), "data": None, "error": _error(SERVER_ERROR, exc)})
         else:

@@ -55,12 +55,14 @@ class Encryption:
     def __init__(self, options: Tls) -> None:
         self.options = options
         self.context = server_context(options)
+        self.not_after_ns = not_after(options)
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
         self.second_ends = self.handshakes = self.rejected = 0
 
     def reload(self, options: Tls) -> None:
         """StartError where a file is not what it should be; then everything stays as it was."""
         self.context = server_context(options)
+        self.not_after_ns = not_after(options)
         self.options = options
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
 
@@ -194,6 +196,13 @@ def _choose_by_name(context: ssl.SSLContext, options: Tls, pairs: tuple[tuple[st
             session.context = found
 
     context.sni_callback = choose
+
+
+def not_after(options: Tls) -> int:
+    """When the (first) certificate expires, wall time in ns; it has been loaded before."""
+    cert_file = options.certificates[0][0] if options.certificates else options.cert_file
+    found: dict[str, Any] = ssl._ssl._test_decode_cert(cert_file)  # type: ignore[attr-defined]
+    return int(ssl.cert_time_to_seconds(found["notAfter"])) * 1_000_000_000
 
 
 def _names_of(cert_file: str) -> list[str]:
