@@ -315,7 +315,7 @@ class Daemon:
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
-        return Buttons(clients, self.reload)
+        return Buttons(clients, lambda: self.mqtt, self.reload)
 
     # ---- monitoring
 

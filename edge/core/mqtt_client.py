@@ -52,6 +52,7 @@ STATES = (
     ("slow consumer", "Slow Consumer (Write Deadline)"),
     ("keep alive", "Read Error"),
     ("server shutdown", "Server Shutdown"),
+    ("kicked", "Kicked"),
 )
 
 

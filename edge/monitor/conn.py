@@ -74,13 +74,28 @@ def conn_of_client(client: Client, now: Moment) -> Conn:
     shell = cast("Connection", client.shell)
     connect, login = client.connect, client.login
     return Conn(
-        client.cid, "Client", "websocket" if shell.kind == "WEBSOCKET" else "nats", shell.ip, shell.port,
-        shell.started_ns, now.wall_of(shell.last_seen) if shell.last_seen else shell.started_ns, shell.rtt_ns,
-        shell.transport.get_write_buffer_size() if shell.last_seen else 0,  # it may have ended before there was one
-        NO_TRAFFIC.plus(client), 0, len(client.subs), user_of(client), client.account.name if client.admitted else "",
-        connect.name, connect.lang, connect.version, shell.secured, login.jwt or connect.jwt, login.issuer_key,
-        login.tags,
-    )  # fmt: skip
+        cid=client.cid,
+        kind="Client",
+        type="websocket" if shell.kind == "WEBSOCKET" else "nats",
+        ip=shell.ip,
+        port=shell.port,
+        start_ns=shell.started_ns,
+        last_ns=max(now.wall_of(shell.last_seen), shell.started_ns),
+        rtt_ns=shell.rtt_ns,
+        pending=shell.transport.get_write_buffer_size() if shell.last_seen else 0,  # it may end before there is one
+        traffic=NO_TRAFFIC.plus(client),
+        stalls=shell.stalls,
+        subscriptions=len(client.subs),
+        user=user_of(client),
+        account=client.account.name if client.admitted else "",
+        name=connect.name,
+        lang=connect.lang,
+        version=connect.version,
+        secured=shell.secured,
+        jwt=login.jwt or connect.jwt,
+        issuer_key=login.issuer_key,
+        tags=login.tags,
+    )
 
 
 def user_of(client: Client) -> str:
@@ -103,12 +118,24 @@ def sub_of(sub: Subscription) -> Sub:
 
 def conn_of_mqtt(client: "MqttClient", now: Moment) -> Conn:
     shell = cast("MqttConnection", client.shell)
-    admitted = client.sender is not None
     return Conn(
-        shell.number, "Client", "mqtt", shell.ip, shell.port, shell.started_ns, now.wall_of(client.last_seen), 0,
-        shell.transport.get_write_buffer_size(), NO_TRAFFIC.plus(client), 0, len(subs_of_mqtt(client)), client.user,
-        client.account.name if admitted else "", secured=shell.secured, mqtt_client=client.client_id,
-    )  # fmt: skip
+        cid=shell.number,
+        kind="Client",
+        type="mqtt",
+        ip=shell.ip,
+        port=shell.port,
+        start_ns=shell.started_ns,
+        last_ns=max(now.wall_of(client.last_seen), shell.started_ns),
+        rtt_ns=0,
+        pending=shell.transport.get_write_buffer_size(),
+        traffic=NO_TRAFFIC.plus(client),
+        stalls=0,
+        subscriptions=len(subs_of_mqtt(client)),
+        user=client.user,
+        account=client.account.name if client.sender is not None else "",
+        secured=shell.secured,
+        mqtt_client=client.client_id,
+    )
 
 
 def subs_of_mqtt(client: "MqttClient") -> list[Sub]:
@@ -138,11 +165,22 @@ class Since(NamedTuple):
 
 
 def conn_of_link(link: "LeafLink", account: Account, since: Since, now: Moment) -> Conn:
-    last = now.wall_of(link.now) if link.now else since.start_ns
     return Conn(
-        since.cid, "Leafnode", "", since.ip, since.port, since.start_ns, last, link.rtt,
-        link.pending_bytes, traffic_of(link, since), 0, len(link.subs), "", account.name,
-    )  # fmt: skip
+        cid=since.cid,
+        kind="Leafnode",
+        type="",
+        ip=since.ip,
+        port=since.port,
+        start_ns=since.start_ns,
+        last_ns=max(now.wall_of(link.now), since.start_ns),
+        rtt_ns=link.rtt,
+        pending=link.pending_bytes,
+        traffic=traffic_of(link, since),
+        stalls=0,
+        subscriptions=len(link.subs),
+        user="",
+        account=account.name,
+    )
 
 
 def traffic_of(link: "LeafLink", since: Since) -> Traffic:

@@ -113,11 +113,11 @@ class Endpoints:
 
     def answer(self, path: str, request: Request) -> Response:
         """``path``: one that ``find`` knows.  Whatever the method, as of nats-server."""
-        self.asked[path] = self.asked.get(path, 0) + 1
-        other = self.others.get(path)
-        if other is not None:
-            return other()
-        endpoint = ENDPOINTS[path]
+        endpoint = ENDPOINTS.get(path)
+        name = f"/{endpoint.document}" if endpoint else path  # /subsz has another path besides
+        self.asked[name] = self.asked.get(name, 0) + 1
+        if endpoint is None:
+            return self.others[path]()
         try:
             options = options_of(parse_query(request.query), endpoint.parameters)
             fields = self.documents[endpoint.document](options)

@@ -119,12 +119,10 @@ def _stream(state: State, account: "JetStreamAccount", stream: "Stream", options
     from edge.jetstream.info import listed_stream, stream_state
 
     consumers = account.consumers[stream.name]
-    now = state.stamp.wall()
-    fields: Fields = {
-        "name": stream.name,
-        "created": rfc3339(stream.created_ns),
-        "cluster": {"leader": state.stamp.identity.name},
-    }
+    now, identity = state.stamp.wall(), state.stamp.identity
+    fields: Fields = {"name": stream.name, "created": rfc3339(stream.created_ns)}
+    fields["cluster"] = {"name": identity.cluster} if identity.cluster else {}
+    fields["cluster"]["leader"] = identity.name
     if options.get("config"):
         fields["config"] = listed_stream(stream, len(consumers), now)["config"]
     fields["state"] = stream_state(stream, len(consumers), {})

@@ -84,7 +84,10 @@ class Ledger(Watcher):
             self.stale = self.stale.counted(peer.kind)
         now = self.now()
         if isinstance(peer, Client):
-            self._keep(conn_of_client(peer, now), subs_of_client(peer), now.wall, reason)
+            conn = conn_of_client(peer, now)
+            if reason == "Authentication Failure":
+                conn = conn._replace(account="")  # where it may have been as nobody in particular
+            self._keep(conn, subs_of_client(peer), now.wall, reason)
         elif peer.kind is PeerKind.MQTT:
             client = cast("MqttClient", peer)
             self._keep(conn_of_mqtt(client, now), subs_of_mqtt(client), now.wall, reason)

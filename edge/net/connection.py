@@ -50,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
         self.written_since = 0  # bytes: what was pending before them has the write deadline
         self.patience = PATIENCE
+        self.stalls = 0
         self.last_seen = self.next_ping = 0
         self.seen_at_ping = -1
 
@@ -338,6 +339,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         for receiver in waiting_for:
             receiver.patience -= 1
+        self.stalls += 1
         self.listener.stalls += 1
         self.transport.pause_reading()
         self.listener.loop.call_later(STALL_SECONDS, self._go_on)
