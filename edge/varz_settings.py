@@ -66,7 +66,7 @@ def _monitoring(daemon: "Daemon") -> Fields:
     config = daemon.config
     listen = config.http or config.https
     return {
-        "http_host": listen.host if listen else "",
+        "http_host": (listen or config.listen).host,
         "http_port": daemon.monitoring_port if config.http else 0,
         "http_base_path": config.http_base_path,
         "https_port": daemon.monitoring_port if config.https else 0,

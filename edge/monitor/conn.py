@@ -101,8 +101,8 @@ def conn_of_client(client: Client, now: Moment) -> Conn:
 def user_of(client: Client) -> str:
     """Who it is, or says it is, without its secrets."""
     connect = client.connect
-    said = connect.nkey or connect.user or ("[REDACTED]" if connect.auth_token else "")
-    return client.login.nkey or client.user or said
+    said = connect.user or ("[REDACTED]" if connect.auth_token else "")
+    return connect.nkey or client.login.nkey or said or client.user
 
 
 def subs_of_client(client: Client) -> list[Sub]:

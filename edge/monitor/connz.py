@@ -220,9 +220,11 @@ def _secured(secured: "Secured", with_peer: bool) -> Fields:
 
 
 def _detail(state: State, conn: Conn, sub: Sub) -> Fields:
-    """Of those that have ended with their account."""
-    account: Fields = {"account": conn.account, "account_tag": state.tag(conn.account)} if conn.stop_ns else {}
-    return account | subscription(sub, conn.cid)
+    """Of those that have ended with their account, and without the end that they would have had."""
+    if not conn.stop_ns:
+        return subscription(sub, conn.cid)
+    account: Fields = {"account": conn.account, "account_tag": state.tag(conn.account)}
+    return account | subscription(sub._replace(max=0), conn.cid)
 
 
 def subscription(sub: Sub, cid: int) -> Fields:

@@ -24,6 +24,8 @@ def jsz(state: State, options: Fields) -> Fields:
             raise Unanswered("filtered response: not leader")
         return usage(None) | state.head() | {"disabled": True, "config": NO_CONFIG, **_sums([], {}), "total": 0}
     accounts = list(jetstream.accounts.values())
+    if options.get("consumer"):
+        options = options | {"streams": True}
     fields = usage(jetstream) | state.head() | {"config": state.settings().jetstream, "limits": {}}
     fields |= _sums(accounts, options)
     chosen = _chosen(accounts, options)
@@ -87,8 +89,7 @@ def _chosen(accounts: "list[JetStreamAccount]", options: Fields) -> "list[JetStr
     named = [account for account in accounts if account.account.name == name]
     if named:
         return named
-    streams = options.get("streams") or options.get("consumer")
-    if not (options.get("accounts") or (streams and not name)):
+    if not (options.get("accounts") or (options.get("streams") and not name)):
         return []
     limit, offset = options.get("limit") or LIMIT, max(options.get("offset", 0), 0)
     accounts.sort(key=lambda account: account.account.name)
@@ -109,7 +110,7 @@ def _account(state: State, jetstream: "JetStream", account: "JetStreamAccount", 
         "ha_assets": 0,
         "api": {"level": 0, "total": api.total if api else 0, "errors": api.failed if api else 0},
     }
-    streams = list(account.streams.values()) if options.get("streams") or options.get("consumer") else []
+    streams = list(account.streams.values()) if options.get("streams") else []
     if streams:
         fields["stream_detail"] = [_stream(state, account, stream, options) for stream in streams]
     return fields
