@@ -165,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.closing:
             return
         self.transport.write(data)
-        if self.congested_since:
+        if self.congested_since and data:
             self.written_since += len(data)
             self._check_pending(self.limits)
 
@@ -323,10 +323,15 @@ class Connection(asyncio.BufferedProtocol):
         if pending > limits.max_pending:
             log.info("%s - Slow Consumer Detected: MaxPending of %d Exceeded", self.client.name, limits.max_pending)
             self.drop("Slow Consumer (Pending Bytes)")
-        elif pending > limits.max_pending // 4 * 3:
-            self.listener.hot.add(self)
-        else:
+        elif pending <= limits.max_pending // 4 * 3:
             self.patience = PATIENCE
+        elif limits.no_fast_producer_stall:
+            self.client.overrun = True
+        else:
+            self.listener.hot.add(self)
+
+    def is_far_behind(self) -> bool:
+        return self.transport.get_write_buffer_size() > self.limits.max_pending // 4 * 3
 
     def _stall(self) -> None:
         """Receivers of what this connection has published are far behind: read no more from it for a moment.
