@@ -114,7 +114,8 @@ def _jetstream(config: Config) -> Fields:
 
 
 def _remote(remote: LeafRemote) -> Fields:
-    fields: Fields = {"local_account": remote.account, "urls": [f"{url.host}:{url.port}" for url in remote.urls]}
+    hosts = [f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}" for url in remote.urls]
+    fields: Fields = {"local_account": remote.account, "urls": hosts}
     denied = {"exports": list(remote.deny_exports), "imports": list(remote.deny_imports)}
     deny = {name: subjects for name, subjects in denied.items() if subjects}
     return fields | ({"deny": deny} if deny else {})
