@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import sys
 import time
 from base64 import b32encode
@@ -51,6 +52,8 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.storage import Storage
 
 log = logging.getLogger("edge")
+
+MANY_FILES = 1 << 20  # where there is no limit: what Linux allows a process by default
 
 
 class Daemon:
@@ -376,6 +379,14 @@ class Daemon:
             log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
 
 
+def raise_file_limit() -> None:
+    """As far as it goes, as every Go program does: each client is an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve(config: Config, flags: Flags) -> None:
     await Daemon(config, flags).run()
 
@@ -387,6 +398,7 @@ def run(config: Config, flags: Flags) -> int:
     except OSError as exc:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
+    raise_file_limit()
     try:
         uvloop.run(serve(config, flags))
     except PetioleError as exc:

@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,6 +250,43 @@ def test_a_flood_of_connections_that_say_nothing(launch: Start) -> None:
 
 
 # ---- how many
+
+
+def few_files(hard: int, command: list[str]) -> list[str]:
+    """The command with a soft limit of 100 open files."""
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (100, int(sys.argv[1])))"
+    return [sys.executable, "-c", f"{limit}; os.execvp(sys.argv[2], sys.argv[2:])", str(hard), *command]
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "edge", "run"], [nats_server_binary()]])
+def test_the_soft_limit_of_open_files_is_none(command: list[str], tmp_path: Path) -> None:
+    server = Server(few_files(1000, command), OPEN, tmp_path, "limited").start()
+    wires = [server.wire() for _ in range(200)]
+    for wire in wires:
+        wire.login()
+        wire.close()
+    server.kill()
+
+
+def test_no_more_files_for_clients(tmp_path: Path) -> None:
+    """Those who are here are served, and others when some have gone."""
+    server = Server(few_files(100, [sys.executable, "-m", "edge", "run"]), OPEN, tmp_path, "limited").start()
+    first = server.wire()
+    first.login()
+    flood = [server.wire(greet=False) for _ in range(200)]
+    assert sum(wire.expect_closed() == b"" for wire in flood[100:]) == 100
+    first.send(b"SUB a 1\r\nPUB a 1\r\nx\r\n")
+    first.expect(rb"MSG a 1 1\r\nx\r\n")
+    for wire in flood:
+        wire.close()
+    first.send(b"PUB a 1\r\ny\r\n")
+    first.expect(rb"MSG a 1 1\r\ny\r\n")
+    next_one = server.wire(greet=False)
+    while not next_one.socket.recv(1):  # the server has not noticed yet that they have gone
+        next_one = server.wire(greet=False)
+    for wire in server.wires:
+        wire.close()
+    server.kill()
 
 
 def test_max_connections(launch: Start) -> None:
