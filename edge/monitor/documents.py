@@ -3,9 +3,7 @@
 Each is loaded when somebody asks for it the first time.
 """
 
-from functools import partial
-
-from edge.monitor.account_statz import account_stats
+from edge.monitor.account_statz import account_statz
 from edge.monitor.requests import Document
 from edge.monitor.stamp import Fields
 from edge.monitor.state import State
@@ -47,7 +45,7 @@ class ServerDocuments:
             "INFO": self._account_info,
         }
         self.by_path: dict[str, Document] = {name.lower(): document for name, document in self.of_server.items()}
-        self.by_path["accstatz"] = partial(accstatz, state)
+        self.by_path["accstatz"] = lambda options: account_statz(state.stamp, state.router.accounts, options)
 
     def server(self, name: str) -> Document | None:
         return self.of_server.get(name)
@@ -120,13 +118,6 @@ class ServerDocuments:
         from edge.monitor.process import resident_bytes
 
         return expvarz(resident_bytes())
-
-
-def accstatz(state: State, options: Fields) -> Fields:
-    accounts = state.router.accounts
-    names = options.get("accounts") or ()
-    chosen = [accounts[name] for name in names if name in accounts] if names else list(accounts.values())
-    return state.head() | {"account_statz": account_stats(chosen, bool(options.get("include_unused")))}
 
 
 def nothing(options: Fields) -> Fields:

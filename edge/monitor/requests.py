@@ -8,10 +8,9 @@ from edge.core.account import Account
 from edge.core.client import Client
 from edge.core.peer import PeerKind
 from edge.core.router import Router
-from edge.core.times import rfc3339
 from edge.errors import PetioleError
 from edge.message import header_block, header_get
-from edge.monitor.account_statz import account_stats, connections
+from edge.monitor.account_statz import account_statz, connections
 from edge.monitor.bodies import KINDS, BadBody, concerns, parse_body
 from edge.monitor.desk import Call, Request
 from edge.monitor.events import Events
@@ -126,14 +125,8 @@ class Requests:
             self._answer(request, "STATZ", lambda options: self._statz((account,), options))
 
     def _statz(self, names: tuple[str, ...] | list[str], options: Fields) -> Fields | None:
-        accounts = self.router.accounts
-        unused = bool(options.get("include_unused"))
-        chosen = [accounts[name] for name in names if name in accounts] if names else list(accounts.values())
-        stats = account_stats(chosen, unused)
-        if not stats and not unused:
-            return None
-        own = self.stamp
-        return {"server_id": own.identity.id, "now": rfc3339(own.wall()), "account_statz": stats}
+        fields = account_statz(self.stamp, self.router.accounts, {**options, "accounts": names})
+        return fields if fields["account_statz"] or options.get("include_unused") else None
 
     def _conns(self, request: Request) -> None:
         """For servers that count together: no envelope, and no answer where there is nothing to count."""
