@@ -111,6 +111,25 @@ def server_context(options: Tls) -> ssl.SSLContext:
     return context
 
 
+def client_context(options: Tls) -> ssl.SSLContext:
+    """For a connection to another server: its certificate is verified, unless the options are ``insecure``, against
+    ``ca_file`` or the system's authorities.  StartError that names the file where one cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if options.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    if options.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.ca_file:
+        _load_authorities(context, options.ca_file)
+    else:
+        context.load_default_certs()
+    if options.cert_file:
+        load_pair(context, options.cert_file, options.key_file)
+    _choose_suites(context, options.cipher_suites)
+    _choose_curves(context, options.curve_preferences)
+    return context
+
+
 def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     """A certificate chain and its key, PEM."""
     if not cert_file:
@@ -144,6 +163,10 @@ def _verify(context: ssl.SSLContext, ca_file: str) -> None:
     if not ca_file:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return
+    _load_authorities(context, ca_file)
+
+
+def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
     try:
         context.load_verify_locations(ca_file)
     except ssl.SSLError as exc:
