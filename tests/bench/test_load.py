@@ -56,7 +56,7 @@ def test_with_a_login(either: Callable[..., Any], load: Load) -> None:
     for kind, settings in (("deliver", {"lanes": 2, "subjects": 10, "others": 10}), ("request", {})):
         counted = load.run(server.port, kind, auth=1, **settings)
         assert counted.received == counted.sent > 0
-        with pytest.raises(BenchError, match="Authorization Violation|recv|send"):  # where the server was quicker
+        with pytest.raises(BenchError, match=r"Authorization Violation|recv|send"):  # where the server was quicker
             load.run(server.port, kind, **settings)
 
 
