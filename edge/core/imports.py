@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.core.account import Account
 from edge.core.account_spec import Export, Import
 from edge.core.client_info import client_info
+from edge.core.go_json import dumps
 from edge.core.msg_trace import DEST, DISABLED
 from edge.core.peer import Gate, Link, Peer, Subscription
 from edge.core.responses import ACK_PREFIX, Pending
@@ -181,12 +182,12 @@ class ServiceImport(Gate):
         """
         passing = self.exchange.passing
         if passing and (known := _known(headers)) is not None:
-            return header_set(headers, REQUEST_INFO, json.dumps(_via(known, self.importer.name), separators=(",", ":")))
+            return header_set(headers, REQUEST_INFO, dumps(_via(known, self.importer.name)).decode())
         share = passing[-1].imported.share if passing else self.imported.share
         info = client_info(origin, self.exchange.server if share else "")
         if info is None:
             return headers
-        return header_set(headers, REQUEST_INFO, json.dumps(info, separators=(",", ":")))
+        return header_set(headers, REQUEST_INFO, dumps(info).decode())
 
 
 def _via(known: dict[str, object], account: str) -> dict[str, object]:

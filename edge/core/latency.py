@@ -1,13 +1,13 @@
 """How long an exported service takes, told on the subject that its export names
 (``io.nats.server.metric.v1.service_latency``; reference: core.md section 4)."""
 
-import json
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.core.account import Account
 from edge.core.account_spec import Export, Latency
 from edge.core.client_info import client_info
+from edge.core.go_json import dumps
 from edge.core.peer import Peer
 from edge.core.times import Clock, rfc3339
 from edge.message import header_items
@@ -90,7 +90,7 @@ class Latencies:
             event["header"] = {canonical(name): values for name, values in sorted(sample.headers.items())}
         event["start"] = rfc3339(sample.started_wall_ns - asker_rtt)
         event |= zip(("service", "system", "total"), spans, strict=True)
-        exporter.publish(sample.latency.subject, json.dumps(event, separators=(",", ":")).encode())
+        exporter.publish(sample.latency.subject, dumps(event))
 
 
 def _rtt(info: dict[str, object] | None) -> int:

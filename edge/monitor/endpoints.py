@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from edge.core.go_json import dumps
 from edge.monitor.query import (
     BadQuery,
     Parameter,
@@ -26,7 +27,6 @@ log = logging.getLogger("edge")
 
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 OPEN = (("Access-Control-Allow-Origin", "*"),)  # any page may read what a document says, as of nats-server
-ESCAPED = "<>&\u2028\u2029"
 MAX_INDENTED = 64 << 10  # Python indents in Python: what is longer holds everybody up, and nobody reads it
 
 
@@ -137,23 +137,12 @@ def _health(fields: Fields) -> Response:
     elif fields.get("errors"):
         log.warning("Healthcheck failed: %d errors", len(fields["errors"]))
     shown = {name: value for name, value in fields.items() if name != "status_code"}
-    return Response(status, JSON, compact(shown), OPEN)
-
-
-def compact(fields: Mapping[str, object]) -> bytes:
-    return _go(json.dumps(fields, separators=(",", ":"), ensure_ascii=False))
+    return Response(status, JSON, dumps(shown), OPEN)
 
 
 def indented(fields: Mapping[str, object]) -> bytes:
-    body = compact(fields)
-    return body if len(body) > MAX_INDENTED else _go(json.dumps(fields, indent=2, ensure_ascii=False))
-
-
-def _go(text: str) -> bytes:
-    """Go writes what a browser could take for HTML as escapes; outside of strings there is none of it."""
-    for char in ESCAPED:
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text.encode("utf-8", "replace")
+    body = dumps(fields)
+    return body if len(body) > MAX_INDENTED else dumps(fields, indent=2)
 
 
 def stacks() -> str:

@@ -2,10 +2,11 @@
 
 from edge.core.account import Account
 from edge.core.client import Client
+from edge.core.go_json import dumps
 from edge.core.msg_trace import DEST, DISABLED, MessageTrace
 from edge.core.peer import Link
 from edge.message import header_items
-from edge.monitor.stamp import Fields, Stamp, dumps
+from edge.monitor.stamp import Fields, Stamp
 from edge.subjects import is_literal
 
 

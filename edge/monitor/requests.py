@@ -6,6 +6,7 @@ from typing import Protocol
 
 from edge.core.account import Account
 from edge.core.client import Client
+from edge.core.go_json import dumps
 from edge.core.peer import PeerKind
 from edge.core.router import Router
 from edge.errors import PetioleError
@@ -14,7 +15,7 @@ from edge.monitor.account_statz import account_statz, connections
 from edge.monitor.bodies import KINDS, BadBody, concerns, parse_body
 from edge.monitor.desk import Call, Request
 from edge.monitor.events import Events
-from edge.monitor.stamp import Fields, Stamp, dumps
+from edge.monitor.stamp import Fields, Stamp
 from edge.monitor.user_info import user_info
 from edge.subjects import is_literal, subset
 
