@@ -75,7 +75,7 @@ def test_tls(either: Start, authority: Any) -> None:
     tls = f'tls {{ cert_file: "{pair.cert}", key_file: "{pair.key}", ca_file: "{authority.file}", verify: true }}'
     server = either(f"listen: 127.0.0.1:-1\n{tls}")
     mine = {"caFile": str(authority.file), "certFile": str(client.cert), "keyFile": str(client.key)}
-    logins = {"with a certificate": {"tls": mine}, "without": {"tls": {"caFile": str(authority.file)}}}
+    logins = {"with a certificate": {"tls": mine}, "without": {"tls": {"caFile": str(authority.file)}, "timeout": 1500}}
     found = run("logins", server, logins=logins)
     assert found[0] == ["with a certificate", "in"] and found[1][1] != "in"
 
