@@ -173,10 +173,10 @@ class Client(Peer):
         self.out_msgs += count
         self.out_bytes += size
 
-    def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+    def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
         if self.permissions is not None:
-            if self.permissions.subscribe.deny and not self.permissions.subscribe.delivers(subject):
-                return
+            if self.permissions.subscribe.deny and not self.may_have(sub, subject):
+                return False
             if reply and self.may_answer is not None:
                 self._let_answer(reply)
         sub.delivered += 1
@@ -198,6 +198,10 @@ class Client(Peer):
         self.out_bytes += size
         if sub.max and sub.delivered >= sub.max:
             self._drop(sub)
+        return True
+
+    def may_have(self, sub: Subscription, subject: str) -> bool:
+        return self.permissions is None or self.permissions.subscribe.delivers(subject, sub.queue)
 
     def send(self, data: bytes) -> None:
         """A line that is not a message."""

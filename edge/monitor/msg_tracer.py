@@ -36,7 +36,7 @@ class ServerTracer:
             return
         fields: Fields = {
             "server": self.stamp.server(),
-            "request": {"header": trace.header, "msgsize": trace.size},
+            "request": {"header": dict(sorted(trace.header.items())), "msgsize": trace.size},
         }
         if trace.hops:
             fields["hops"] = trace.hops

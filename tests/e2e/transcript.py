@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,6 +30,7 @@ class Cast:
         self.wires: dict[str, Any] = {}
         self.replies: dict[str, str] = {}  # the last reply subject that each was sent
         self.heard: list[str] = []
+        self.sids: dict[str, set[int]] = {}
 
     def play(self, script: Iterable[str]) -> list[str]:
         """``user: operation``; ``user: answer payload`` to the last request; ``user: join`` connects, ``leave`` ends.
@@ -41,9 +43,16 @@ class Cast:
             self._do(user, operation)
             for name in sorted(self.wires, key=lambda name: name != user):  # it has acted when it is answered
                 self._listen(name)
-        for wire in self.wires.values():
-            wire.close()
+        for user in list(self.wires):
+            self._retire(user)
         return self.heard
+
+    def _retire(self, user: str) -> None:
+        """Nothing of this script is left for the next one."""
+        wire = self.wires.pop(user)
+        wire.send(b"".join(b"UNSUB %d\r\n" % sid for sid in self.sids.get(user, ())) + b"PING\r\n")
+        wire.expect(rb".*?PONG\r\n")
+        wire.close()
 
     def _do(self, user: str, operation: str) -> None:
         verb, _, rest = operation.partition(" ")
@@ -51,7 +60,10 @@ class Cast:
             case "join":
                 self._join(user)
             case "leave":
-                self.wires.pop(user).close()
+                wire = self.wires.pop(user)
+                wire.socket.shutdown(socket.SHUT_WR)
+                wire.expect_closed()
+                wire.close()
             case "answer":
                 self._send(user, f"PUB {self.replies[user]} {len(rest)}\r\n{rest}")
             case "pub":
@@ -60,7 +72,7 @@ class Cast:
             case "await":  # what the server says in its own time, about the line before
                 begin = [i for i, note in enumerate(self.heard) if note.startswith("---")][-2]
                 deadline = time.monotonic() + PATIENCE
-                while not any(rest in note for note in self.heard[begin + 1 :] if " < " in note):
+                while not any(rest in note for note in self.heard[begin + 1 :] if not note.startswith("---")):
                     assert time.monotonic() < deadline, f"{rest} never came: {self.heard[begin:]}"
                     self._listen(user)
             case "hpub":
@@ -68,6 +80,8 @@ class Cast:
                 block = "NATS/1.0\r\n" + "".join(f"{each}\r\n" for each in headers.split("; ")) + "\r\n"
                 self._send(user, f"HPUB {head} {len(block)} {len(block) + len(payload)}\r\n{block}{payload}")
             case _:
+                if verb == "SUB":
+                    self.sids.setdefault(user, set()).add(int(operation.split()[-1]))
                 self._send(user, operation)
 
     def _send(self, user: str, text: str) -> None:
