@@ -1,8 +1,11 @@
 /* Load for a NATS server, and a check of everything that comes back.
  *
- *   load PORT deliver [lanes=1] [fan=1] [subjects=1] [others=0] [headers=0] [size=128] [seconds=3]
+ *   load PORT deliver [lanes=1] [fan=1] [subjects=1] [others=0] [headers=0] [slow=0] [rate=0] [size=128] [seconds=3]
  *   load PORT request [size=128] [seconds=3]
  *   load PORT publish [window=4000] [size=128] [seconds=3]     to js.data, which a new and empty stream captures
+ *
+ * auth=1: as user "load" with password "secret".  slow=1: one more subscriber of everything, which reads `rate` bytes a
+ * second (0: nothing at all) and may be dropped for it; what it gets counts for nothing.
  *
  * One thread, epoll, no dependencies.  Prints one line of JSON on stdout.  Status 2 and a reason on stderr when a
  * message is missing, comes twice, out of order or altered, when an ack is an error, or when the server says -ERR.
@@ -36,8 +39,8 @@ static struct {
     const char *name;
     double value;
 } settings[] = {{"lanes", 1}, {"fan", 1}, {"subjects", 1}, {"others", 0}, {"headers", 0},
-                {"size", 128}, {"window", 4000}, {"seconds", 3}, {"patience", 15}};
-enum { LANES, FAN, SUBJECTS, OTHERS, HEADERS, SIZE, WINDOW, SECONDS, PATIENCE, SETTINGS };
+                {"size", 128}, {"window", 4000}, {"auth", 0}, {"slow", 0}, {"rate", 0}, {"seconds", 3}, {"patience", 15}};
+enum { LANES, FAN, SUBJECTS, OTHERS, HEADERS, SIZE, WINDOW, AUTH, SLOW, RATE, SECONDS, PATIENCE, SETTINGS };
 
 static size_t set(int which) { return (size_t)settings[which].value; }
 
@@ -209,7 +212,8 @@ static void settle(struct peer *peer)
 static void join(struct peer *peer, int port, const char *subscriptions)
 {
     static const char hello[] = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
-                                "\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\n";
+                                "\"lang\":\"c\",\"version\":\"1\",\"protocol\":1";
+    static const char user[] = ",\"user\":\"load\",\"pass\":\"secret\"";
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = peer};
     int one = 1;
@@ -223,6 +227,9 @@ static void join(struct peer *peer, int port, const char *subscriptions)
     peer->in = room(1, INBUF + 1); /* ends with a NUL, whatever is received */
     epoll_ctl(epoll, EPOLL_CTL_ADD, peer->fd, &event);
     send_all(peer, hello, sizeof hello - 1);
+    if (set(AUTH))
+        send_all(peer, user, sizeof user - 1);
+    send_all(peer, "}\r\n", 3);
     send_all(peer, subscriptions, strlen(subscriptions));
     settle(peer);
 }
@@ -393,10 +400,27 @@ static count all_sent(const struct lane *lanes)
     return sent;
 }
 
+/* A subscriber of all lanes that does not keep up: nobody waits for it, and epoll says nothing of it. */
+static void open_slow(struct peer *peer, int port)
+{
+    join(peer, port, "SUB bench.> 1\r\n");
+    epoll_ctl(epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+}
+
+static void read_slowly(const struct peer *peer, double elapsed)
+{
+    static double taken;
+    size_t due = (size_t)(settings[RATE].value * elapsed - taken);
+    if (due < 1024)
+        return;
+    ssize_t n = recv(peer->fd, peer->in, due < INBUF ? due : INBUF, 0);
+    taken += n > 0 ? (double)n : (double)due; /* empty, or dropped by the server */
+}
+
 static int deliver(int port)
 {
     struct lane *lanes = room(set(LANES), sizeof *lanes);
-    struct peer others = {0};
+    struct peer others = {0}, slow = {0};
     char *subscriptions = room(set(OTHERS) + 1, LINE), *at = subscriptions;
 
     for (size_t i = 0; i < set(OTHERS); i++)
@@ -404,6 +428,8 @@ static int deliver(int port)
     join(&others, port, subscriptions);
     for (size_t i = 0; i < set(LANES); i++)
         open_lane(&lanes[i], i, port);
+    if (set(SLOW))
+        open_slow(&slow, port);
 
     double begin = now(), cpu = cpu_used(), t = begin;
     for (;; t = now()) {
@@ -415,6 +441,8 @@ static int deliver(int port)
         count received = all_received(lanes);
         if ((ended && !mid_frame && received >= all_sent(lanes) * set(FAN)) || stalled(received, t))
             break;
+        if (set(SLOW))
+            read_slowly(&slow, t - begin);
         wait_for_peers(more ? 0 : 100);
     }
     t = now();
@@ -620,7 +648,7 @@ int main(int argc, char **argv)
     for (int i = 3; i < argc; i++)
         read_setting(argv[i]);
     for (int i = LANES; i <= WINDOW; i++)
-        if (i != OTHERS && i != HEADERS && set(i) < 1)
+        if (i != OTHERS && i != HEADERS && set(i) < 1) /* the rest may be 0 */
             die("%s must be at least 1", settings[i].name);
     int port = atoi(argv[1]);
     epoll = epoll_create1(0);

@@ -15,7 +15,6 @@ from bench.load import BenchError, Counted, Load
 from bench.servers import Contender, Cores, Server, allow_connections
 from bench.table import Row, Target
 
-CONNECTIONS = 1000
 SETTLE = 3.0  # seconds before memory is looked at: a Go heap shrinks a little after the start
 PATIENCE = 20.0
 
@@ -65,10 +64,25 @@ def deliver(**settings: int) -> Run:
     return run
 
 
-def request(stage: Stage, contender: Contender) -> Figures:
+def slow_consumer(stage: Stage, contender: Contender) -> Figures:
+    """Ten receivers that keep up: alone, beside one that reads a megabyte a second, beside one that reads nothing."""
+
+    def rate(**slow: int) -> float:
+        with stage.start(contender) as server:
+            return stage.load.run(server.port, "deliver", fan=10, **slow).rate
+
+    alone = rate()
+    return {"slow": rate(slow=1, rate=1_000_000) / alone * 100, "deaf": rate(slow=1) / alone * 100}
+
+
+def request(**settings: int) -> Run:
     """One question at a time: through the server to who answers, and back."""
-    with stage.start(contender) as server:
-        return figures(stage.load.run(server.port, "request"))
+
+    def run(stage: Stage, contender: Contender) -> Figures:
+        with stage.start(contender) as server:
+            return figures(stage.load.run(server.port, "request", **settings))
+
+    return run
 
 
 def publish(window: int) -> Run:
@@ -99,20 +113,24 @@ def idle_leaf(stage: Stage, contender: Contender) -> Figures:
             return {"rss": server.rss_mb()}
 
 
-def idle_connections(stage: Stage, contender: Contender) -> Figures:
-    """Clients that said CONNECT and one SUB each, and now nothing."""
-    allow_connections(CONNECTIONS)
-    clients: list[socket.socket] = []
-    with stage.start(contender) as server:
-        try:
-            for number in range(CONNECTIONS):
-                clients.append(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
-                greet(clients[-1], number)
-            time.sleep(SETTLE)
-            return {"rss": server.rss_mb()}
-        finally:
-            for client in clients:
-                client.close()
+def idle_connections(number: int) -> Run:
+    """So many clients that said CONNECT and one SUB each, and now nothing."""
+
+    def run(stage: Stage, contender: Contender) -> Figures:
+        allow_connections(number)
+        clients: list[socket.socket] = []
+        with stage.start(contender) as server:
+            try:
+                for i in range(number):
+                    clients.append(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+                    greet(clients[-1], i)
+                time.sleep(SETTLE)
+                return {"rss": server.rss_mb()}
+            finally:
+                for client in clients:
+                    client.close()
+
+    return run
 
 
 def greet(client: socket.socket, number: int) -> None:
@@ -121,7 +139,7 @@ def greet(client: socket.socket, number: int) -> None:
     while b"PONG\r\n" not in received:
         chunk = client.recv(4096)
         if not chunk or b"-ERR" in received:
-            raise BenchError(f"connection {number} of {CONNECTIONS} was refused: {received[-200:]!r}")
+            raise BenchError(f"connection {number + 1} was refused: {received[-200:]!r}")
         received += chunk
 
 
@@ -156,21 +174,40 @@ HUB = Contender(
     'leafnodes { listen: "127.0.0.1:-1", authorization { user: leaf, password: secret } }',
 )  # fmt: skip
 
+# Who logs in, into one of several accounts, and may not do everything.
+SECURED = """
+accounts {
+  LOAD { users: [ { user: load, password: secret, permissions: {
+    publish: { allow: ["bench.>", "_INBOX.>"], deny: ["bench.secret.>"] }, subscribe: ["bench.>", "other.>", "_INBOX.>"]
+  } } ] }
+  OTHER { users: [ { user: other, password: other } ] }
+}
+"""
+
 EDGE = Contender("edge", True)
+EDGE_SECURED = Contender("edge", True, SECURED)
 EDGE_JS = Contender("edge", True, JETSTREAM)
 EDGE_LEAF = Contender("edge", True, LEAF)
 NATS = Contender("nats-server", False)
+NATS_SECURED = Contender("nats-server", False, SECURED)
 NATS_JS = Contender("nats-server", False, JETSTREAM)
 NATS_LEAF = Contender("nats-server", False, LEAF)
 ALWAYS = Contender("nats-server, always", False, 'jetstream { store_dir: "$STORE", sync_interval: always }')
 DEFAULT = Contender("nats-server, default", False, JETSTREAM)
 ON_DISK = "`sync_interval: always`"
+LOGIN = "with login, permissions, accounts"
+KEPT = Target(90, absolute=True)
 NOT_ON_DISK = "its default: acks not on disk"
 
 
 def core(name: str, what: str, target: Target | None, **settings: int) -> Workload:
     row = Row(what, "deliveries/s", "rate", NATS.name, target)
     return Workload(name, deliver(**settings), (EDGE, NATS), (row,))
+
+
+def secured(name: str, what: str, target: Target | None, **settings: int) -> Workload:
+    row = Row(f"{what}; {LOGIN}", "deliveries/s", "rate", NATS_SECURED.name, target)
+    return Workload(name, deliver(auth=1, **settings), (EDGE_SECURED, NATS_SECURED), (row,))
 
 
 WORKLOADS = (
@@ -180,9 +217,20 @@ WORKLOADS = (
     core("subjects", "1 → 1, 100 subjects in turn, 128 B", None, subjects=100),
     core("wildcards", "4 → 4 through wildcards, 10,000 subjects, 1,000 other subscriptions, 128 B", None,
          lanes=4, subjects=2500, others=1000),
-    Workload("request", request, (EDGE, NATS), (
+    Workload("request", request(), (EDGE, NATS), (
         Row("request and reply, one at a time, p50", "µs", "p50", NATS.name, less=True),
         Row("the same, p99", "µs", "p99", NATS.name, less=True),
+    )),
+    secured("one-secured", "1 → 1, one subject, 128 B", Target(0.6)),
+    secured("ten-secured", "1 → 10, one subject, 128 B", Target(1.5), fan=10),
+    secured("wildcards-secured", "4 → 4 through wildcards, 10,000 subjects, 1,000 other subscriptions, 128 B", None,
+            lanes=4, subjects=2500, others=1000),
+    Workload("request-secured", request(auth=1), (EDGE_SECURED, NATS_SECURED), (
+        Row(f"request and reply, one at a time, p50; {LOGIN}", "µs", "p50", NATS_SECURED.name, less=True),
+    )),
+    Workload("slow", slow_consumer, (EDGE, NATS), (
+        Row("1 → 10: what is left of its deliveries beside a receiver that reads 1 MB/s", "%", "slow", NATS.name, KEPT),
+        Row("the same beside one that reads nothing", "%", "deaf", NATS.name, KEPT),
     )),
     Workload("publish", publish(4000), (EDGE_JS, ALWAYS, DEFAULT), (
         Row("JetStream publish, window 4,000, 128 B, each ack on disk", "acks/s", "rate", ALWAYS.name, Target(30),
@@ -201,8 +249,11 @@ WORKLOADS = (
         Row("RSS idle, with JetStream and one leaf remote", "MB", "rss", NATS_LEAF.name, Target(30, absolute=True),
             less=True),
     )),
-    Workload("connections", idle_connections, (EDGE_JS, NATS_JS), (
+    Workload("connections", idle_connections(1000), (EDGE_JS, NATS_JS), (
         Row("RSS with JetStream and 1,000 idle connections", "MB", "rss", NATS_JS.name, Target(1), less=True),
+    )),
+    Workload("many-connections", idle_connections(5000), (EDGE, NATS), (
+        Row("RSS with 5,000 idle connections", "MB", "rss", NATS.name, Target(0.5), less=True),
     )),
     Workload("start", start, (EDGE_JS, NATS_JS), (
         Row("start to first INFO, with JetStream", "ms", "start", NATS_JS.name, Target(200, absolute=True), less=True),

@@ -150,6 +150,99 @@ def doctor(config: str, deep: bool, as_json: bool) -> None:
     sys.exit(1 if examination.has_failed(findings) else 0)
 
 
+# ---- the store
+
+
+def _store(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which store; the command gets its directory as ``folder``."""
+
+    def found(store: str, config: str, **rest: Any) -> None:
+        from edge.tools.database.access import find_store
+
+        command(folder=find_store(store, config), **rest)
+
+    found.__name__, found.__doc__ = command.__name__, command.__doc__
+    found.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in (
+        click.option("-c", "--config", default="", metavar="FILE", type=click.Path(), help="That names the store."),
+        click.option("-s", "--store", default="", metavar="DIRECTORY", type=click.Path(), help="The store itself."),
+    ):
+        found = option(found)
+    return found
+
+
+@cli.command()
+@click.argument("query", required=False)
+@_store
+@click.option("--json", "form", flag_value="json", help="An object on a line for each row.")
+@click.option("--csv", "form", flag_value="csv", help="For spreadsheets.")
+def sql(folder: str, query: str | None, form: str | None) -> None:
+    """Ask a store in SQL; nothing can be changed.
+
+    Also while the server runs.  The view messages has stream, seq, subject, time, headers, payload:
+
+    SELECT time, payload ->> '$.celsius' FROM messages WHERE subject = 'telemetry.barn' ORDER BY seq DESC LIMIT 10
+    """
+    from edge.tools.database.access import open_store
+    from edge.tools.database.sql import ask
+
+    connection = open_store(folder)
+    try:
+        for line in ask(connection, query or sys.stdin.read(), form or "table"):
+            click.echo(line)
+    finally:
+        connection.close()
+
+
+@cli.command()
+@click.argument("target", type=click.Path())
+@_store
+def backup(folder: str, target: str) -> None:
+    """Copy a store into one file.
+
+    Also while the server runs: everything that was acknowledged before is in it, all of one moment.
+    """
+    from edge.tools.database.backup import backup as copy
+    from edge.tools.figures import size
+
+    streams, length = copy(folder, target)
+    click.echo(f"{target}: {streams} streams, {size(length)}")
+
+
+@cli.command()
+@click.argument("source", type=click.Path())
+@click.argument("folder", metavar="DIRECTORY", type=click.Path())
+def restore(source: str, folder: str) -> None:
+    """Make a store of a backup.
+
+    In a directory that has none yet.
+    """
+    from edge.tools.database.backup import restore as bring_back
+
+    streams, messages = bring_back(source, folder)
+    click.echo(f"{folder}: {streams} streams, {messages} messages")
+
+
+@cli.command()
+@_store
+@click.option("--repair", is_flag=True, help="Put right what can be; the server must be stopped.")
+def verify(folder: str, repair: bool) -> None:
+    """Look at everything in a store.
+
+    Every message's checksum, the counts of streams, the places of consumers.  Exit status 1 when something is wrong.
+    """
+    from edge.tools.database import verify as check
+
+    if repair:
+        for line in check.repair(folder):
+            click.echo(f"repaired: {line}")
+    found = check.verify(folder)
+    for flaw in found.flaws:
+        click.echo(flaw.text)
+    click.echo(f"{found.messages} messages of {found.streams} streams: {len(found.flaws) or 'no'} faults")
+    sys.exit(1 if found.flaws else 0)
+
+
 @cli.command()
 @click.option("-p", "--pass", "password", help="The password, where nobody reads the shell's history.")
 @click.option("-g", "--generate", is_flag=True, help="Make a password; it is printed on standard error.")

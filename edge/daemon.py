@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import sys
 import time
 from base64 import b32encode
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.hubs import Hubs
     from edge.monitor.control import Buttons
     from edge.monitor.documents import ServerDocuments
+    from edge.monitor.ledger import Ledger
     from edge.monitor.stamp import Identity
     from edge.monitor.system import System
     from edge.net.entrance import Entrance
@@ -50,6 +52,8 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.storage import Storage
 
 log = logging.getLogger("edge")
+
+MANY_FILES = 1 << 20  # where there is no limit: what Linux allows a process by default
 
 
 class Daemon:
@@ -70,7 +74,9 @@ class Daemon:
         self.websocket: WebSocketListener | None = None
         self.storage: Storage | None = None
         self.system: System | None = None
+        self.ledger: Ledger | None = None
         self.documents: ServerDocuments | None = None
+        self.monitoring_port = 0
         self.exchange: Exchange | None = None
         self.signed: list[AccountSpec] = []  # operator mode: what the accounts' JWTs say
         self.logins = Logins(self.router, config, self.server_id, self.server_name, self.keys)
@@ -86,6 +92,7 @@ class Daemon:
         config = self.config
         self.clients = ClientListener(self.router, self.logins.clients(), client_limits(config), self.info())
         self.clients.tracer = tracer(config)
+        self._keep_ledger()
         self._start_system(self.clients)
         await self._listen()
         self.write_run_files()
@@ -256,6 +263,16 @@ class Daemon:
 
     # ---- the system account
 
+    def _keep_ledger(self) -> None:
+        """From the first connection on: who asks later wants to know of those that are gone."""
+        config = self.config
+        if config.no_system_account and not (config.http or config.https):
+            return
+        from edge.monitor.ledger import Ledger
+
+        self.ledger = Ledger(self.router, config.max_closed_clients, time.time_ns, time.monotonic_ns)
+        self.router.watchers.append(self.ledger)
+
     def _start_system(self, clients: ClientListener) -> None:
         """Events and requests: they are about the clients, so they are there first."""
         config = self.config
@@ -292,15 +309,16 @@ class Daemon:
         if self.documents is None:
             from edge.monitor.documents import ServerDocuments
             from edge.monitor.stamp import Stamp
+            from edge.varz_settings import state_of
 
             stamp = self.system.stamp if self.system else Stamp(self._identity(), time.time_ns)
-            self.documents = ServerDocuments(self.router, clients, stamp)
+            self.documents = ServerDocuments(state_of(self, stamp))
         return self.documents
 
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
-        return Buttons(clients, self.reload)
+        return Buttons(clients, lambda: self.mqtt, self.reload)
 
     # ---- monitoring
 
@@ -310,7 +328,7 @@ class Daemon:
 
         assert listen is not None
         listener = Monitoring(self, self._documents(self.clients)).listener()
-        port = await listener.start(listen.host, listen.port)
+        port = self.monitoring_port = await listener.start(listen.host, listen.port)
         self.listeners.append(listener)
         scheme = "https" if self.config.https else "http"
         where = f"[{listen.host}]:{port}" if ":" in listen.host else f"{listen.host}:{port}"
@@ -361,6 +379,14 @@ class Daemon:
             log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
 
 
+def raise_file_limit() -> None:
+    """As far as it goes, as every Go program does: each client is an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve(config: Config, flags: Flags) -> None:
     await Daemon(config, flags).run()
 
@@ -372,6 +398,7 @@ def run(config: Config, flags: Flags) -> int:
     except OSError as exc:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
+    raise_file_limit()
     try:
         uvloop.run(serve(config, flags))
     except PetioleError as exc:

@@ -1,6 +1,7 @@
 """Who decides about logins, at each listener: users of the configuration, JWTs, a service that is asked."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.monitor.stamp import Stamp
     from edge.net.jwt_directory import JwtDirectory
     from edge.net.passwords import Passwords
+
+log = logging.getLogger("edge")
 
 Changed = Callable[[list[AccountSpec], Iterable[str]], None]
 
@@ -52,7 +55,26 @@ class Logins:
         self.accounts: Accounts | None = None
 
     def configure(self, config: Config) -> None:
-        self.config = config
+        before, self.config = self.config.operator, config
+        if before is not None and config.operator is not None and before.preload != config.operator.preload:
+            self._preload_again(config.operator)
+
+    def _preload_again(self, operator: "Operator") -> None:
+        """What the configuration holds may have changed; directories are changed over the system account."""
+        from edge.core.jwt import ClaimsError
+        from edge.net.jwt_directory import MemoryResolver
+
+        if self.accounts is None or not isinstance(self.accounts.resolver, MemoryResolver):
+            return
+        jwts = self.accounts.resolver.jwts = dict(operator.preload)
+        for key in list(self.accounts.rules):
+            try:
+                if key in jwts:
+                    self.accounts.update(key, jwts[key])
+                else:
+                    self.accounts.remove(key)
+            except ClaimsError as exc:
+                log.error("resolver_preload: account %s stays as it was: %s", key, exc)
 
     # ---- operator mode
 

@@ -13,6 +13,7 @@ from edge.config.access import identity
 from edge.config.load import load_config
 from edge.config.options import Authorization, Config, JetStream, LeafNodes, LeafRemote, Listen, Log, Mqtt, WebSocket
 from edge.core.auth import User
+from edge.core.auth_spec import Operator
 from edge.errors import ConfigError, StartError
 from edge.net.log import set_up_log
 from edge.protocol.nats import MAX_CONNECTIONS_EXCEEDED
@@ -120,6 +121,18 @@ def _nkeys(access: Authorization) -> list[User]:
     return [user for user in access.users if user.nkey]
 
 
+def _operator(before: Operator | None, after: Operator | None) -> list[str]:
+    """Accounts in the configuration may change, and who may come from them."""
+    if before is None or after is None:
+        raise ConfigError("", 0, 0, "config reload not supported for switching operator mode on or off")
+    kept = before._replace(
+        preload=after.preload, pinned_accounts=after.pinned_accounts, default_sentinel=after.default_sentinel
+    )
+    if kept != after:
+        raise ConfigError("", 0, 0, "config reload not supported for the operator or the resolver")
+    return ["Reloaded: operator accounts"]
+
+
 def _jetstream(before: JetStream | None, after: JetStream | None) -> list[str]:
     if before is None or after is None:
         raise ConfigError("", 0, 0, "config reload not supported for switching jetstream on or off")
@@ -187,6 +200,7 @@ LINES: dict[str, Lines] = {
     "ports_file_dir": _value("ports_file_dir"),
     "authorization": _authorization,
     "accounts": _noun("accounts"),
+    "operator": _operator,
     "jetstream": _jetstream,
     "leafnodes": _leafnodes,
     "mqtt": _mqtt,

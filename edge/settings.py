@@ -43,6 +43,7 @@ def client_limits(config: Config) -> ClientLimits:
         max_connections=config.max_connections or sys.maxsize,
         max_subscriptions=config.max_subscriptions or 0,
         max_subscription_tokens=config.max_subscription_tokens or 0,
+        no_fast_producer_stall=config.no_fast_producer_stall,
         ping_interval_ns=config.ping_interval_ns,
         ping_max=config.ping_max,
         write_deadline_ns=config.write_deadline_ns,
@@ -108,10 +109,11 @@ def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
 
 
 def jetstream_accounts(config: Config, signed: Iterable[AccountSpec] = ()) -> "list[tuple[str, Limits]]":
-    """The global account has it whenever the server has, the others with what their block or JWT (``signed``) says."""
+    """Those whose block or JWT (``signed``) says so; the global account where there is no other, as in nats-server."""
     from edge.jetstream.account import Limits
 
-    accounts = [] if config.operator else [(GLOBAL_ACCOUNT, Limits())]
+    others = {account.name for account in config.accounts} - {GLOBAL_ACCOUNT, config.system_account}
+    accounts = [] if config.operator or others else [(GLOBAL_ACCOUNT, Limits())]
     for account in (*config.accounts, *signed):
         if account.jetstream is not None:
             accounts.append((account.name, Limits(**account.jetstream._asdict())))

@@ -11,7 +11,8 @@ MAX_CACHE = 16_384  # results kept; above it the cache starts anew (many one-tim
 
 
 class Interest(Protocol):
-    """What a sublist holds: a pattern and, for a member of a queue group, the group's name ("" for none)."""
+    """What a sublist holds: a pattern and, for a member of a queue group, the group's name ("" for none).  Two are
+    the same only when they are one."""
 
     subject: str
     queue: str
@@ -30,8 +31,8 @@ class Node(Generic[S]):
 
     def __init__(self) -> None:
         self.kids: dict[str, Node[S]] = {}
-        self.plain: list[S] = []
-        self.queues: dict[str, list[S]] = {}
+        self.plain: dict[S, None] = {}  # in the order in which they came; thousands may be alike, and leave at once
+        self.queues: dict[str, dict[S, None]] = {}
 
     def is_empty(self) -> bool:
         return not (self.kids or self.plain or self.queues)
@@ -44,6 +45,7 @@ class Sublist(Generic[S]):
         self.families: dict[str, Match[S] | None] = {}
         self.generation = 0
         self.count = 0
+        self.inserts = 0
 
     def insert(self, sub: S) -> None:
         node = self.root
@@ -53,9 +55,9 @@ class Sublist(Generic[S]):
                 kid = node.kids[token] = Node()
             node = kid
         if sub.queue:
-            node.queues.setdefault(sub.queue, []).append(sub)
+            node.queues.setdefault(sub.queue, {})[sub] = None
         else:
-            node.plain.append(sub)
+            node.plain[sub] = None
         self._changed(1)
 
     def remove(self, sub: S) -> bool:
@@ -68,10 +70,10 @@ class Sublist(Generic[S]):
             if kid is None:
                 return False
             node = kid
-        holders = node.queues.get(sub.queue, []) if sub.queue else node.plain
-        if not any(held is sub for held in holders):
+        holders = node.queues.get(sub.queue, {}) if sub.queue else node.plain
+        if sub not in holders:
             return False
-        holders[:] = [held for held in holders if held is not sub]
+        del holders[sub]
         if sub.queue and not holders:
             del node.queues[sub.queue]
         for parent, token in reversed(path):
@@ -82,10 +84,11 @@ class Sublist(Generic[S]):
         return True
 
     def match(self, subject: str) -> Match[S]:
-        """Everybody whose pattern matches this literal subject."""
+        """Everybody whose pattern matches this literal subject; nobody's matches one with an empty token."""
         found = self.cache.get(subject)
         if found is None:
-            found = self._walk(subject.split("."))
+            tokens = subject.split(".")
+            found = self._walk(tokens) if "" not in tokens else Match((), ())
             if len(self.cache) >= MAX_CACHE:
                 self.cache.clear()
             self.cache[subject] = found
@@ -124,6 +127,7 @@ class Sublist(Generic[S]):
 
     def _changed(self, by: int) -> None:
         self.count += by
+        self.inserts += by > 0
         self.generation += 1
         if self.cache:
             self.cache.clear()

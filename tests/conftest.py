@@ -21,6 +21,7 @@ class Wire:
 
     def __init__(self, port: int, greet: bool = True) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # many small sends without an answer between
         self.received = b""
         if greet:
             self.info = self.expect(rb"INFO (\{.*?\}) ?\r\n")
@@ -163,6 +164,18 @@ def _starter(command: list[str], folder: Path, default: str) -> Iterator[Callabl
         for wire in server.wires:
             wire.close()
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def module_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Callable[..., Server], ...]]:
+    """``start_edge`` and ``start_nats`` whose servers serve all the tests of a module."""
+    folder = tmp_path_factory.mktemp("servers")
+    starters = [
+        _starter([sys.executable, "-m", "edge", "run"], folder, "edge"), _starter([nats_server_binary()], folder, "nats")
+    ]  # fmt: skip
+    yield tuple(next(starter) for starter in starters)
+    for starter in starters:
+        next(starter, None)
 
 
 @pytest.fixture(params=["edge", "nats"])

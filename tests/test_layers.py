@@ -16,7 +16,7 @@ LEVELS = [
         *("edge.config", "edge.flags", "edge.serve", "edge.lean", "edge.cli", "edge.tools"),
         *("edge.daemon", "edge.__main__"),
         *("edge.signals", "edge.lifecycle", "edge.reload", "edge.run_files", "edge.settings", "edge.storage", "edge.hubs", "edge.monitoring"),
-        "edge.logins",
+        "edge.logins", "edge.varz_settings",
     },
 ]
 PURE = {"asyncio", "time", "socket", "logging", "random", "threading", "sqlite3"}

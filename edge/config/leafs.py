@@ -6,13 +6,14 @@ from edge.config.fields import Fields, fail, fields, texts
 from edge.config.lexer import Place
 from edge.config.options import LEAF_PORT, LeafNodes, LeafRemote, LeafUrl
 from edge.config.parser import Value
+from edge.config.tls import inner_tls
 from edge.core.auth import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-SCHEMES = ("nats-leaf", "nats", "leaf")
-ENCRYPTED = ("tls", "ws", "wss")
+SCHEMES = ("nats-leaf", "nats", "leaf", "tls")
+BROWSERS = ("ws", "wss")
 SECOND_DEFAULT = LeafNodes().reconnect_ns
 
 REFUSED = {
@@ -23,11 +24,7 @@ IGNORED = (
     *("advertise", "leafnode_advertise", "no_advertise", "min_version", "minimum_version", "compression"),
     *("isolate_leafnode_interest", "isolate", "write_deadline", "write_timeout"),
 )
-REFUSED_REMOTE = {
-    **dict.fromkeys(("credentials", "creds", "nkey", "seed"), "give user and password in the url"),
-    "tls": "leaf connections are not encrypted yet",
-    "proxy": "the edge connects directly",
-}
+REFUSED_REMOTE = {"proxy": "the edge connects directly"}
 IGNORED_REMOTE = (
     *("ws_compress", "ws_compression", "websocket_compress", "websocket_compression"),
     *("ws_no_masking", "websocket_no_masking", "jetstream_cluster_migrate", "js_cluster_migrate"),
@@ -59,11 +56,39 @@ def _remote(value: Value, dial_timeout_ns: int, warnings: list[str]) -> LeafRemo
         ignore_discovered_servers=block.boolean("ignore_discovered_servers", default=False),
         dial_timeout_ns=block.duration_ns("dial_timeout", default=dial_timeout_ns),
         first_info_timeout_ns=block.duration_ns("first_info_timeout", default=SECOND_DEFAULT),
+        tls=inner_tls(block),
+        credentials=_file(block, "credentials", "creds"),
+        nkey=_seed(block),
     )
     block.finish(REFUSED_REMOTE, IGNORED_REMOTE)
     if not remote.urls:
         fail(value.place, 'a remote needs a url, such as "nats-leaf://hub.example:7422"')
+    if remote.credentials and remote.nkey:
+        fail(block.place("nkey", "seed"), "a remote logs in with credentials or with an nkey, not with both")
+    if not disabled and (remote.tls or any(url.encrypted for url in remote.urls)):
+        import ssl  # noqa: F401  before the loop, which otherwise goes without it (edge/lean.py)
     return None if disabled else remote
+
+
+def _file(block: Fields, *names: str) -> str:
+    """It is read when it is needed: it may be there only later, or be another then."""
+    import os
+
+    return os.path.expanduser(block.string(*names, default=""))
+
+
+def _seed(block: Fields) -> str:
+    """The seed itself, or where it stands."""
+    written = block.string("nkey", "seed", default="")
+    if not written.startswith("SU"):
+        return _file(block, "nkey", "seed")
+    from edge.core.nkeys import KeyPair
+
+    try:
+        KeyPair.from_seed(written)
+    except ValueError:
+        fail(block.place("nkey", "seed"), "nkey: expected the seed of a user (SU...), or a file that holds one")
+    return written
 
 
 def _urls(value: Value) -> tuple[LeafUrl, ...]:
@@ -81,12 +106,13 @@ def leaf_url(url: str, place: Place) -> LeafUrl:
         port = parts.port
     except ValueError as exc:
         fail(place, f"url: {exc}")
-    if parts.scheme in ENCRYPTED:
+    if parts.scheme in BROWSERS:
         fail(place, f"url: {parts.scheme}:// is known to nats-server, but not supported here yet: use nats-leaf://")
     _check(parts, place)
     return LeafUrl(
-        parts.hostname or "", port or LEAF_PORT, unquote(parts.username or ""), unquote(parts.password or "")
-    )
+        parts.hostname or "", port or LEAF_PORT, unquote(parts.username or ""), unquote(parts.password or ""),
+        parts.scheme == "tls",
+    )  # fmt: skip
 
 
 def _check(parts: "SplitResult", place: Place) -> None:

@@ -59,14 +59,21 @@ class JetStream(NamedTuple):
 
 
 class LeafUrl(NamedTuple):
+    """``encrypted``: it says tls://."""
+
     host: str
     port: int
     user: str = ""
     password: str = ""
+    encrypted: bool = False
 
 
 class LeafRemote(NamedTuple):
-    """A hub to connect to; ``urls`` are tried in turn, in random order unless ``no_randomize``."""
+    """A hub to connect to; ``urls`` are tried in turn, in random order unless ``no_randomize``.
+
+    ``credentials``: a file with JWT and seed; ``nkey``: a seed, or (ours) a file with one.  Files are read at each
+    connection.
+    """
 
     urls: tuple[LeafUrl, ...]
     account: str = GLOBAL_ACCOUNT
@@ -76,6 +83,9 @@ class LeafRemote(NamedTuple):
     ignore_discovered_servers: bool = False
     dial_timeout_ns: int = SECOND
     first_info_timeout_ns: int = SECOND
+    tls: Tls | None = None
+    credentials: str = ""
+    nkey: str = ""
 
 
 class LeafNodes(NamedTuple):

@@ -232,7 +232,7 @@ def _check_once(placed: PlacedImport, known: Iterable[Import]) -> None:
 
 
 def _check_names(placed: PlacedImport) -> None:
-    from edge.core.imports import import_transform
+    from edge.core.stream_imports import import_transform
 
     imported = placed.imported
     try:

@@ -193,19 +193,16 @@ class Account:
             if sub.capture:
                 captured = True
                 sub.callback(local, capture_reply or reply, headers, payload)
+                count += 1
             else:
-                peer.give(sub, local, reply, headers, payload)
-            count += 1
+                count += peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
-            member = self.pick(group, origin)
+            member = self.serve(group, origin, lambda sub: _give(sub, origin, local, reply, headers, payload))
             if member is None:
                 continue
             if isinstance(member.peer, Link):
                 links.setdefault(member.peer, []).append(member.queue)
-            elif isinstance(member.peer, Gate):
-                count += member.peer.pass_on(member, origin, local, reply, headers, payload)
             else:
-                member.peer.give(member, local, reply, headers, payload)
                 count += 1
         for link, queues in links.items():
             count += link.enqueue(subject, f"{reply}@{shown}" if shown else reply, queues, headers, payload)
@@ -234,13 +231,19 @@ class Account:
                 sub.peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
             if group[0].queue in queues:
-                here = [sub for sub in group if sub.peer.kind is not PeerKind.LEAF]
-                if here:
-                    member = random.choice(here)
-                    if isinstance(member.peer, Gate):
-                        member.peer.pass_on(member, link, local, reply, headers, payload)
-                    else:
-                        member.peer.give(member, local, reply, headers, payload)
+                here = tuple(sub for sub in group if sub.peer.kind is not PeerKind.LEAF)
+                self.serve(here, link, lambda sub: _give(sub, link, local, reply, headers, payload))
+
+    def serve(
+        self, group: tuple[Subscription, ...], origin: Peer | None, give: Callable[[Subscription], bool]
+    ) -> Subscription | None:
+        """``give`` to one member of a queue group, and to another one where that may not have it.  Who got it; a
+        member behind a leaf is the caller's to serve."""
+        while (member := self.pick(group, origin)) is not None:
+            if isinstance(member.peer, Link) or give(member):
+                return member
+            group = tuple(sub for sub in group if sub is not member)
+        return None
 
     def pick(self, group: tuple[Subscription, ...], origin: Peer | None) -> Subscription | None:
         """One member: anyone here before anyone behind a leaf, leafs by weight, never back to where it came from."""
@@ -249,6 +252,12 @@ class Account:
         if here:
             return random.choice(here)
         return random.choices(others, [sub.weight for sub in others])[0] if others else None
+
+
+def _give(sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
+    if isinstance(sub.peer, Gate):
+        return sub.peer.pass_on(sub, origin, subject, reply, headers, payload)
+    return sub.peer.give(sub, subject, reply, headers, payload)
 
 
 def _hears_itself(peer: Peer) -> bool:

@@ -47,6 +47,9 @@ class Shell(Protocol):
     def on_pong(self) -> None:
         """The client has answered a PING."""
 
+    def is_far_behind(self) -> bool:
+        """Does so much wait to be written that no message should be added to it?"""
+
     def on_verdict(self, client: "Client") -> None:
         """A verdict has come after ``receive`` had returned: call it again, with nothing."""
 
@@ -67,6 +70,7 @@ class Answerable(NamedTuple):
 
 
 REFUSALS = frozenset(("Authentication Failure", "Authentication Expired", "Credentials Revoked"))
+MESSAGES = (b"MSG ", b"HMSG ")
 SYSTEM_QUEUE = "_sys_"  # nats-server's own
 MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
 
@@ -99,6 +103,7 @@ class Client(Peer):
         "out",
         "out_bytes",
         "out_msgs",
+        "overrun",
         "pedantic",
         "permissions",
         "pongs_missing",
@@ -153,6 +158,7 @@ class Client(Peer):
         self.out: list[bytes] = []
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.pongs_missing = 0
+        self.overrun = False  # it is so far behind that messages pass it by (no_fast_producer_stall)
         self.intake = Intake(self, limits.max_control_line, limits.max_payload)
         if not auth.required:
             self._log_in()
@@ -167,10 +173,10 @@ class Client(Peer):
         self.out_msgs += count
         self.out_bytes += size
 
-    def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+    def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
         if self.permissions is not None:
-            if self.permissions.subscribe.deny and not self.permissions.subscribe.delivers(subject):
-                return
+            if self.permissions.subscribe.deny and not self.may_have(sub, subject):
+                return False
             if reply and self.may_answer is not None:
                 self._let_answer(reply)
         sub.delivered += 1
@@ -192,6 +198,10 @@ class Client(Peer):
         self.out_bytes += size
         if sub.max and sub.delivered >= sub.max:
             self._drop(sub)
+        return True
+
+    def may_have(self, sub: Subscription, subject: str) -> bool:
+        return self.permissions is None or self.permissions.subscribe.delivers(subject, sub.queue)
 
     def send(self, data: bytes) -> None:
         """A line that is not a message."""
@@ -200,9 +210,18 @@ class Client(Peer):
         self.out.append(data)
 
     def flush(self) -> None:
+        if self.overrun:
+            self._skip_messages()
         data = b"".join(self.out)
         self.out.clear()
         self.write(data)
+
+    def _skip_messages(self) -> None:
+        """Whole ones: what is sent to a client is gathered message by message, and line by line."""
+        if self.shell.is_far_behind():
+            self.out[:] = [piece for piece in self.out if not piece.startswith(MESSAGES)]
+        else:
+            self.overrun = False
 
     # ---- the connection's side
 
@@ -217,7 +236,10 @@ class Client(Peer):
         if self.closed:
             return
         self.closed = True
+        was_here = bool(self.connected or self.subs or self.in_msgs)  # not one of those who never said a word
         self.account.slow_consumers += reason.startswith("Slow Consumer")
+        for watcher in self.router.watchers:
+            watcher.leaving(self, self.account, reason)
         self._leave_account()
         self.out.clear()
         for watcher in self.router.watchers:
@@ -225,7 +247,8 @@ class Client(Peer):
                 watcher.counted(self.account)
             elif reason in REFUSALS:
                 watcher.refused(self, self.account, reason)
-            watcher.disconnected(self, self.account, reason)
+            if was_here:
+                watcher.disconnected(self, self.account, reason)
 
     def error(self, text: str) -> None:
         self.send(nats.error_line(text))
@@ -364,12 +387,12 @@ class Client(Peer):
         if self.connect.account or self.connect.new_account:
             raise ProtocolError(nats.AUTHORIZATION_VIOLATION, "Authentication Failure")
         account = self.router.account(verdict.account)
+        if account is not self.account:
+            self._leave_account()  # interest from before the CONNECT belonged to the account of no_auth_user
+            self.account = account
         limit = account.limits.max_connections
         if limit is not None and self not in account.clients and len(account.clients) >= limit:
             raise ProtocolError(nats.MAX_ACCOUNT_CONNECTIONS_EXCEEDED, "Maximum Account Connections Exceeded")
-        if account is not self.account:
-            self._leave_account()  # interest from before the CONNECT belonged to the account of no_auth_user
-        self.account = account
         account.clients.add(self)
         self.login = verdict
         self.user = verdict.user

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from edge.core.account import Account
 from edge.core.account_spec import AccountSpec, Export, Import, Mapping
 from edge.core.exports import find_export
-from edge.core.imports import ServiceImport, StreamImport
 from edge.core.latency import Latencies
 from edge.core.mappings import make_mappings
 from edge.core.peer import Gate, Peer, Subscription
-from edge.core.responses import Pending, Responses
+from edge.core.responses import Pending, Responses, Step
 from edge.core.router import Router
+from edge.core.service_imports import ServiceImport
+from edge.core.stream_imports import StreamImport
 from edge.core.times import Clock
 
 
@@ -26,7 +27,7 @@ class MappedSource(Gate):
 class Exchange:
     """``server`` is our name.  ``deadline`` and ``tick`` are for the shell's timer: answers that never come.
 
-    ``passing``: the service imports that a request is going through just now.
+    ``passing``: the services that a message is going through just now.
     """
 
     def __init__(self, router: Router, server: str, clock: Clock) -> None:
@@ -34,7 +35,7 @@ class Exchange:
         self.server = server
         self.clock = clock
         self.latencies = Latencies(server, clock)
-        self.passing: list[ServiceImport] = []
+        self.passing: list[Step] = []
         self.specs: dict[str, AccountSpec] = {}
         self.gates: dict[tuple[str, Import, Export], StreamImport | ServiceImport] = {}
         self.owed: dict[Account, Responses] = {}

@@ -189,6 +189,9 @@ class Intake:
                     pos = after
                     continue
             after = self._operation(data, pos, eol)
+            while (after <= eol or eol < 0) and 0 <= after < end and not client.is_waiting:
+                pos = after  # the line ended in LF alone: the CRLF that was found is still ahead
+                after = self._operation(data, pos, eol)
             if after < 0:
                 break
             pos = after
@@ -320,13 +323,12 @@ class Intake:
         client.in_msgs += 1
         client.in_bytes += head.size
         if client.pedantic and not is_literal(head.subject):
-            client.error(INVALID_PUBLISH_SUBJECT)
-        elif head.header_size and MARK in data[body : body + head.header_size] and client.router.tracer is not None:
+            client.error(INVALID_PUBLISH_SUBJECT)  # and is published all the same
+        if head.header_size and MARK in data[body : body + head.header_size] and client.router.tracer is not None:
             self._publish_traced(client.router.tracer, head, line, data[body : after - 2])
-        elif client.may_publish(head.subject):
+        else:
             split = body + head.header_size
-            self._route(head, line, data[body:split], data[split : after - 2])
-        client.acknowledge()
+            self._publish_mapped(head, line, data[body:split], data[split : after - 2])
         return after
 
     def _publish_traced(self, tracer: MessageTracer, head: PubHead, line: bytes, message: bytes) -> None:
@@ -335,28 +337,34 @@ class Intake:
         trace = tracer.begin(client, client.account, head.subject, headers, head.size)
         if trace is not None and trace.refused:
             return
-        if client.may_publish(head.subject):
-            client.router.traced = trace
-            self._route(head, line, headers, payload)
-            client.router.traced = None
-        elif trace is not None:
-            trace.failed(f'Permissions Violation for Publish to "{head.subject}"')
+        client.router.traced = trace
+        self._publish_mapped(head, line, headers, payload)
+        client.router.traced = None
         if trace is not None:
             tracer.end(trace)
 
-    def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
+    def _publish_mapped(self, head: PubHead, line: bytes, headers: bytes, payload: bytes) -> None:
+        """Permissions are about the subject that it has become (nats-server)."""
         client = self.client
-        memo = self.memo if client.may_always_publish(head.subject) else None
-        mappings = client.account.mappings
+        memo, mappings, trace = self.memo, client.account.mappings, client.router.traced
         if mappings is not None:
             if not mappings.fixed(head.subject):
                 memo = None
             to = mappings.map(head.subject)
-            if client.router.traced is not None and to != head.subject:
-                client.router.traced.mapped(to)
+            if trace is not None and to != head.subject:
+                trace.mapped(to)
             head = head._replace(subject=to)
-            if not head.subject:
+            if not to:
                 return
+        if not client.may_publish(head.subject):
+            if trace is not None:
+                trace.failed(f'Permissions Violation for Publish to "{head.subject}"')
+            return
+        client.acknowledge()
+        self._route(head, line, headers, payload, memo if client.may_always_publish(head.subject) else None)
+
+    def _route(self, head: PubHead, line: bytes, headers: bytes, payload: bytes, memo: Memo | None) -> None:
+        client = self.client
         match = client.account.sublist.match(head.subject)
         if memo is not None and memo.generation == client.account.sublist.generation:
             if not head.reply:

@@ -1,13 +1,13 @@
 """How long an exported service takes, told on the subject that its export names
 (``io.nats.server.metric.v1.service_latency``; reference: core.md section 4)."""
 
-import json
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.core.account import Account
 from edge.core.account_spec import Export, Latency
 from edge.core.client_info import client_info
+from edge.core.go_json import dumps
 from edge.core.peer import Peer
 from edge.core.times import Clock, rfc3339
 from edge.message import header_items
@@ -87,15 +87,20 @@ class Latencies:
         if responder:
             event["responder"] = responder
         if sample.headers:
-            event["header"] = sample.headers
+            event["header"] = {canonical(name): values for name, values in sorted(sample.headers.items())}
         event["start"] = rfc3339(sample.started_wall_ns - asker_rtt)
         event |= zip(("service", "system", "total"), spans, strict=True)
-        exporter.publish(sample.latency.subject, json.dumps(event, separators=(",", ":")).encode())
+        exporter.publish(sample.latency.subject, dumps(event))
 
 
 def _rtt(info: dict[str, object] | None) -> int:
     rtt = info.get("rtt") if info else None
     return rtt if isinstance(rtt, int) else 0
+
+
+def canonical(name: str) -> str:
+    """As Go writes the names of headers: ``X-B3-Traceid``."""
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def asks_for_sample(headers: bytes) -> dict[str, list[str]] | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
 from edge.core.interest import InterestMap
+from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
 from edge.core.peer import Link, PeerKind, Subscription
 from edge.core.router import Router
@@ -23,6 +24,7 @@ from edge.subjects import is_valid
 log = logging.getLogger("edge")
 
 SECOND = 1_000_000_000
+TLS_TIMEOUT_NS = 10 * SECOND
 CONNECT_TIMEOUT_NS = 2 * SECOND  # from CONNECT to the hub's second INFO, as nats-server gives it
 PING_INTERVAL_NS = 15 * SECOND  # nats-server's two minutes would leave a half-open link unnoticed for four
 PING_MAX = 2
@@ -54,13 +56,25 @@ class Wire(Protocol):
     def close(self) -> None:
         """Close once everything written has gone out; ``closed`` of the link is called then."""
 
+    def encrypt(self) -> None:
+        """Begin a TLS handshake; ``encrypted`` of the link is called after it, or ``closed``."""
+
     def unsent(self) -> int:
         """Bytes written that the other side has not acknowledged, down to its TCP."""
+
+
+class Encrypted(enum.Enum):
+    """What of TLS a connection has, or can have: nothing; when INFO has come, as the configuration wants; already."""
+
+    PLAIN = "plain"
+    AFTER_INFO = "after INFO"
+    FROM_THE_START = "from the start"
 
 
 class State(enum.Enum):
     DOWN = "down"
     AWAITS_INFO = "connecting"
+    AWAITS_TLS = "encrypting"
     AWAITS_ADMISSION = "authenticating"
     AWAITS_PONG = "announcing"
     UP = "up"
@@ -88,6 +102,7 @@ class LeafLink(Link):
         "interest",
         "last_error",
         "listeners",
+        "login",
         "loop_subject",
         "next_event",
         "now",
@@ -95,7 +110,6 @@ class LeafLink(Link):
         "out_bytes",
         "out_msgs",
         "parser",
-        "password",
         "ping_sent",
         "pings_unanswered",
         "received",
@@ -107,8 +121,8 @@ class LeafLink(Link):
         "rules",
         "state",
         "subs",
+        "tls",
         "told",
-        "user",
         "wire",
         "written",
     )
@@ -137,7 +151,7 @@ class LeafLink(Link):
         self.last_error = ""
         self.rtt = 0  # nanoseconds; 0: not known
         self.remote = ""  # host:port of the connection
-        self.user = self.password = ""
+        self.login = LeafLogin()
         self.congested = False  # set by the shell: so much is unsent that plain messages are dropped
         self._reset()
 
@@ -221,16 +235,26 @@ class LeafLink(Link):
 
     # ---- the connection's side
 
-    def opened(self, wire: Wire, remote: str, user: str, password: str, now: int) -> None:
+    def opened(self, wire: Wire, remote: str, login: LeafLogin, now: int, tls: Encrypted = Encrypted.PLAIN) -> None:
         """A new connection to ``remote`` (host:port)."""
         self._reset()
         self.wire = wire
         self.remote = self.name = remote
-        self.user = user
-        self.password = password
+        self.login = login
+        self.tls = tls
         self.now = now
         self.state = State.AWAITS_INFO
         self.next_event = now + self.first_info_timeout_ns
+
+    def encrypted(self, now: int) -> None:
+        """The handshake that INFO asked for is done."""
+        self.now = now
+        if self.state is State.AWAITS_TLS and self.info is not None and not self.closing:
+            self._say_who(self.info)
+
+    def failed(self, reason: str) -> None:
+        """The shell cannot go on with this connection."""
+        self._fail("", reason)
 
     def receive(self, data: bytes, now: int) -> None:
         self.now = now
@@ -246,6 +270,9 @@ class LeafLink(Link):
         """The connection is gone, for whatever reason: forget what the hub wanted."""
         was_up = self.up
         state = "Stale Connection" if self.pings_unanswered >= PING_MAX else "Client Closed"
+        if was_up:
+            for watcher in self.router.watchers:
+                watcher.leaving(self, self.account, state)
         if self._on_interest in self.account.interest_listeners:
             self.account.interest_listeners.remove(self._on_interest)
         subs = list(self.subs.values())
@@ -280,6 +307,8 @@ class LeafLink(Link):
         match self.state:
             case State.AWAITS_INFO:
                 self._fail("", "no INFO: is this the leaf port of a nats-server?")
+            case State.AWAITS_TLS:
+                self._fail("", "no answer to the TLS handshake")
             case State.AWAITS_ADMISSION:
                 self._fail("Stale Leaf Node Connection - Closing", "no answer to CONNECT")
             case State.AWAITS_PONG | State.UP:
@@ -349,12 +378,24 @@ class LeafLink(Link):
             self._announce(self.interest.all())
 
     def _connect(self, info: Info) -> None:
-        if info.tls_required:
-            self._fail("", "the hub wants TLS, which leaf connections do not have yet")
-            return
+        if info.tls_required and self.tls is Encrypted.PLAIN:
+            self._fail("", "the hub wants TLS: write tls:// in the url, or give the remote a tls block")
+        elif self.tls is Encrypted.AFTER_INFO and self.wire is not None:
+            self.state = State.AWAITS_TLS
+            self.next_event = self.now + TLS_TIMEOUT_NS
+            self.wire.encrypt()
+        else:
+            self._say_who(info)
+
+    def _say_who(self, info: Info) -> None:
         if info.domain and info.domain == self.identity.domain:
             log.warning("leaf %s: the hub has our own JetStream domain %r: give each its own", self.name, info.domain)
-        self._send(leaf.connect_line(self._connect_fields()))
+        try:
+            fields = self._connect_fields() | self.login.fields(info.nonce)
+        except ValueError as exc:
+            self._fail("", f"no login: {exc}")
+            return
+        self._send(leaf.connect_line(fields))
         if info.info_on_connect:
             self.state = State.AWAITS_ADMISSION
             self.next_event = self.now + CONNECT_TIMEOUT_NS
@@ -380,12 +421,6 @@ class LeafLink(Link):
             fields["domain"] = identity.domain
         if self.rules.deny_imports:
             fields["deny_pub"] = list(self.rules.deny_imports)
-        if self.user:
-            fields["user"] = self.user
-            if self.password:
-                fields["pass"] = self.password
-            else:
-                fields["auth_token"] = self.user
         return fields
 
     def _announce_all(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edge.core.account_spec import Mapping
-from edge.core.imports import numbered
+from edge.core.stream_imports import numbered
 from edge.core.transforms import Transform
 from edge.subjects import matches
 

@@ -86,16 +86,15 @@ class Broker:
     def publish(self, sender: Sender, message: Publish, confirmation: Confirmation | None) -> None:
         """``confirmation`` None: nobody waits (QoS 0, a will).  ProtocolError for a topic that is none."""
         account, payload = sender.account, message.payload
-        subject = topic_to_subject(message.topic)
+        subject = account.mapped(topic_to_subject(message.topic))
+        if not subject:
+            return  # to be lost
         if sender.permissions is not None and not sender.permissions.publish.permits(subject):
             # acknowledged all the same [MQTT-3.3.5-2]: the client could do nothing but send it again for ever
             log.warning('%s: permissions violation for publish to "%s"', sender.name, subject)
             return
         if message.retain and not self._retain(sender, Retained(subject, payload, message.qos), confirmation):
             return
-        subject = account.mapped(subject)
-        if not subject:
-            return  # to be lost
         if confirmation is None or not self._is_captured(account, subject):
             account.publish(subject, payload, headers=HEADERS[message.qos])
         else:

@@ -52,6 +52,7 @@ STATES = (
     ("slow consumer", "Slow Consumer (Write Deadline)"),
     ("keep alive", "Read Error"),
     ("server shutdown", "Server Shutdown"),
+    ("kicked", "Kicked"),
 )
 
 
@@ -189,6 +190,8 @@ class MqttClient(Peer):
 
     def _leave_account(self, state: str) -> None:
         account = self.account
+        for watcher in self.broker.router.watchers:
+            watcher.leaving(self, account, state)
         was_in = self in account.mqtt_clients
         if was_in:
             account.mqtt_clients.remove(self)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEST, ONLY, HOP = "Nats-Trace-Dest", "Nats-Trace-Only", "Nats-Trace-Hop"
 DISABLED = "trace disabled"  # a destination that is no subject: for those who are not to trace any further
 MARK = DEST.encode()
+DENIED = "Not delivered because subscription denies this subject"
+NO_ECHO = "Not delivered because of no echo"
 CLIENT, LEAF = 0, 4  # nats-server's numbers for kinds of connections
 
 
@@ -50,15 +52,15 @@ class MessageTrace:
     def mapped(self, to: str) -> None:
         self._add("sm", to=to)
 
-    def reached(self, sub: Subscription, subject: str) -> None:
-        """It comes to ``sub``.  Streams have their name as the sid."""
-        peer = sub.peer
+    def reached(self, peer: Peer, sub: Subscription, subject: str, error: str = "") -> None:
+        """It comes to ``peer``, by ``sub``.  Streams have their name as the sid."""
         if peer.kind is PeerKind.CLIENT:
             client: Client = peer  # type: ignore[assignment]
             other = client.account.name if client.account is not self.account else ""
             self._add(
-                "eg", kind=CLIENT, cid=client.cid, name=client.connect.name, acc=other, sub=sub.subject, queue=sub.queue
-            )
+                "eg", kind=CLIENT, cid=client.cid, name=client.connect.name, acc=other, sub=sub.subject,
+                queue=sub.queue, error=error,
+            )  # fmt: skip
         elif sub.sid:
             self._add("js", stream=sub.sid.decode(), subject=subject)
 
@@ -104,27 +106,43 @@ def deliver_traced(
     """As ``Account.deliver``, with everybody whom the message reaches written down; the number of receivers."""
     router = account.router
     router.traced = None
-    picked = [member for group in match.queues if (member := account.pick(group, origin)) is not None]
     links: dict[Link, list[str]] = {}
+
+    def take(sub: Subscription) -> bool:
+        if not isinstance(sub.peer, Gate):
+            return hand_over(trace, sub.peer, sub, sub, subject, reply, headers, payload)
+        router.traced = trace
+        taken = sub.peer.pass_on(sub, origin, subject, reply, headers, payload)
+        router.traced = None
+        return taken
+
     count = 0
-    for sub in [*match.plain, *picked]:
-        peer = sub.peer
-        if peer is origin and not peer.echo:
-            continue
-        if isinstance(peer, Link):
-            links.setdefault(peer, []).extend([sub.queue] if sub.queue else [])
-        elif isinstance(peer, Gate):
-            router.traced = trace
-            count += peer.pass_on(sub, origin, subject, reply, headers, payload)
-            router.traced = None
+    for sub in match.plain:
+        if isinstance(sub.peer, Link):
+            links.setdefault(sub.peer, [])
+        elif sub.peer is origin and not origin.echo:
+            trace.reached(origin, sub, subject, NO_ECHO)
         else:
+            count += take(sub)
+    for group in match.queues:
+        member = account.serve(group, origin, take)
+        if member is not None and isinstance(member.peer, Link):
+            links.setdefault(member.peer, []).append(member.queue)
+        elif member is not None:
             count += 1
-            trace.reached(sub, subject)
-            if not trace.only:
-                peer.give(sub, subject, reply, headers, payload)
     for link, queues in links.items():
         count += link.enqueue(subject, reply, queues, trace.forwarded(link.server_name, headers), payload)
     return count
+
+
+def hand_over(
+    trace: MessageTrace, peer: Peer, sub: Subscription, by: Subscription, subject: str, reply: str, headers: bytes,
+    payload: bytes,
+) -> bool:  # fmt: skip
+    """Give the message to ``peer`` for ``sub``, unless its way is all that is wanted; it came by ``by``."""
+    taken = peer.may_have(sub, subject) if trace.only else peer.give(sub, subject, reply, headers, payload)
+    trace.reached(peer, by, subject, "" if taken else DENIED)
+    return taken
 
 
 def deliver_traced_from_leaf(

@@ -31,9 +31,13 @@ class Peer:
         self.name = name
         self.echo = True  # a client may ask not to hear itself
 
-    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> None:
-        """Deliver one message for one of this peer's subscriptions."""
+    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
+        """Deliver one message for one of this peer's subscriptions; False when it may not have it."""
         raise NotImplementedError
+
+    def may_have(self, sub: "Subscription", subject: str) -> bool:
+        """Would it be given this message?"""
+        return True
 
     def flush(self) -> None:
         """Hand on what has gathered since the last flush."""
@@ -47,8 +51,9 @@ class Service(Peer):
     def __init__(self, name: str) -> None:
         super().__init__(PeerKind.SERVICE, name)
 
-    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+    def give(self, sub: "Subscription", subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
         sub.callback(subject, reply, headers, payload)
+        return True
 
 
 class Link(Peer):

@@ -30,9 +30,13 @@ class SubjectRule:
         plain, queues = _covering(self.deny, subject, at_all=True)
         return not plain and not (queue and queues and _is_named(queue, queues))
 
-    def delivers(self, subject: str) -> bool:
+    def delivers(self, subject: str, queue: str = "") -> bool:
         """A message to a subscription that was permitted: only what is denied is held back."""
-        return not any(matches(pattern, subject) for pattern in self.deny)
+        for entry in self.deny:
+            pattern, _, name = entry.partition(" ")
+            if matches(pattern, subject) and (not name or (queue and _is_named(queue, (name,)))):
+                return False
+        return True
 
     def filters(self, subject: str) -> bool:
         """True when a permitted subscription still overlaps something denied: its deliveries are looked at."""

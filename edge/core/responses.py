@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.core.account import Account
 from edge.core.account_spec import Export
 from edge.core.latency import Sample
+from edge.core.msg_trace import DEST, DISABLED
 from edge.core.peer import Gate, Peer, Subscription
+from edge.core.stream_imports import without_streams
+from edge.message import header_set
 from edge.subjects import is_wildcard, matches
 
 if TYPE_CHECKING:
@@ -40,6 +43,17 @@ class Pending(NamedTuple):
         return self.asked + (self.export.threshold_ns or DEFAULT_THRESHOLD_NS)
 
 
+class Step(NamedTuple):
+    """A service that a request has gone to, on its way through the accounts."""
+
+    exporter: Account
+    export: Export
+    share: bool
+
+    def leads_to(self, other: "Step") -> bool:
+        return self.exporter is other.exporter and self.export == other.export
+
+
 class Responses(Gate):
     """The answers that one exporting account owes."""
 
@@ -60,6 +74,10 @@ class Responses(Gate):
         self.exchange.awaits(pending)
         return reply
 
+    def forget(self, reply: str) -> None:
+        """Nobody waits for it any more."""
+        self.pending.pop(reply, None)
+
     def withdraw(self, reply: str) -> None:
         """The request found nobody."""
         pending = self.pending.pop(reply, None)
@@ -76,11 +94,22 @@ class Responses(Gate):
             self.exchange.latencies.answered(self.exporter, pending, origin)
         now = self.exchange.clock.monotonic()
         account = pending.account
+        to = account.mapped(pending.reply)
+        trace, account.router.traced = account.router.traced, None
+        if trace is not None:
+            trace.imported(account.name, subject, to)
+            if trace.only:
+                return False
+            headers = header_set(headers, DEST, DISABLED)
         if reply and not reply.startswith(ACK_PREFIX):  # the responder wants an answer itself
             back = Pending(self.exporter, reply, pending.export, now)
             reply = self.exchange.responses(account).expect(back)
-        match = account.sublist.match_once(pending.reply)
-        delivered = account.deliver(match, origin, pending.reply, reply, headers, payload).receivers > 0
+        self.exchange.passing.append(Step(self.exporter, pending.export, pending.share))
+        try:
+            match = without_streams(account.sublist.match_once(to))
+            delivered = account.deliver(match, origin, to, reply, headers, payload).receivers > 0
+        finally:
+            self.exchange.passing.pop()
         if not delivered or pending.export.response == "Singleton" or not (headers or payload):
             self.pending.pop(subject, None)
         else:

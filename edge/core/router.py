@@ -19,6 +19,9 @@ class Watcher:
     def refused(self, peer: Peer, account: Account, reason: str) -> None:
         """What it said of itself was not believed; ``disconnected`` follows."""
 
+    def leaving(self, peer: Peer, account: Account, reason: str) -> None:
+        """About to go: it has its subscriptions still.  ``disconnected`` follows."""
+
     def disconnected(self, peer: Peer, account: Account, reason: str) -> None:
         """Gone, whether it had logged in or not."""
 
@@ -36,6 +39,7 @@ class Router:
         self.watchers: list[Watcher] = []
         self.tracer: MessageTracer | None = None
         self.traced: MessageTrace | None = None  # the message that is on its way, where it is to be traced
+        self.last_cid = 0
 
     def account(self, name: str) -> Account:
         """The account of this name, made on first use."""
@@ -44,6 +48,11 @@ class Router:
             for watcher in self.watchers:
                 watcher.added(account)
         return self.accounts[name]
+
+    def next_cid(self) -> int:
+        """The number of a new connection, whatever it speaks."""
+        self.last_cid += 1
+        return self.last_cid
 
     def touch(self, flushable: Flushable) -> None:
         """``flushable.flush()`` runs at the end of this batch; whoever gathers touches once per batch."""

@@ -122,7 +122,7 @@ class Transform:
                 raise ValueError(f"function argument is invalid or in the wrong format in {token}")
             return lambda tokens: _split(tokens[place], delimiter)
         size = _number(token, arguments[1])
-        return lambda tokens: shape(tokens[place], size) if 0 < size < len(tokens[place]) else tokens[place]
+        return lambda tokens: _shaped(shape, tokens[place], size)
 
 
 def check_mapping(source: str, destination: str) -> None:
@@ -162,6 +162,16 @@ def _fnv1a(text: str) -> int:
 
 
 # ---- shapes of one token; a size that does not fit leaves it as it is
+
+
+def _shaped(shape: Callable[[str, int], str], token: str, size: int) -> str:
+    """Sizes count bytes, as nats-server counts them: both sides of a leaf have to come to the same subject."""
+    if token.isascii():
+        return shape(token, size) if 0 < size < len(token) else token
+    data = token.encode("utf-8", "surrogateescape")
+    if not 0 < size < len(data):
+        return token
+    return shape(data.decode("latin-1"), size).encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _split(token: str, delimiter: str) -> str:

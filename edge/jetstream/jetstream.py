@@ -33,6 +33,8 @@ class JetStream:
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # hear of every message that became visible
         self.left: list[StreamRecord] = []  # on disk, of accounts that are not here (yet)
         self.left_consumers: list[ConsumerRecord] = []
+        self.unrecovered: list[tuple[str, str]] = []  # account and name of streams that cannot be read
+        self.apis: dict[str, Api] = {}  # by account
         self.started = False
 
     def add_account(self, account: Account, limits: Limits) -> JetStreamAccount:
@@ -46,7 +48,7 @@ class JetStream:
         self.accounts[account.name] = jetstream
         if self.started:  # an account that came later
             self._bring_back(self.left, self.left_consumers)
-            Api(jetstream, self.server_name).start()
+            self._serve(jetstream)
         return jetstream
 
     def _room(self, storage: str) -> int | None:
@@ -75,6 +77,8 @@ class JetStream:
                 left.append(record)
             elif (stream := account.recover_stream(record)) is not None:
                 streams[record.id] = account, stream
+            else:
+                self.unrecovered.append((record.account, record.name))
         waiting = {record.id for record in left}
         for consumer in consumers:
             if consumer.stream in streams:
@@ -87,7 +91,11 @@ class JetStream:
         """Answer requests."""
         self.started = True
         for account in self.accounts.values():
-            Api(account, self.server_name).start()
+            self._serve(account)
+
+    def _serve(self, account: JetStreamAccount) -> None:
+        api = self.apis[account.account.name] = Api(account, self.server_name)
+        api.start()
 
     def deadline(self) -> int | None:
         found = [deadline for account in self.accounts.values() if (deadline := account.deadline()) is not None]

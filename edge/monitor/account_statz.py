@@ -1,9 +1,10 @@
 """What an account has done so far: connections, subscriptions, traffic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from edge.core.account import Account, Traffic
-from edge.monitor.stamp import Fields
+from edge.core.times import rfc3339
+from edge.monitor.stamp import Fields, Stamp
 
 NONE = {"msgs": 0, "bytes": 0}  # of routes and gateways: those are the hub's
 
@@ -39,6 +40,13 @@ def account_stat(account: Account) -> Fields:
 def account_stats(accounts: Iterable[Account], unused: bool) -> list[Fields]:
     """``unused``: those without connections as well."""
     return [account_stat(account) for account in accounts if unused or connections(account)]
+
+
+def account_statz(stamp: Stamp, accounts: Mapping[str, Account], options: Fields) -> Fields:
+    names = options.get("accounts") or ()
+    chosen = [accounts[name] for name in names if name in accounts] if names else accounts.values()
+    found = account_stats(chosen, bool(options.get("include_unused")))
+    return {"server_id": stamp.identity.id, "now": rfc3339(stamp.wall()), "account_statz": found}
 
 
 def total_traffic(accounts: Iterable[Account]) -> tuple[Traffic, Traffic]:

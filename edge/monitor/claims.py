@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from edge.core.account import Account
+from edge.core.go_json import dumps
 from edge.core.jwt import Claims, ClaimsError, decode
 from edge.core.nkeys import is_public
 from edge.core.operator_accounts import Accounts
-from edge.monitor.stamp import Stamp, dumps
+from edge.monitor.stamp import Stamp
 
 if TYPE_CHECKING:
     from edge.net.jwt_directory import JwtDirectory

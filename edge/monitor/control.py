@@ -2,24 +2,36 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from edge.net.listener import ClientListener
+
+if TYPE_CHECKING:  # loaded where it is configured
+    from edge.net.mqtt import MqttListener
 
 
 class Buttons:
     """``reload`` raises PetioleError when the configuration is wrong or cannot be had without a restart."""
 
-    def __init__(self, listener: ClientListener, reload: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: ClientListener, mqtt: "Callable[[], MqttListener | None]", reload: Callable[[], None]
+    ) -> None:
         self.listener = listener
+        self.mqtt = mqtt
         self.reload = reload
 
     def kick(self, cid: int) -> bool:
         """After this batch: somebody may kick itself."""
+        loop = asyncio.get_running_loop()
         connection = self.listener.connections.get(cid)
-        if connection is None:
-            return False
-        asyncio.get_running_loop().call_soon(connection.close_with, "", "Kicked")
-        return True
+        if connection is not None:
+            loop.call_soon(connection.close_with, "", "Kicked")
+            return True
+        mqtt = self.mqtt()
+        guest = mqtt.connections.get(cid) if mqtt is not None else None
+        if guest is not None:
+            loop.call_soon(guest.close, "kicked")
+        return guest is not None
 
     def lame_duck(self, cid: int) -> str:
         connection = self.listener.connections.get(cid)

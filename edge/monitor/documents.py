@@ -1,35 +1,51 @@
-"""The documents of this server by the names under which the system account asks for them."""
+"""The documents of this server by the names under which they are asked for.
 
-import os
+Each is loaded when somebody asks for it the first time.
+"""
 
-from edge.core.router import Router
-from edge.core.times import rfc3339
-from edge.monitor.absent import expvarz, gatewayz, profilez, routez
-from edge.monitor.account_statz import total_traffic
+from edge.monitor.account_statz import account_statz
 from edge.monitor.requests import Document
-from edge.monitor.stamp import Fields, Stamp
-from edge.net.listener import ClientListener
+from edge.monitor.stamp import Fields
+from edge.monitor.state import State
 
 
 class ServerDocuments:
-    """``of_server`` and ``of_account``: by the last token of the request."""
+    """``of_server`` and ``of_account``: by the last token of the request; ``by_path``: of the monitoring port.
 
-    def __init__(self, router: Router, listener: ClientListener, stamp: Stamp) -> None:
-        self.router = router
-        self.listener = listener
-        self.stamp = stamp
+    All take options as they are named in the bodies of requests.  DocumentError.
+    """
+
+    def __init__(self, state: State) -> None:
+        from edge.monitor.varz import Processor
+
+        self.state = state
+        self.stamp = state.stamp
+        self.processor = Processor(state.ledger.began)
+        self.http_requests: dict[str, int] = {}  # by path, for varz
         self.of_server: dict[str, Document] = {
             "VARZ": self._varz,
-            "ROUTEZ": lambda options: routez(stamp),
-            "GATEWAYZ": lambda options: gatewayz(stamp),
-            "PROFILEZ": profilez,
-            "EXPVARZ": lambda options: expvarz(resident_bytes()),
-            "IPQUEUESZ": lambda options: {},
-            "RAFTZ": lambda options: {},
+            "CONNZ": self._connz,
+            "SUBSZ": self._subsz,
+            "ROUTEZ": self._routez,
+            "GATEWAYZ": self._gatewayz,
+            "LEAFZ": self._leafz,
+            "ACCOUNTZ": self._accountz,
+            "JSZ": self._jsz,
+            "HEALTHZ": self._healthz,
+            "PROFILEZ": self._profilez,
+            "EXPVARZ": self._expvarz,
+            "IPQUEUESZ": nothing,
+            "RAFTZ": nothing,
         }
-        self.of_account: dict[str, Document] = {}
+        self.of_account: dict[str, Document] = {
+            "CONNZ": lambda options: self._connz({**options, "acc": options["account"]}),
+            "SUBSZ": lambda options: self._subsz({**options, "subscriptions": True}),
+            "LEAFZ": self._leafz,
+            "JSZ": self._jsz_of_account,
+            "INFO": self._account_info,
+        }
         self.by_path: dict[str, Document] = {name.lower(): document for name, document in self.of_server.items()}
-        self.http_requests: dict[str, int] = {}  # by path, for varz
+        self.by_path["accstatz"] = lambda options: account_statz(state.stamp, state.router.accounts, options)
 
     def server(self, name: str) -> Document | None:
         return self.of_server.get(name)
@@ -38,31 +54,72 @@ class ServerDocuments:
         return self.of_account.get(name)
 
     def _varz(self, options: Fields) -> Fields:
-        accounts = self.router.accounts.values()
-        of_clients, of_leafs = total_traffic(accounts)
-        every = of_clients.plus(of_leafs)
-        return {
-            "start": rfc3339(self.stamp.started_ns),
-            "mem": resident_bytes(),
-            "cores": os.cpu_count(),
-            "cpu": 0,
-            "connections": len(self.listener.connections),
-            "total_connections": self.listener.total,
-            "subscriptions": sum(len(account.sublist) for account in accounts),
-            "in_msgs": every.in_msgs,
-            "in_bytes": every.in_bytes,
-            "out_msgs": every.out_msgs,
-            "out_bytes": every.out_bytes,
-            "in_client_msgs": of_clients.in_msgs,
-            "in_client_bytes": of_clients.in_bytes,
-            "out_client_msgs": of_clients.out_msgs,
-            "out_client_bytes": of_clients.out_bytes,
-            "slow_consumers": self.listener.slow_consumers,
-            "gomaxprocs": os.cpu_count(),
-        }
+        from edge.monitor.varz import varz
+
+        return varz(self.state, self.processor, self.http_requests)
+
+    def _connz(self, options: Fields) -> Fields:
+        from edge.monitor.connz import connz
+
+        return connz(self.state, options)
+
+    def _subsz(self, options: Fields) -> Fields:
+        from edge.monitor.subsz import subsz
+
+        return subsz(self.state, options)
+
+    def _leafz(self, options: Fields) -> Fields:
+        from edge.monitor.leafz import leafz
+
+        return leafz(self.state, options)
+
+    def _accountz(self, options: Fields) -> Fields:
+        from edge.monitor.accountz import accountz
+
+        return accountz(self.state, options)
+
+    def _account_info(self, options: Fields) -> Fields:
+        from edge.monitor.accountz import account_info
+
+        return account_info(self.state, options)
+
+    def _jsz(self, options: Fields) -> Fields:
+        from edge.monitor.jsz import jsz
+
+        return jsz(self.state, options)
+
+    def _jsz_of_account(self, options: Fields) -> Fields:
+        from edge.monitor.jsz import jsz_of_account
+
+        return jsz_of_account(self.state, options)
+
+    def _healthz(self, options: Fields) -> Fields:
+        from edge.monitor.healthz import healthz
+
+        return healthz(self.state, options)
+
+    def _routez(self, options: Fields) -> Fields:
+        from edge.monitor.absent import routez
+
+        return routez(self.stamp)
+
+    def _gatewayz(self, options: Fields) -> Fields:
+        from edge.monitor.absent import gatewayz
+
+        return gatewayz(self.stamp)
+
+    def _profilez(self, options: Fields) -> Fields:
+        from edge.monitor.absent import profilez
+
+        return profilez(options)
+
+    def _expvarz(self, options: Fields) -> Fields:
+        from edge.monitor.absent import expvarz
+        from edge.monitor.process import resident_bytes
+
+        return expvarz(resident_bytes())
 
 
-def resident_bytes() -> int:
-    """The memory of this process."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+def nothing(options: Fields) -> Fields:
+    """Of queues between threads, and of Raft groups, there are none."""
+    return {}

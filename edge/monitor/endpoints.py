@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from edge.core.go_json import dumps
 from edge.monitor.query import (
     BadQuery,
     Parameter,
@@ -26,7 +27,6 @@ log = logging.getLogger("edge")
 
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 OPEN = (("Access-Control-Allow-Origin", "*"),)  # any page may read what a document says, as of nats-server
-ESCAPED = "<>&\u2028\u2029"
 MAX_INDENTED = 64 << 10  # Python indents in Python: what is longer holds everybody up, and nobody reads it
 
 
@@ -113,11 +113,11 @@ class Endpoints:
 
     def answer(self, path: str, request: Request) -> Response:
         """``path``: one that ``find`` knows.  Whatever the method, as of nats-server."""
-        self.asked[path] = self.asked.get(path, 0) + 1
-        other = self.others.get(path)
-        if other is not None:
-            return other()
-        endpoint = ENDPOINTS[path]
+        endpoint = ENDPOINTS.get(path)
+        name = f"/{endpoint.document}" if endpoint else path  # /subsz has another path besides
+        self.asked[name] = self.asked.get(name, 0) + 1
+        if endpoint is None:
+            return self.others[path]()
         try:
             options = options_of(parse_query(request.query), endpoint.parameters)
             fields = self.documents[endpoint.document](options)
@@ -137,23 +137,12 @@ def _health(fields: Fields) -> Response:
     elif fields.get("errors"):
         log.warning("Healthcheck failed: %d errors", len(fields["errors"]))
     shown = {name: value for name, value in fields.items() if name != "status_code"}
-    return Response(status, JSON, compact(shown), OPEN)
-
-
-def compact(fields: Mapping[str, object]) -> bytes:
-    return _go(json.dumps(fields, separators=(",", ":"), ensure_ascii=False))
+    return Response(status, JSON, dumps(shown), OPEN)
 
 
 def indented(fields: Mapping[str, object]) -> bytes:
-    body = compact(fields)
-    return body if len(body) > MAX_INDENTED else _go(json.dumps(fields, indent=2, ensure_ascii=False))
-
-
-def _go(text: str) -> bytes:
-    """Go writes what a browser could take for HTML as escapes; outside of strings there is none of it."""
-    for char in ESCAPED:
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text.encode("utf-8", "replace")
+    body = dumps(fields)
+    return body if len(body) > MAX_INDENTED else dumps(fields, indent=2)
 
 
 def stacks() -> str:

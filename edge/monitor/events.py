@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from edge.core.account import Account, Traffic
 from edge.core.client import Client
+from edge.core.go_json import dumps
 from edge.core.peer import Peer, PeerKind
 from edge.core.router import Watcher
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.monitor.account_statz import account_stat, connections
-from edge.monitor.stamp import Fields, Stamp, dumps
+from edge.monitor.stamp import Fields, Stamp
 
 if TYPE_CHECKING:  # loaded when there is a hub
     from edge.core.leaf_link import LeafLink

@@ -2,10 +2,11 @@
 
 from edge.core.account import Account
 from edge.core.client import Client
+from edge.core.go_json import dumps
 from edge.core.msg_trace import DEST, DISABLED, MessageTrace
 from edge.core.peer import Link
 from edge.message import header_items
-from edge.monitor.stamp import Fields, Stamp, dumps
+from edge.monitor.stamp import Fields, Stamp
 from edge.subjects import is_literal
 
 
@@ -35,7 +36,7 @@ class ServerTracer:
             return
         fields: Fields = {
             "server": self.stamp.server(),
-            "request": {"header": trace.header, "msgsize": trace.size},
+            "request": {"header": dict(sorted(trace.header.items())), "msgsize": trace.size},
         }
         if trace.hops:
             fields["hops"] = trace.hops

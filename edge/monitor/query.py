@@ -1,6 +1,5 @@
 """The query of a monitoring URL to the options of a document, judged as nats-server judges it, in its words."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,7 +13,9 @@ FALSE = ("0", "f", "F", "FALSE", "false", "False")
 STATES = {"open": 0, "closed": 1, "any": 2, "all": 2}  # as requests of the system account have them
 INT = re.compile(r"[+-]?[0-9]+")
 UINT = re.compile(r"[0-9]+")
-CONTROL = re.compile(r"\\u00([0-9a-f]{2})")
+SHORT = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\"
+}  # fmt: skip
 MAX_DIGITS = 20  # more than any number of 64 bits has
 MAX_PARTS = 256
 
@@ -127,7 +128,16 @@ def _wrong(kind: str, name: str, function: str, value: str, what: str) -> BadQue
 
 def _quoted(value: str) -> str:
     """As Go quotes."""
-    return CONTROL.sub(r"\\x\1", json.dumps(value, ensure_ascii=False)).replace("\x7f", r"\x7f")
+    return '"' + "".join(map(_quoted_char, value)) + '"'
+
+
+def _quoted_char(char: str) -> str:
+    if char in SHORT:
+        return SHORT[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _unescape(value: str) -> str:

@@ -6,16 +6,16 @@ from typing import Protocol
 
 from edge.core.account import Account
 from edge.core.client import Client
+from edge.core.go_json import dumps
 from edge.core.peer import PeerKind
 from edge.core.router import Router
-from edge.core.times import rfc3339
 from edge.errors import PetioleError
 from edge.message import header_block, header_get
-from edge.monitor.account_statz import account_stats, connections
+from edge.monitor.account_statz import account_statz, connections
 from edge.monitor.bodies import KINDS, BadBody, concerns, parse_body
 from edge.monitor.desk import Call, Request
 from edge.monitor.events import Events
-from edge.monitor.stamp import Fields, Stamp, dumps
+from edge.monitor.stamp import Fields, Stamp
 from edge.monitor.user_info import user_info
 from edge.subjects import is_literal, subset
 
@@ -29,6 +29,10 @@ Handler = Callable[[Request], None]
 
 class DocumentError(PetioleError):
     """A document that cannot be had; ``str(exc)`` is what the one who asks is told."""
+
+
+class Unanswered(DocumentError):
+    """The request was not for this server."""
 
 
 class Documents(Protocol):
@@ -122,14 +126,8 @@ class Requests:
             self._answer(request, "STATZ", lambda options: self._statz((account,), options))
 
     def _statz(self, names: tuple[str, ...] | list[str], options: Fields) -> Fields | None:
-        accounts = self.router.accounts
-        unused = bool(options.get("include_unused"))
-        chosen = [accounts[name] for name in names if name in accounts] if names else list(accounts.values())
-        stats = account_stats(chosen, unused)
-        if not stats and not unused:
-            return None
-        own = self.stamp
-        return {"server_id": own.identity.id, "now": rfc3339(own.wall()), "account_statz": stats}
+        fields = account_statz(self.stamp, self.router.accounts, {**options, "accounts": names})
+        return fields if fields["account_statz"] or options.get("include_unused") else None
 
     def _conns(self, request: Request) -> None:
         """For servers that count together: no envelope, and no answer where there is nothing to count."""
@@ -219,6 +217,8 @@ class Requests:
             data = make({name: item for name, item in fields.items() if name in KINDS[kind].options})
         except BadBody as exc:
             self._say(request, {"server": self.stamp.server(), "error": _error(BAD_REQUEST, exc)})
+        except Unanswered:
+            return
         except DocumentError as exc:
             self._say(request, {"server": self.stamp.server(), "data": None, "error": _error(SERVER_ERROR, exc)})
         else:

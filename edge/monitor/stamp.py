@@ -1,6 +1,5 @@
 """What everything in the system account begins with: the server that speaks (reference: core.md section 5)."""
 
-import json
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -70,7 +69,3 @@ class Stamp:
             "id": "".join(random.choices(ALPHABET, k=22)),
             "timestamp": rfc3339(self.wall()),
         }
-
-
-def dumps(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("edge")
 
 FIRST_PING_NS = 2_000_000_000
-STALL_SECONDS = 0.1  # a publisher waits no longer than this for a receiver that does not keep up
+STALL_SECONDS = 0.01  # a publisher waits so long after each chunk while a receiver is far behind
+PATIENCE = 10  # and so often for one that does not come nearer
 WRITE_HIGH = 1 << 20
-WRITE_LOW = 1 << 18
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -48,21 +48,25 @@ class Connection(asyncio.BufferedProtocol):
         self.closing = False
         self.reason = "Client Closed"  # why it ended
         self.congested_since = 0  # monotonic ns; 0: the peer keeps up
-        self.stalled: set[Connection] = set()  # publishers that wait for this receiver
+        self.written_since = 0  # bytes: what was pending before them has the write deadline
+        self.patience = PATIENCE
+        self.stalls = 0
         self.last_seen = self.next_ping = 0
+        self.seen_at_ping = -1
 
     # ---- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        high = min(WRITE_HIGH, self.limits.max_pending // 2)
+        self.transport.set_write_buffer_limits(high, high // 4)
         if not self.ip:
             self.meet(*(transport.get_extra_info("peername") or ("", 0))[:2])
         if self.encryption is not None:
             self.secured = self.encryption.secured(transport, self.tls_first)
         self._make_client()
         self.last_seen = self.ping_sent = now = self.listener.now()
-        self.next_ping = now + FIRST_PING_NS
+        self.next_ping = now + self.limits.ping_interval_ns
         log.debug("%s - Client connection created", self.client.name)
         if self.secured and self.encryption and not self.encryption.accepts(self.secured):
             log.error("%s - TLS handshake error: certificate not pinned", self.client.name)
@@ -143,29 +147,27 @@ class Connection(asyncio.BufferedProtocol):
             self.closing = True
             log.debug("%s - Client connection closed: %s", self.client.name, "Read Error" if exc else "Client Closed")
         self.client.close("Read Error" if exc else "Client Closed")
-        self._release()
         self.listener.closed(self)
         self.listener.router.flush()
 
     def pause_writing(self) -> None:
-        self.congested_since = self.listener.now()
+        if not self.congested_since:
+            self.congested_since = self.listener.now()
+            self.written_since = 0
 
     def resume_writing(self) -> None:
         self.congested_since = 0
-        self._release()
+        self.patience = PATIENCE
 
     # ---- writing
 
     def write(self, data: bytes) -> None:
         if self.closing:
             return
-        transport = self.transport
-        transport.write(data)
-        if self.congested_since:
-            if transport.get_write_buffer_size() > self.limits.max_pending:
-                self.drop("Slow Consumer (Pending Bytes)")
-            else:
-                self.listener.hot.append(self)
+        self.transport.write(data)
+        if self.congested_since and data:
+            self.written_since += len(data)
+            self._check_pending(self.limits)
 
     def on_connect(self, client: Client) -> None:
         """After the first PONG a client that takes asynchronous INFO learns its account."""
@@ -194,6 +196,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_login(self, client: Client) -> None:
         self.on_pong()  # CONNECT answers INFO
+        self.next_ping = self.listener.now() + min(FIRST_PING_NS, self.limits.ping_interval_ns)
         client.name = self.name + label(client)
         self.listener.admitted(self)
 
@@ -216,8 +219,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_verdict(self, client: Client) -> None:
         if not self.closing:
-            self._go_on()
             self.receive(b"")
+            self._go_on()
 
     def now(self) -> int:
         return time.monotonic_ns()
@@ -254,9 +257,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def drop(self, reason: str) -> None:
         """End it now; what the peer has not read is lost."""
-        log.warning("%s - Client connection closed: %s", self.client.name, reason)
+        log.debug("%s - Client connection closed: %s", self.client.name, reason)
         self.listener.slow_consumers += 1
         self.closing = True
+        self.reason = reason
         self.client.close(reason)
         self.transport.abort()
 
@@ -266,20 +270,46 @@ class Connection(asyncio.BufferedProtocol):
         """Called every second or so: pings, a client that never answers, a receiver that never reads."""
         limits = self.limits
         expires = self.client.login.expires_ns
-        if expires is not None and time.time_ns() >= expires:
-            self.close_with(nats.USER_AUTHENTICATION_EXPIRED, "Authentication Expired")
-        elif self.congested_since and now - self.congested_since > limits.write_deadline_ns:
-            self.drop("Slow Consumer (Write Deadline)")
-        elif now >= self.next_ping and self.client.admitted:
-            if self.client.pongs_missing >= limits.ping_max:
-                self.close_with(nats.STALE_CONNECTION, "Stale Connection")
+        if (pending := self.transport.get_write_buffer_size()) and self._is_late(now, pending):
+            if self.closing:  # the last that was written to it
+                self.transport.abort()
                 return
-            self.client.pongs_missing += 1
-            self.next_ping = now + limits.ping_interval_ns
-            self.ping_sent = time.monotonic_ns()
-            self.transport.write(nats.PING)
-            if self.client.trace:
-                self.trace("->>", b"PING")
+            seconds = f"{limits.write_deadline_ns / 1e9:g}"
+            log.info(
+                "%s - Slow Consumer Detected: WriteDeadline of %ss exceeded with %d total bytes.",
+                self.client.name, seconds, pending,
+            )  # fmt: skip
+            self.drop("Slow Consumer (Write Deadline)")
+        elif self.closing:
+            pass
+        elif expires is not None and time.time_ns() >= expires:
+            self.close_with(nats.USER_AUTHENTICATION_EXPIRED, "Authentication Expired")
+        elif now >= self.next_ping and self.client.admitted:
+            self._ping(now, limits)
+
+    def _ping(self, now: int, limits: "ClientLimits") -> None:
+        """Who has been active since the last time is not asked, but for the first time."""
+        client = self.client
+        self.next_ping = now + limits.ping_interval_ns
+        seen, self.seen_at_ping = self.seen_at_ping, client.in_msgs + len(client.subs)
+        if seen >= 0 and seen != self.seen_at_ping:
+            return
+        if client.pongs_missing >= limits.ping_max:
+            self.listener.stale_connections += 1
+            self.close_with(nats.STALE_CONNECTION, "Stale Connection")
+            return
+        client.pongs_missing += 1
+        self.ping_sent = time.monotonic_ns()
+        self.transport.write(nats.PING)
+        if client.trace:
+            self.trace("->>", b"PING")
+
+    def _is_late(self, now: int, pending: int) -> bool:
+        """Has the peer not taken in time what was pending when its clock was started?"""
+        if not self.congested_since or pending <= self.written_since:  # it has; the clock is for the rest
+            self.congested_since = now
+            self.written_since = 0
+        return now - self.congested_since > self.limits.write_deadline_ns
 
     def authentication_timeout(self) -> None:
         """Whoever is asked about a login has a time limit of its own."""
@@ -288,24 +318,39 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- back-pressure
 
+    def _check_pending(self, limits: "ClientLimits") -> None:
+        pending = self.transport.get_write_buffer_size()
+        if pending > limits.max_pending:
+            log.info("%s - Slow Consumer Detected: MaxPending of %d Exceeded", self.client.name, limits.max_pending)
+            self.drop("Slow Consumer (Pending Bytes)")
+        elif pending <= limits.max_pending // 4 * 3:
+            self.patience = PATIENCE
+        elif limits.no_fast_producer_stall:
+            self.client.overrun = True
+        else:
+            self.listener.hot.add(self)
+
+    def is_far_behind(self) -> bool:
+        return self.transport.get_write_buffer_size() > self.limits.max_pending // 4 * 3
+
     def _stall(self) -> None:
-        """This connection's messages met receivers that do not keep up: read no more from it for a moment."""
-        hot, self.listener.hot = self.listener.hot, []
-        waiting_for = [receiver for receiver in hot if receiver.congested_since and receiver is not self]
-        if not waiting_for or self.closing:
+        """Receivers of what this connection has published are far behind: read no more from it for a moment.
+
+        One that reads too slowly even so holds nobody up any more.
+        """
+        hot, self.listener.hot = self.listener.hot, set()
+        waiting_for = [receiver for receiver in hot if receiver.patience and receiver is not self]
+        if not waiting_for or self.closing or self.limits.no_fast_producer_stall:
             return
-        self.transport.pause_reading()
         for receiver in waiting_for:
-            receiver.stalled.add(self)
+            receiver.patience -= 1
+        self.stalls += 1
+        self.listener.stalls += 1
+        self.transport.pause_reading()
         self.listener.loop.call_later(STALL_SECONDS, self._go_on)
 
-    def _release(self) -> None:
-        stalled, self.stalled = self.stalled, set()
-        for publisher in stalled:
-            publisher._go_on()
-
     def _go_on(self) -> None:
-        if not self.closing and not self.transport.is_reading():
+        if not (self.closing or self.client.is_waiting or self.transport.is_reading()):
             self.transport.resume_reading()
 
 

@@ -10,15 +10,22 @@ import string
 import termios
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edge.core.leaf_link import LeafIdentity, LeafLink
+from edge.core.leaf_link import Encrypted, LeafIdentity, LeafLink
+from edge.core.leaf_login import LeafLogin, read_creds, read_seed
 from edge.core.leaf_rules import LinkRules
 from edge.core.router import Router
+from edge.core.tls_spec import Tls
+from edge.errors import StartError
 from edge.net.ticker import Ticker
+
+if TYPE_CHECKING:  # loaded where something is encrypted
+    from ssl import SSLContext
 
 log = logging.getLogger("edge")
 
+MAX_CREDENTIALS = 1 << 20
 READ_SIZE = 64 * 1024
 # What may wait here before plain messages are dropped: a PONG behind it must still reach the hub within its two
 # minutes over a slow line.
@@ -36,6 +43,8 @@ class LeafUrl(Protocol):
     def user(self) -> str: ...
     @property
     def password(self) -> str: ...
+    @property
+    def encrypted(self) -> bool: ...
 
 
 class LeafRemote(Protocol):
@@ -57,18 +66,41 @@ class LeafRemote(Protocol):
     def dial_timeout_ns(self) -> int: ...
     @property
     def first_info_timeout_ns(self) -> int: ...
+    @property
+    def tls(self) -> Tls | None: ...
+    @property
+    def credentials(self) -> str: ...
+    @property
+    def nkey(self) -> str: ...
 
 
 class LeafConnection(asyncio.BufferedProtocol):
-    """One TCP connection; the ``Wire`` of its link.  ``ended`` is done when it is closed."""
+    """One TCP connection; the ``Wire`` of its link.  ``ended`` is done when it is closed.
 
-    def __init__(self, link: LeafLink, router: Router, ticker: Ticker, buffer: bytearray, url: LeafUrl) -> None:
+    ``context``: its TLS, None where it encrypts nothing.
+    """
+
+    def __init__(
+        self,
+        link: LeafLink,
+        router: Router,
+        ticker: Ticker,
+        buffer: bytearray,
+        url: LeafUrl,
+        login: LeafLogin,
+        tls: Encrypted = Encrypted.PLAIN,
+        context: "SSLContext | None" = None,
+    ) -> None:
         self.link = link
         self.router = router
         self.ticker = ticker
         self.buffer = buffer
         self.view = memoryview(buffer)
         self.url = url
+        self.login = login
+        self.tls = tls
+        self.context = context
+        self.handshake: asyncio.Task[None] | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # ---- asyncio.BufferedProtocol
@@ -78,7 +110,7 @@ class LeafConnection(asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
         self.socket: socket.socket = transport.get_extra_info("socket")
         url = self.url
-        self.link.opened(self, f"{url.host}:{url.port}", url.user, url.password, time.monotonic_ns())
+        self.link.opened(self, f"{url.host}:{url.port}", self.login, time.monotonic_ns(), self.tls)
         self.ticker.wake()
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -89,6 +121,8 @@ class LeafConnection(asyncio.BufferedProtocol):
         self.router.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.handshake is not None:
+            self.handshake.cancel()
         self.link.closed(str(exc) if exc else "closed by the hub")
         self.router.flush()
         if not self.ended.done():
@@ -104,6 +138,31 @@ class LeafConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         self.transport.write(data)
+
+    def encrypt(self) -> None:
+        self.handshake = asyncio.get_running_loop().create_task(self._encrypt())
+
+    async def _encrypt(self) -> None:
+        """TLS over the connection that is there.  The link's own deadline is the handshake's."""
+        loop = asyncio.get_running_loop()
+        assert self.context is not None
+        try:
+            transport = await loop.start_tls(
+                self.transport, self, self.context, server_hostname=self.url.host
+            )
+        except OSError as exc:
+            self.handshake = None
+            self.link.failed(f"TLS handshake: {exc}")
+            self.transport.abort()
+            self.router.flush()
+            return
+        self.handshake = None
+        assert transport is not None
+        self.transport = transport
+        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.link.encrypted(time.monotonic_ns())
+        self.ticker.wake()
+        self.router.flush()
 
     def close(self) -> None:
         """A peer that reads nothing any more would hold the last bytes, and the connection, for ever: cut it then."""
@@ -149,11 +208,17 @@ class LeafConnector:
     async def _connect(self, ticker: Ticker, url: LeafUrl) -> None:
         """One connection, from its beginning to its end."""
         loop = asyncio.get_running_loop()
-        connection = LeafConnection(self.link, self.router, ticker, self.buffer, url)
         try:
+            tls, context = self._encryption(url)
+            login = self._login(url)
+            connection = LeafConnection(self.link, self.router, ticker, self.buffer, url, login, tls, context)
+            first = tls is Encrypted.FROM_THE_START
             async with asyncio.timeout(self.remote.dial_timeout_ns / 1e9):
-                await loop.create_connection(lambda: connection, url.host, url.port)
-        except (OSError, TimeoutError) as exc:
+                await loop.create_connection(
+                    lambda: connection, url.host, url.port, ssl=context if first else None,
+                    server_hostname=url.host if first else None,
+                )  # fmt: skip
+        except (OSError, StartError) as exc:
             self._failed(url, exc)
             return
         self.last_failure = ""
@@ -165,9 +230,40 @@ class LeafConnector:
             connection.transport.abort()
             raise
 
-    def _failed(self, url: LeafUrl, exc: OSError) -> None:
+    def _encryption(self, url: LeafUrl) -> "tuple[Encrypted, SSLContext | None]":
+        """Made anew for each connection: certificates are renewed in place.  StartError for files that are none."""
+        options = self.remote.tls
+        if options is None and not url.encrypted:
+            return Encrypted.PLAIN, None
+        from edge.core.tls_spec import Tls
+        from edge.net.tls import client_context
+
+        options = options or Tls()
+        return Encrypted.FROM_THE_START if options.handshake_first else Encrypted.AFTER_INFO, client_context(options)
+
+    def _login(self, url: LeafUrl) -> LeafLogin:
+        """StartError where a file does not hold what it should."""
+        login = LeafLogin(url.user, url.password)
+        path = self.remote.credentials or self.remote.nkey
+        if path.startswith("SU") and self.remote.nkey:
+            return login._replace(seed=path)
+        if not path:
+            return login
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read(MAX_CREDENTIALS)
+            if self.remote.nkey:
+                return login._replace(seed=read_seed(text))
+            jwt, seed = read_creds(text)
+        except OSError as exc:
+            raise StartError(f"cannot read {path}: {exc.strerror}") from exc
+        except ValueError as exc:
+            raise StartError(f"{path}: {exc}") from exc
+        return login._replace(jwt=jwt, seed=seed)
+
+    def _failed(self, url: LeafUrl, exc: OSError | StartError) -> None:
         """A hub that is away for a night is one line in the log, not thirty thousand."""
-        reason = "no answer" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
+        reason = "no answer" if isinstance(exc, TimeoutError) else getattr(exc, "strerror", None) or str(exc)
         self.link.last_error = f"cannot connect to {url.host}:{url.port}: {reason}"
         level = logging.DEBUG if self.link.last_error == self.last_failure else logging.WARNING
         log.log(level, "leaf: %s", self.link.last_error)
@@ -216,6 +312,7 @@ class DiscoveredUrl:
         self.port = int(port) if port.isdigit() else 0
         self.user = like.user
         self.password = like.password
+        self.encrypted = like.encrypted
 
 
 def unacknowledged(sock: socket.socket) -> int:

@@ -35,6 +35,7 @@ class ClientLimits:
     max_connections: int = 65_536
     max_subscriptions: int = 0
     max_subscription_tokens: int = 0
+    no_fast_producer_stall: bool = False
     ping_interval_ns: int = 120_000_000_000
     ping_max: int = 2
     write_deadline_ns: int = 10_000_000_000
@@ -54,9 +55,11 @@ class ClientListener:
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
         self.connections: dict[int, Connection] = {}
-        self.hot: list[Connection] = []  # receivers that this batch found congested
+        self.hot: set[Connection] = set()  # receivers that this batch found far behind
         self.total = 0
         self.slow_consumers = 0
+        self.stale_connections = 0
+        self.stalls = 0  # of publishers, because of receivers that were far behind
         self.system_account = ""
         self.clock = time.monotonic_ns()  # coarse, for last_seen
         self.server: Listening | None = None
@@ -123,13 +126,14 @@ class ClientListener:
 
     def closed(self, connection: Connection) -> None:
         self.connections.pop(connection.cid, None)
+        self.hot.discard(connection)
 
     def make(self) -> Connection:
         return Connection(self, self.next_cid())
 
     def next_cid(self) -> int:
         self.total += 1
-        return self.total
+        return self.router.next_cid()
 
     def _tick(self) -> None:
         self.clock = self.now()

@@ -43,6 +43,7 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.kind = "MQTT"
         self.letters = "mid"  # before the number in log lines
         self.ip = ""
+        self.port = 0
         self.via = ""  # before the address in log lines: who a proxy says it is
         self.encryption: Encryption | None = listener.encryption
         self.secured: Secured | None = None  # where it is encrypted
@@ -59,7 +60,7 @@ class MqttConnection(asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(high, high // 4)
         peer = transport.get_extra_info("peername") or ("", 0)
         name = f"{self.via}{peer[0]}:{peer[1]} - {self.letters}:{self.number}"
-        self.ip = peer[0]
+        self.ip, self.port = peer[:2]
         self.client = MqttClient(self.listener.broker, self, name, time.monotonic_ns())
         log.debug("%s: MQTT connection created", name)
         self.secured = self.encryption.secured(transport) if self.encryption else None
@@ -173,6 +174,7 @@ class MqttListener:
         self.view = memoryview(self.buffer)
         self.connections: dict[int, MqttConnection] = {}
         self.total = 0
+        self.port = 0
         self.encryption: Encryption | None = None  # and with it whether clients may do without
         self.allow_plain = False
         self.server: Listening | None = None
@@ -182,7 +184,8 @@ class MqttListener:
         """Listen; the port that it became.  StartError when it is taken."""
         self.server = await self._listen(host, port)
         self._tick()
-        return int(self.server.sockets[0].getsockname()[1])
+        self.port = int(self.server.sockets[0].getsockname()[1])
+        return self.port
 
     async def _listen(self, host: str, port: int) -> "Listening":
         if self.encryption is None:
@@ -230,7 +233,7 @@ class MqttListener:
 
     def make(self) -> MqttConnection:
         self.total += 1
-        return MqttConnection(self, self.total)
+        return MqttConnection(self, self.broker.router.next_cid())
 
     def _tick(self) -> None:
         now = time.monotonic_ns()

@@ -55,12 +55,14 @@ class Encryption:
     def __init__(self, options: Tls) -> None:
         self.options = options
         self.context = server_context(options)
+        self.not_after_ns = not_after(options)
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
         self.second_ends = self.handshakes = self.rejected = 0
 
     def reload(self, options: Tls) -> None:
         """StartError where a file is not what it should be; then everything stays as it was."""
         self.context = server_context(options)
+        self.not_after_ns = not_after(options)
         self.options = options
         self.timeout = options.timeout_ns / 1e9 or TIMEOUT
 
@@ -109,6 +111,25 @@ def server_context(options: Tls) -> ssl.SSLContext:
     return context
 
 
+def client_context(options: Tls) -> ssl.SSLContext:
+    """For a connection to another server: its certificate is verified, unless the options are ``insecure``, against
+    ``ca_file`` or the system's authorities.  StartError that names the file where one cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if options.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    if options.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.ca_file:
+        _load_authorities(context, options.ca_file)
+    else:
+        context.load_default_certs()
+    if options.cert_file:
+        load_pair(context, options.cert_file, options.key_file)
+    _choose_suites(context, options.cipher_suites)
+    _choose_curves(context, options.curve_preferences)
+    return context
+
+
 def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     """A certificate chain and its key, PEM."""
     if not cert_file:
@@ -142,6 +163,10 @@ def _verify(context: ssl.SSLContext, ca_file: str) -> None:
     if not ca_file:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return
+    _load_authorities(context, ca_file)
+
+
+def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
     try:
         context.load_verify_locations(ca_file)
     except ssl.SSLError as exc:
@@ -194,6 +219,13 @@ def _choose_by_name(context: ssl.SSLContext, options: Tls, pairs: tuple[tuple[st
             session.context = found
 
     context.sni_callback = choose
+
+
+def not_after(options: Tls) -> int:
+    """When the (first) certificate expires, wall time in ns; it has been loaded before."""
+    cert_file = options.certificates[0][0] if options.certificates else options.cert_file
+    found: dict[str, Any] = ssl._ssl._test_decode_cert(cert_file)  # type: ignore[attr-defined]
+    return int(ssl.cert_time_to_seconds(found["notAfter"])) * 1_000_000_000
 
 
 def _names_of(cert_file: str) -> list[str]:

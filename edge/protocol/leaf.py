@@ -49,6 +49,7 @@ class Info(NamedTuple):
     headers: bool
     max_payload: int
     tls_required: bool
+    nonce: str
     info_on_connect: bool
     connect_info: bool
     remote_account: str
@@ -217,6 +218,7 @@ def parse_info(line: bytes) -> Info:
         headers=get("headers", False),
         max_payload=get("max_payload", 1 << 20),
         tls_required=get("tls_required", False),
+        nonce=get("nonce", ""),
         info_on_connect=get("info_on_connect", False),
         connect_info=get("connect_info", False),
         remote_account=get("remote_account", ""),

@@ -32,6 +32,7 @@ MAX_ACCOUNT_CONNECTIONS_EXCEEDED = "maximum account active connections exceeded"
 NO_RESPONDERS_REQUIRES_HEADERS = "no responders requires headers support"
 BAD_CLIENT_PROTOCOL = "invalid client protocol"
 
+MAX_DIGITS = 9  # of a number
 VERBS = (b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG", b"CONNECT", b"INFO", b"+OK", b"-ERR")
 
 
@@ -135,7 +136,7 @@ def parse_pub(args: list[bytes]) -> PubHead | None:
 
 
 def parse_size(arg: bytes) -> int:
-    if not arg.isdigit() or len(arg) > 9:
+    if not arg.isdigit() or len(arg) > MAX_DIGITS:
         raise ProtocolError("")
     return int(arg)
 
@@ -182,7 +183,7 @@ def parse_operation(line: bytes, before: Connect) -> Operation:
         case b"UNSUB", [sid]:
             return Unsub(sid, 0)
         case b"UNSUB", [sid, limit]:
-            return Unsub(sid, int(limit) if limit.isdigit() else 0)
+            return Unsub(sid, int(limit) if limit.isdigit() and len(limit) <= MAX_DIGITS else 0)
         case b"-ERR", [_, *_]:
             raise ProtocolError("", "Parse Error")
         case (b"SUB" | b"UNSUB"), [_, *_]:

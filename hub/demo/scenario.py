@@ -7,6 +7,7 @@ from collections.abc import Callable
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import ServiceUnavailableError
 
 from hub.commands import command_subject, send_command
 from hub.demo.leaf_link import LinkState
@@ -163,13 +164,18 @@ async def stored_readings(client: Client) -> list[Reading]:
     everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30)
     consumer = await js.pull_subscribe("telemetry.>", stream=TELEMETRY, config=everything)
     readings: list[Reading] = []
-    pending = (await consumer.consumer_info()).num_pending or 0
-    while len(readings) < pending:
+    stored = (await js.stream_info(TELEMETRY)).state.messages
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + PATIENCE_S
+    while len(readings) < stored:
         try:
             for message in await consumer.fetch(500, timeout=5):
                 readings.append(reading(message.subject, message.data))
-        except NatsTimeout as exc:
-            raise HubError(f"the hub gave {len(readings)} of {pending} stored messages") from exc
+            deadline = clock.time() + PATIENCE_S
+        except (NatsTimeout, ServiceUnavailableError) as exc:  # this node may not have heard of the consumer yet
+            if clock.time() > deadline:
+                raise HubError(f"the hub gave {len(readings)} of {stored} stored messages") from exc
+            await asyncio.sleep(0.1)
     return readings
 
 

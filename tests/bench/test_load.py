@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.load import SOURCE, BenchError, Load, build
-from bench.workloads import make_stream, messages_of_stream
+from bench.workloads import SECURED, make_stream, messages_of_stream
 
 LiarPort = Callable[[Callable[[int, bytes, bytes, bytes], bytes]], int]
 
@@ -41,6 +41,23 @@ def ack(number: int, subject: bytes, reply: bytes, payload: bytes) -> bytes:
 def test_all_that_is_sent_is_delivered(either: Callable[..., Any], load: Load, settings: dict[str, int]) -> None:
     counted = load.run(either().port, "deliver", **settings)
     assert counted.received == counted.sent * settings.get("fan", 1) > 0
+
+
+@pytest.mark.parametrize("rate", [0, 1_000_000])
+def test_a_slow_receiver_is_nobody_elses_affair(either: Callable[..., Any], load: Load, rate: int) -> None:
+    server = either("listen: 127.0.0.1:-1\nmax_pending: 2MB")
+    counted = load.run(server.port, "deliver", fan=2, slow=1, rate=rate, size=10_000)
+    assert counted.received == counted.sent * 2 > 0
+    server.wait_for_log("Slow Consumer Detected")
+
+
+def test_with_a_login(either: Callable[..., Any], load: Load) -> None:
+    server = either(f"listen: 127.0.0.1:-1\n{SECURED}")
+    for kind, settings in (("deliver", {"lanes": 2, "subjects": 10, "others": 10}), ("request", {})):
+        counted = load.run(server.port, kind, auth=1, **settings)
+        assert counted.received == counted.sent > 0
+        with pytest.raises(BenchError, match=r"Authorization Violation|recv|send"):  # where the server was quicker
+            load.run(server.port, kind, **settings)
 
 
 def test_requests_are_answered(either: Callable[..., Any], load: Load) -> None:

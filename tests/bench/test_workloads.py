@@ -24,9 +24,14 @@ def test_what_is_asked_is_in_the_table() -> None:
     assert targets == [
         (0.6, False, False),
         (1.5, False, False),
+        (0.6, False, False),
+        (1.5, False, False),
+        (90, True, False),
+        (90, True, False),
         (30, False, False),
         (0.5, False, False),
         (30, True, True),
         (1, False, True),
+        (0.5, False, True),
         (200, True, True),
     ]

@@ -191,6 +191,65 @@ def test_queue_members_at_the_leaf_alone_serve_the_hub(site: Site) -> None:
         assert text.encode() in ask(up, "q.svc", text)
 
 
+def heard(wires: list[Any], subject: bytes, total: int) -> list[int]:
+    """How many messages each has, once all of them have come."""
+    counts = [0] * len(wires)
+    deadline = time.monotonic() + PATIENCE
+    while sum(counts) < total and time.monotonic() < deadline:
+        for i, wire in enumerate(wires):
+            wire.send(b"PING\r\n")
+            counts[i] += wire.expect(rb".*?PONG\r\n").count(b"MSG " + subject)
+    return counts
+
+
+def members_of(leaf: Any, count: int) -> list[Any]:
+    wires = [login(leaf) for _ in range(count)]
+    for wire in wires:
+        wire.send(b"SUB q.weighed g 1\r\nPING\r\n")
+        wire.expect(rb"PONG\r\n")
+    return wires
+
+
+def test_leafs_get_their_share_of_a_queue_by_the_number_of_members(site: Site) -> None:
+    """One member behind the first leaf, three behind the second; and nothing for them once the hub has its own."""
+    hub = site.hub()
+    few, many = members_of(site.leaf("e1"), 1), members_of(site.leaf("e2"), 3)
+    await_interest(hub, "q.weighed")
+    up = login(hub)
+    count = 1200
+    wait_for(lambda: _both_get_some(up, few, many))
+    up.send(b"PUB q.weighed 1\r\nx\r\n" * count)
+    counts = heard(few + many, b"q.weighed", count)
+    assert sum(counts) == count and abs(counts[0] / count - 0.25) < 0.1  # eight standard deviations
+    assert all(counts)
+    own = login(hub)
+    own.send(b"SUB q.weighed g 1\r\nPING\r\n")
+    own.expect(rb"PONG\r\n")
+    up.send(b"PUB q.weighed 1\r\nx\r\n" * 20)
+    assert heard([own], b"q.weighed", 20) == [20] and heard(few + many, b"q.weighed", 0) == [0] * 4
+
+
+def _both_get_some(up: Any, few: list[Any], many: list[Any]) -> bool:
+    """Both leafs have told how many they are: a hub that knows of one member each shares evenly."""
+    up.send(b"PUB q.weighed 1\r\nx\r\n" * 200)
+    counts = heard(few + many, b"q.weighed", 200)
+    return 0 < counts[0] < 80
+
+
+def test_tracing_headers_pass_as_they_are(site: Site) -> None:
+    hub, leaf = site.hub(), site.leaf()
+    up, down = login(hub), login(leaf)
+    for wire in (up, down):
+        wire.send(b"SUB traced.> 1\r\nPING\r\n")
+        wire.expect(rb"PONG\r\n")
+    await_interest(hub, "traced.down")
+    await_interest(leaf, "traced.up")
+    block = b"NATS/1.0\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\ntracestate: a=b\r\n\r\n"
+    for sender, receiver, subject in ((up, down, b"traced.to.leaf"), (down, up, b"traced.to.hub")):
+        sender.send(b"HPUB %b %d %d\r\n%bx\r\n" % (subject, len(block), len(block) + 1, block))
+        receiver.expect(rb".*?HMSG " + subject + rb" 1 \d+ \d+\r\n" + block.replace(b".", rb"\."))
+
+
 def test_interest_goes_when_its_last_subscriber_goes(site: Site) -> None:
     hub, leaf = site.hub(), site.leaf()
     down = login(leaf)

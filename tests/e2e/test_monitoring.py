@@ -1,6 +1,7 @@
 """The monitoring port: the same requests to our server and to the real one, and what only ours has: metrics, the page
 in a real browser, and peers that mean no good."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -76,6 +77,79 @@ def say(server: Any, data: bytes, enough: bytes = b"") -> bytes:
 
 
 # ---- the same as nats-server
+
+
+def test_documents(either: Start, tmp_path: Path) -> None:
+    server = either(f'{BASE}jetstream {{ store_dir: "{tmp_path}/s" }}')
+    for target in (
+        "/varz", "/connz", "/connz?subs=1&limit=5&offset=-1", "/connz?subs=detail&sort=idle", "/connz?state=CLOSED",
+        "/connz?user=a&acc=b", "/connz?cid=77", "/routez", "/routez?subs=1", "/gatewayz", "/gatewayz?accs=1&acc_name=A",
+        "/leafz", "/leafz?subs=1&acc=N", "/subsz", "/subscriptionsz", "/subsz?subs=1&test=foo.bar", "/accountz",
+        "/accountz?acc=$G", "/accstatz", "/accstatz?unused=1", "/jsz", "/jsz?accounts=1&streams=1&consumers=1&config=1",
+        "/jsz?acc=N", "/healthz", "/healthz?js-enabled-only=true", "/healthz?js-server-only=1", "/ipqueuesz",
+        # what is malformed is passed over
+        "/connz?limit=%zz&subs=1", "/connz?limit=1;subs=x", "/connz?unknown=x&&=&limit=", "/health%7a",
+        # there is no JSONP any more
+        "/varz?callback=f", "http://elsewhere/varz",
+    ):  # fmt: skip
+        answer = ask(server, target)
+        assert (target, *answer.seen) == (target, 200, JSON, OPEN), answer.body
+        assert isinstance(json.loads(answer.body), dict)
+    assert ask(server, "/healthz").body == b'{"status":"ok"}'
+    assert ask(server, "/varz").body.startswith(b'{\n  "server_id": "N')
+    for method in ("HEAD", "POST", "DELETE", "OPTIONS", "FOO"):
+        assert ask(server, "/routez", method).seen == (200, JSON, OPEN)
+    assert ask(server, "/routez", "POST", b"x" * 1000).status == 200
+    assert ask(server, "/varz", "HEAD").body == b""
+    assert int(ask(server, "/healthz", "HEAD").headers["Content-Length"]) == 15
+    assert ask(server, "/debug/vars").seen == (200, "application/json; charset=utf-8", None)
+    assert ask(server, "/stacksz").seen == (200, JSON, OPEN)
+
+
+def test_errors(either: Start, tmp_path: Path) -> None:
+    server = either(f'{BASE}jetstream {{ store_dir: "{tmp_path}/s" }}')
+    for target, status, text in (
+        ("/healthz?js-enabled-only=x", 400, "Error decoding boolean for 'js-enabled-only': strconv.ParseBool: parsing \"x\": invalid syntax"),
+        ("/connz?limit=x&auth=maybe", 400, "Error decoding boolean for 'auth': strconv.ParseBool: parsing \"maybe\": invalid syntax"),
+        ("/connz?limit=x", 400, "Error decoding int for 'limit': strconv.Atoi: parsing \"x\": invalid syntax"),
+        ("/connz?limit=%2B%2b1", 400, "Error decoding int for 'limit': strconv.Atoi: parsing \"++1\": invalid syntax"),
+        ("/connz?limit=1_000", 400, "Error decoding int for 'limit': strconv.Atoi: parsing \"1_000\": invalid syntax"),
+        ("/connz?limit=%D9%A1", 400, "Error decoding int for 'limit': strconv.Atoi: parsing \"\u0661\": invalid syntax"),
+        ("/connz?offset=99999999999999999999", 400, "Error decoding int for 'offset': strconv.Atoi: parsing \"99999999999999999999\": value out of range"),
+        ("/connz?cid=-1", 400, "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"-1\": invalid syntax"),
+        ("/connz?cid=%01%22%5c%0a", 400, "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"\\x01\\\"\\\\\\n\": invalid syntax"),
+        ("/connz?cid=%7f%c2%a0%e2%80%a8%07%0b%08%f3%a0%80%81x", 400, "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"\\x7f\\u00a0\\u2028\\a\\v\\b\\U000e0001x\": invalid syntax"),
+        ("/connz?state=q", 400, "Error decoding state for q"),
+        ("/connz?sort=zz", 400, "invalid sorting option: zz"),
+        ("/connz?sort=stop", 400, "sort by stop only valid on closed connections"),
+        ("/connz?subs=2", 400, "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"2\": invalid syntax"),
+        ("/routez?subs=2", 400, "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"2\": invalid syntax"),
+        ("/leafz?subs=2", 400, "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"2\": invalid syntax"),
+        ("/gatewayz?accs=maybe", 400, "Error decoding boolean for 'accs': strconv.ParseBool: parsing \"maybe\": invalid syntax"),
+        ("/accstatz?unused=x", 400, "Error decoding boolean for 'unused': strconv.ParseBool: parsing \"x\": invalid syntax"),
+        ("/subsz?test=a.*", 400, "invalid test subject, must be valid publish subject: a.*"),
+        ("/jsz?leader-only=x", 400, "Error decoding boolean for 'leader-only': strconv.ParseBool: parsing \"x\": invalid syntax"),
+        ("/accountz?acc=N", 400, "Account N does not exist"),
+        ("/ipqueuesz?all=x", 400, "Error decoding boolean for 'all': strconv.ParseBool: parsing \"x\": invalid syntax"),
+        ("/raftz", 404, "No Raft nodes registered"),
+        ("/nope", 404, NOT_FOUND),
+        ("/varz/", 404, NOT_FOUND),
+        ("/VARZ", 404, NOT_FOUND),
+        ("/expvarz", 404, NOT_FOUND),
+    ):  # fmt: skip
+        answer = ask(server, target)
+        assert (target, *answer.seen, answer.body.decode()) == (target, status, TEXT, None, text)
+        assert answer.headers.get("X-Content-Type-Options") == ("nosniff" if text == NOT_FOUND else None)
+    for target, place in (("//varz?a=b", "/varz?a=b"), ("/./varz", "/varz"), ("/a/../varz", "/varz"), ("/a//b/", "/a/b/")):
+        answer = ask(server, target)
+        assert (answer.status, answer.headers["Location"]) == (307, place)
+    for target, status, text in (
+        ("/healthz?account=N", 404, '{"status":"unavailable","error":"JetStream account \\"N\\" not found"}'),
+        ("/healthz?stream=N", 400, '{"status":"error","error":"\\"account\\" must not be empty when checking stream health"}'),
+    ):
+        answer = ask(server, target)
+        assert (target, *answer.seen, answer.body.decode()) == (target, status, JSON, OPEN, text)
+    server.wait_for_log('[WRN] Healthcheck failed: "JetStream account \\"N\\" not found"')
 
 
 def test_the_protocol(either: Start) -> None:
@@ -187,6 +261,15 @@ def test_it_answers_in_lame_duck_mode(either: Start) -> None:
     assert ask(server, "/varz").status == 200
 
 
+def test_requests_are_counted(either: Start) -> None:
+    server = either(BASE)
+    for target in ("/routez", "/subscriptionsz", "/subsz", "/", "/nope"):
+        ask(server, target)
+    counted = json.loads(ask(server, "/varz").body)["http_req_stats"]
+    assert {name: counted[name] for name in ("/", "/routez", "/subsz", "/varz")} == {"/": 1, "/routez": 1, "/subsz": 2, "/varz": 1}
+    assert "/nope" not in counted
+
+
 # ---- ours
 
 
@@ -234,6 +317,7 @@ EDGE = """server_name: barn
 listen: 127.0.0.1:-1
 http: 127.0.0.1:-1
 mqtt {{ listen: 127.0.0.1:-1 }}
+ports_file_dir: "{folder}/ports"
 jetstream {{ store_dir: "{folder}/barn", domain: barn }}
 leafnodes {{ remotes [ {{ url: "nats://127.0.0.1:{port}" }} ] }}
 uplink {{ TELEMETRY: {{ subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY }} }}
@@ -332,15 +416,13 @@ def test_many_that_never_end_their_request(start_edge: Start) -> None:
     server = start_edge(BASE)
     port = monitor_of(server)[1]
     lorises = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(200)]
-    for loris in lorises:
-        try:
-            loris.sendall(b"GET /varz HTTP/1.1\r\nHost: x\r\nA: ")
-        except OSError:  # it has lost its place already
-            pass
-    assert ask(server, "/varz").status == 200
-    assert figures(server)["petiole_process_open_fds",] < 100
-    for loris in lorises:
-        loris.close()
+    with contextlib.ExitStack() as stack:
+        for loris in lorises:
+            stack.enter_context(loris)
+            with contextlib.suppress(OSError):  # it has lost its place already
+                loris.sendall(b"GET /varz HTTP/1.1\r\nHost: x\r\nA: ")
+        assert ask(server, "/varz").status == 200
+        assert figures(server)["petiole_process_open_fds",] < 100
 
 
 def test_whatever_is_sent(start_edge: Start) -> None:
@@ -356,13 +438,46 @@ def test_whatever_is_sent(start_edge: Start) -> None:
         with socket.create_connection(("127.0.0.1", monitor_of(server)[1]), timeout=PATIENCE) as connection:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 while connection.recv(65536):
                     pass
-            except ConnectionResetError:
-                pass
 
     send()
     assert ask(server, "/varz").status == 200
     assert "Traceback" not in server.log.read_text()
     assert "[ERR]" not in server.log.read_text()
+
+
+# ---- our tools read it
+
+
+def test_the_tools(barn: Any) -> None:
+    def tool(*arguments: str) -> str:
+        command = [sys.executable, "-m", "edge", *arguments, "--url", f"http://127.0.0.1:{monitor_of(barn)[1]}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return done.stdout
+
+    top = tool("top", "--once", "-d", "0.1")
+    assert "Connections: 2" in top and re.search(r"  In:   Msgs: [4-9]  Bytes: [1-9]", top), top
+    assert re.search(rf"{EVIL[:20]}\S+ .* 3 +0 +12 ", top), top
+    report = tool("report", "all")
+    assert re.search(r"Streams: 1\n.*\n +\$G +TELEMETRY +telemetry\.> +file +3 ", report), report
+    assert re.search(r"Connections: 2\n.*\n +1 +- +Leafnode +127\.0\.0\.1:\d+ +\$G .*\n +2 +<img .* nats +127", report), report
+    assert re.search(r"Leafs: 1\n.*\n +hub +\$G +127\.0\.0\.1:\d+ +out ", report), report
+    assert re.search(r"Uplinks: 1\n.*\n +TELEMETRY +blocked +3 ", report), report
+    entries = json.loads(tool("report", "all", "--json"))
+    assert {name: len(found) for name, found in entries.items() if name != "accounts"} == {
+        "connections": 2, "streams": 1, "leafs": 1, "uplinks": 1
+    }  # fmt: skip
+
+
+def test_the_doctor(barn: Any) -> None:
+    """What it finds on this machine is another matter."""
+    wait_for(lambda: "not found" in json.loads(ask(barn, "/uplinkz").body)["uplinks"]["TELEMETRY"]["reason"])
+    command = [sys.executable, "-m", "edge", "doctor", "--json", "-c", str(barn.config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = {each["check"]: (each["level"].lower(), each["found"]) for each in json.loads(done.stdout)["checks"]}
+    assert found["health"] == ("ok", "the server says that it is well")
+    assert found["link"][0] == "ok" and found["link"][1].startswith("connected to hub, 127.0.0.1:")
+    assert found["uplink"][0] == "warn" and "TELEMETRY is blocked, 3 messages wait" in found["uplink"][1]

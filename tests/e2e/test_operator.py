@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -296,6 +297,22 @@ def test_accounts_change_while_it_runs(kind: str, either: Start, tmp_path: Path)
         assert ask(system, lookup) == ""
         last_words(stays)
     assert answer_to(server, late.user(3), 3) == REFUSED
+
+
+def test_a_new_preload_takes_hold_on_reload(either: Start) -> None:
+    operator = Operator()
+    a, b = operator.account("A"), operator.account("B")
+    server = either(operator.config())
+    revoked, stays, gone = enter(server, a.user(1), 1), enter(server, a.user(2), 2), enter(server, b.user(3), 3)
+    a.claims["revocations"] = {key("U", 1).public: int(time.time()) + 1}
+    late = operator.account("LATE")
+    server.config.write_text(operator.config())
+    assert answer_to(server, late.user(4), 4) == REFUSED
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log("Reloaded server configuration")
+    assert last_words(revoked) == "-ERR 'User Authentication Revoked'"
+    assert said(stays) == said(gone) == []
+    assert answer_to(server, late.user(4), 4) == "PONG"
 
 
 def test_jetstream_by_jwt(either: Start, tmp_path: Path) -> None:

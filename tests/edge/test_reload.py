@@ -83,7 +83,7 @@ def test_certificates_are_read_again_though_nothing_has_changed() -> None:
         ({"http": Listen("h", 1)}, "http"),
         ({"system_account": "S"}, "system_account"),
         ({"no_system_account": True}, "no_system_account"),
-        ({"operator": Operator(("jwt",))}, "operator"),
+        ({"operator": Operator(("jwt",))}, "switching operator mode"),
         ({"tls": None}, "switching tls"),
         ({"jetstream": None}, "switching jetstream"),
         ({"jetstream": JetStream("/t", "d")}, "jetstream store_dir"),

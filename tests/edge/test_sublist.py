@@ -50,6 +50,15 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
     assert not sublist.remove(Wish("a.b")) and not sublist.remove(Wish("x.y")) and sublist.generation == generation
 
 
+def test_what_was_ever_inserted_is_counted() -> None:
+    sublist: Sublist[Wish] = Sublist()
+    wishes = [Wish("a.b"), Wish("a.*", "q"), Wish("c")]
+    for wish in wishes:
+        sublist.insert(wish)
+    assert sublist.remove(wishes[0]) and not sublist.remove(wishes[0])
+    assert (len(sublist), sublist.inserts) == (2, 3)
+
+
 def test_a_family_is_forgotten_when_a_literal_comes() -> None:
     sublist: Sublist[Wish] = Sublist()
     wide, literal = Wish("inbox.x.*"), Wish("inbox.x.7")

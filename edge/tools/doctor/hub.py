@@ -46,6 +46,8 @@ def check_hubs(config: Config, timeout: float = TIMEOUT_S) -> Iterator[Finding]:
 
 def _check(remote: LeafRemote, url: LeafUrl, domain: str, timeout: float) -> Finding:
     where = f"{plain(url.host)}:{url.port}"
+    if remote.tls is not None and remote.tls.handshake_first:
+        return ok(CHECK, f"{where}: TLS comes first there (not tried)")
     try:
         greeting = greet(url.host, url.port, timeout)
     except NoGreeting as exc:
@@ -55,8 +57,8 @@ def _check(remote: LeafRemote, url: LeafUrl, domain: str, timeout: float) -> Fin
     what = f"{where}: {name}, nats-server {plain(info.version)}, {greeting.rtt_s * 1000:.1f} ms"
     if "client_ip" in fields and "leafnode_urls" not in fields:
         return fail(CHECK, f"{where}: {name} takes clients there, no leafs", "give its leafnodes port, usually 7422")
-    if info.tls_required:
-        return fail(CHECK, f"{what}: it wants TLS, which leafs do not have yet", "leave tls out of its leafnodes")
+    if info.tls_required and remote.tls is None and not url.encrypted:
+        return fail(CHECK, f"{what}: it wants TLS", "write tls:// in the url, or give the remote a tls block")
     if _version(info.version) < OLDEST:
         return warn(CHECK, f"{what}: that version is old", "bring the hub to nats-server 2.10 or later")
     if domain and info.domain == domain:

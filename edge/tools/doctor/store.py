@@ -9,19 +9,18 @@ import os
 import pwd
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import apsw
 
 from edge.store import schema
 from edge.store.contract import MAX_SEQ
-from edge.store.database import BUSY_MS, DAMAGE, FILE, READER_PRAGMAS
+from edge.store.database import DAMAGE, FILE
 from edge.store.reader import BACK, CHUNK, Reader
 from edge.store.records import Records
 from edge.store.reserve import RESERVE_BYTES
 from edge.store.statements import doomed
+from edge.tools.database.access import open_quietly
 from edge.tools.doctor.finding import Finding, fail, ok, warn
 from edge.tools.doctor.machine import Machine
 from edge.tools.figures import count, duration, size
@@ -148,7 +147,7 @@ def _integrity(path: str, is_in_use: bool, deep: bool) -> Iterator[Finding]:
     quiet = logging.NullHandler()  # what readers log is found here, and said once
     log.addHandler(quiet)
     try:
-        connection = _open(path, is_in_use)
+        connection = open_quietly(path, is_in_use)
         try:
             yield from _look(connection, deep)
         finally:
@@ -169,24 +168,6 @@ def _integrity(path: str, is_in_use: bool, deep: bool) -> Iterator[Finding]:
 def _raise_if_closed(path: str) -> None:
     with open(path, "rb"):
         pass
-
-
-def _open(path: str, is_in_use: bool) -> apsw.Connection:
-    """Without making or changing a file: those of a log that root made would shut the server out."""
-    log = Path(path + "-wal")
-    if is_in_use:
-        how = "mode=ro"
-    elif log.exists() and log.stat().st_size:
-        how = "mode=ro&readonly_shm=1"  # as it was left by a server that was killed
-    else:
-        how = "immutable=1"
-    uri = f"file:{quote(os.path.abspath(path))}?{how}"
-    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    connection.set_busy_timeout(BUSY_MS)
-    for pragma in READER_PRAGMAS:
-        list(connection.execute(f"PRAGMA {pragma}"))
-    return connection
 
 
 def _look(connection: apsw.Connection, deep: bool) -> Iterator[Finding]:

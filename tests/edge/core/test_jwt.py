@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.jwt import Claims, ClaimsError, decode, encode, get, texts
+from edge.core.jwt import Claims, ClaimsError, decode, encode, get, payload, texts
 from edge.core.nkeys import KeyPair
 
 ACCOUNT = KeyPair("A", bytes(32))
@@ -103,3 +103,12 @@ def test_fields_of_their_kind() -> None:
             get({"a": wrong}, "a", 3)
     with pytest.raises(ClaimsError):
         texts({"a": ["x", 1]}, "a")
+
+
+def test_what_it_says_whoever_signed_it() -> None:
+    token = encode(user(), ACCOUNT)
+    forged = token.rpartition(".")[0] + ".AAAA"
+    assert payload(token)["name"] == payload(forged)["name"] == "n"
+    for nonsense in ("", "a", "a.b", "a..c", "a.W10.c"):
+        with pytest.raises(ClaimsError):
+            payload(nonsense)

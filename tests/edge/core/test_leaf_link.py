@@ -5,8 +5,10 @@ import re
 
 import pytest
 
-from edge.core.leaf_link import PING_INTERVAL_NS, SECOND, LeafIdentity, LeafLink, State
+from edge.core.leaf_link import PING_INTERVAL_NS, SECOND, Encrypted, LeafIdentity, LeafLink, State
+from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
+from edge.core.nkeys import KeyPair, decode_base64, verify
 from edge.core.peer import Peer, PeerKind, Subscription
 from edge.core.router import Router
 
@@ -20,6 +22,7 @@ class FakeWire:
         self.closed = False
         self.slow = False
         self.queued = 0
+        self.encrypting = False
 
     def write(self, data: bytes) -> None:
         self.data += data
@@ -28,6 +31,9 @@ class FakeWire:
 
     def close(self) -> None:
         self.closed = True
+
+    def encrypt(self) -> None:
+        self.encrypting = True
 
     def unsent(self) -> int:
         return self.queued
@@ -44,9 +50,9 @@ class Hub:
         self.link.listeners.append(self.heard.append)
         self.now = 100 * SECOND
 
-    def open(self, user: str = "", password: str = "") -> None:
+    def open(self, login: LeafLogin = LeafLogin(), tls: Encrypted = Encrypted.PLAIN) -> None:  # noqa: B008
         self.wire = FakeWire()
-        self.link.opened(self.wire, "127.0.0.1:7422", user, password, self.now)
+        self.link.opened(self.wire, "127.0.0.1:7422", login, self.now, tls)
 
     def send(self, data: bytes) -> None:
         self.link.receive(data, self.now)
@@ -95,7 +101,7 @@ def test_handshake(hub: Hub) -> None:
     hub.client("q", "g")
     hub.client("q", "g")
     hub.account.subscribe("silent", lambda *message: None, announce=False)
-    hub.open("ua", "pa")
+    hub.open(LeafLogin("ua", "pa"))
     hub.info()
     verb, _, fields = hub.take().partition(b" ")
     assert verb == b"CONNECT"
@@ -385,6 +391,50 @@ def test_a_hub_that_wants_tls_is_told_of(hub: Hub) -> None:
     hub.open()
     hub.info(tls_required=True)
     assert hub.wire.closed and hub.take() == b"" and "TLS" in hub.link.last_error
+
+
+def test_tls_comes_between_info_and_connect(hub: Hub) -> None:
+    hub.open(tls=Encrypted.AFTER_INFO)
+    hub.info(tls_required=True)
+    assert hub.wire.encrypting and hub.take() == b"" and hub.link.state is State.AWAITS_TLS
+    hub.link.encrypted(hub.now)
+    hub.router.flush()
+    assert hub.take().startswith(b"CONNECT ")
+
+
+def test_a_handshake_that_never_ends(hub: Hub) -> None:
+    hub.open(tls=Encrypted.AFTER_INFO)
+    hub.info(tls_required=True)
+    hub.now = hub.link.deadline() or 0
+    hub.link.tick(hub.now)
+    assert hub.wire.closed and "TLS" in hub.link.last_error
+    hub.link.encrypted(hub.now)  # too late
+    assert hub.take() == b""
+
+
+def test_encrypted_from_the_start(hub: Hub) -> None:
+    hub.open(tls=Encrypted.FROM_THE_START)
+    hub.info(tls_required=True)
+    assert not hub.wire.encrypting and hub.take().startswith(b"CONNECT ")
+
+
+def test_logins(hub: Hub) -> None:
+    key = KeyPair("U", bytes(32))
+    said = {}
+    for name, login in {
+        "user": LeafLogin("u", "p"), "token": LeafLogin("t"), "nkey": LeafLogin(seed=key.seed),
+        "jwt": LeafLogin(jwt="J", seed=key.seed), "damaged": LeafLogin(seed="SUX"),
+    }.items():  # fmt: skip
+        hub.open(login)
+        hub.info(nonce="abc")
+        line = hub.take()
+        said[name] = json.loads(line.split(b"\r\n")[0][8:]) if line else {}
+    assert (said["user"]["user"], said["user"]["pass"]) == ("u", "p")
+    assert (said["token"]["user"], said["token"]["auth_token"]) == ("t", "t")
+    assert said["nkey"]["nkey"] == key.public and said["jwt"]["jwt"] == "J" and "nkey" not in said["jwt"]
+    for name in ("nkey", "jwt"):
+        assert verify(key.public, b"abc", decode_base64(said[name]["sig"]))
+    assert said["damaged"] == {} and hub.wire.closed and "no login" in hub.link.last_error
 
 
 def test_ping_is_answered_at_once(hub: Hub) -> None:

@@ -3,18 +3,22 @@
 import json
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge.core.account_spec import AccountSpec
 from edge.core.auth import Credentials, Login, Refusal
 from edge.core.client import Client
 from edge.core.permissions import Permissions
 from edge.core.router import Router
 from edge.core.times import SECOND, Clock
 from edge.errors import ConfigError
+from edge.monitor.ledger import Ledger
 from edge.monitor.requests import DocumentError
 from edge.monitor.stamp import Identity
+from edge.monitor.state import Settings, State
 from edge.monitor.system import System
 from edge.net.listener import ClientLimits
 
@@ -31,14 +35,26 @@ VARZ = {
 MESSAGE = re.compile(rb"(?:HMSG (?P<h>\S+) \S+ (?:\S+ )?(?P<cut>\d+)|MSG (?P<m>\S+) \S+(?: \S+)?) (?P<size>\d+)\r\n")
 
 
+class Transport:
+    pending = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.pending
+
+
 class Shell:
     kind = "STANDARD"
     ip = "127.0.0.1"
+    port = 40_000
     started_ns = WALL
+    last_seen = 1
     rtt_ns = 250_000
+    stalls = 0
+    secured: Any = None
 
     def __init__(self, sent: bytearray) -> None:
         self.write = sent.extend
+        self.transport = Transport()
 
     def credentials(self) -> Credentials:
         return Credentials()
@@ -110,16 +126,27 @@ class SystemBench:
         self.control = Control()
         self.clock = Clock(lambda: WALL + self.time, lambda: self.time, lambda: None)
         self.identity = Identity("leaf one", "127.0.0.1", "NID", "2.12.0", tags=("site:a", "pi"), domain="edge")
+        self.ledger = Ledger(self.router, 3, self.clock.wall, self.clock.monotonic)
+        self.router.watchers.append(self.ledger)
         self.system = System(
             self.router.account("SYS"), self.router, self.identity, self.clock, Documents, lambda: self.control, "$G"
         )
         self.system.start()
         self.sent: dict[Client, bytearray] = {}
+        self.listener = SimpleNamespace(connections={}, total=0, stalls=0, server=object())
+        self.jetstream: Any = None
+        self.specs: dict[str, AccountSpec] = {}
+        settings = Settings({"config_load_time": "then", "config_digest": ""}, {"max_memory": -1}, "SYS")
+        self.state = State(
+            self.system.stamp, self.router, self.listener, self.ledger, lambda: settings, lambda: None,  # type: ignore[arg-type]
+            lambda: self.jetstream, lambda: self.specs, lambda: None,
+        )  # fmt: skip
 
     def client(self, user: str, **options: Any) -> Client:
         sent = bytearray()
         client = Client(self.router, self.auth, ClientLimits(), len(self.sent) + 1, "test", Shell(sent))
         self.sent[client] = sent
+        self.listener.connections[client.cid] = SimpleNamespace(client=client)
         connect = {"user": user, "verbose": False, "pedantic": False, "headers": True, "no_responders": True, **options}
         try:
             client.receive(f"CONNECT {json.dumps(connect)}\r\n".encode())
@@ -133,6 +160,7 @@ class SystemBench:
 
     def close(self, client: Client, reason: str = "Client Closed") -> None:
         client.close(reason)
+        self.listener.connections.pop(client.cid, None)
         self.router.flush()
 
     def hear(self, client: Client) -> list[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ class Url(NamedTuple):
     port: int
     user: str = "u"
     password: str = "p"
+    encrypted: bool = False
 
 
 class Remote(NamedTuple):
@@ -31,6 +32,9 @@ class Remote(NamedTuple):
     ignore_discovered_servers: bool = False
     dial_timeout_ns: int = 1_000_000_000
     first_info_timeout_ns: int = 1_000_000_000
+    tls: None = None
+    credentials: str = ""
+    nkey: str = ""
 
 
 class FakeHub:

@@ -40,7 +40,7 @@ def complete(folder: Path, *words: str) -> list[str]:
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 def test_bash(bash: Path) -> None:
     assert {"run", "check", "top", "report", "passwd", "completion", "version"} <= set(complete(bash, ""))
-    assert complete(bash, "re") == ["report"]
+    assert complete(bash, "re") == ["report", "restore"]
     assert complete(bash, "report", "str") == ["streams"]
     assert complete(bash, "top", "--sort", "msgs") == ["msgs_to", "msgs_from"]
     assert complete(bash, "completion", "") == ["bash", "zsh", "fish"]

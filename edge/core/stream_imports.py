@@ -1,0 +1,117 @@
+"""Messages that come into an account from another one, by a stream import.
+
+It sits in the exporting account, with a shadow of each subscription here that its subjects concern: nobody here
+interested, nobody there asked (reference: core.md section 4).
+"""
+
+from edge.core.account import Account
+from edge.core.account_spec import Import
+from edge.core.msg_trace import DEST, DISABLED, hand_over
+from edge.core.peer import Gate, Link, Peer, Subscription
+from edge.core.transforms import Transform
+from edge.message import header_set
+from edge.subjects import intersection
+from edge.sublist import Match
+
+
+def import_transform(imported: Import) -> Transform:
+    """From the exporter's subjects to the names that they have here."""
+    return Transform(imported.subject, numbered(imported.to or imported.subject), strict=True)
+
+
+def numbered(pattern: str) -> str:
+    """``a.*.b.*`` as the destination of a transform: ``a.$1.b.$2``."""
+    count = 0
+    tokens = pattern.split(".")
+    for i, token in enumerate(tokens):
+        if token == "*":
+            count += 1
+            tokens[i] = f"${count}"
+    return ".".join(tokens)
+
+
+class StreamImport(Gate):
+    def __init__(self, importer: Account, exporter: Account, imported: Import) -> None:
+        super().__init__(f"{importer.name} from {exporter.name}")
+        self.importer = importer
+        self.exporter = exporter
+        self.imported = imported
+        self.transform = import_transform(imported)
+        self.back = self.transform.reversed()
+        self.shadows: dict[Subscription, Shadow] = {}
+
+    def open(self) -> None:
+        self.importer.exporters.append(self.exporter)
+        self.importer.interest_listeners.append(self._on_interest)
+        for sub in list(self.importer.subscriptions()):
+            self._on_interest(sub, True)
+
+    def close(self) -> None:
+        self.importer.exporters.remove(self.exporter)
+        self.importer.interest_listeners.remove(self._on_interest)
+        for shadow in self.shadows.values():
+            self.exporter.remove(shadow)
+        self.shadows.clear()
+
+    def pass_on(
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
+    ) -> bool:
+        here = self.transform.match(subject)
+        if here is None:
+            return False
+        assert isinstance(sub, Shadow)
+        target = sub.of
+        peer = target.peer
+        router = self.exporter.router
+        trace, router.traced = router.traced, None
+        if trace is not None:
+            trace.exported(self.importer.name, here)
+            if not self.imported.allow_trace and trace.only:
+                return True
+        if isinstance(peer, Link):
+            if trace is not None and not self.imported.allow_trace:
+                headers = header_set(headers, DEST, DISABLED)
+            elif trace is not None:
+                headers = trace.forwarded(peer.server_name, headers)
+            return peer.enqueue(here, reply, [target.queue] if target.queue else [], headers, payload)
+        if trace is not None and self.imported.allow_trace:
+            return hand_over(trace, peer, target, sub, here, reply, headers, payload)
+        return peer.give(target, here, reply, headers, payload)
+
+    def direct(self, sub: Subscription, subject: str) -> tuple[Subscription, str] | None:
+        here = self.transform.match(subject)
+        assert isinstance(sub, Shadow)
+        return None if here is None else (sub.of, here)
+
+    def _on_interest(self, sub: Subscription, is_there: bool) -> None:
+        if not is_there:
+            shadow = self.shadows.pop(sub, None)
+            if shadow is not None:
+                self.exporter.remove(shadow)
+            return
+        if isinstance(sub.peer, Gate):
+            return  # what was imported is not exported again by itself
+        here = intersection(sub.subject, self.back.source)
+        there = self.back.match(here) if here else None
+        if there is not None:
+            shadow = self.shadows[sub] = Shadow(self, there, sub)
+            self.exporter.add(shadow)
+
+
+class Shadow(Subscription):
+    """In the exporting account, what ``of`` is in the importing one."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, gate: StreamImport, subject: str, of: Subscription) -> None:
+        super().__init__(gate, subject, of.queue, of.sid, announce=of.announce)
+        self.of = of
+
+
+def without_streams(match: Match[Subscription]) -> Match[Subscription]:
+    """What has come through a service import is not exported again, as part of a stream."""
+    if not any(isinstance(sub, Shadow) for group in (match.plain, *match.queues) for sub in group):
+        return match
+    plain = tuple(sub for sub in match.plain if not isinstance(sub, Shadow))
+    groups = (tuple(sub for sub in group if not isinstance(sub, Shadow)) for group in match.queues)
+    return Match(plain, tuple(group for group in groups if group))
