@@ -9,6 +9,7 @@ from edge.config.options import JetStream as Options
 from edge.core.router import Router
 from edge.core.times import Clock
 from edge.jetstream.account import Limits, Stores
+from edge.jetstream.disabled import Disabled
 from edge.jetstream.jetstream import JetStream
 from edge.net.batch import soon, soon_threadsafe
 from edge.net.ticker import Ticker
@@ -39,6 +40,7 @@ class Storage:
             log.error("  %s", line)
         self.jetstream.recover(found)
         self.jetstream.start()
+        Disabled(router, self.jetstream.accounts).start()
         self.ticker.start(self.jetstream)
 
     def limit(self, options: Options, accounts: Iterable[tuple[str, Limits]]) -> None:
