@@ -2,6 +2,7 @@
 
 from edge.errors import ApiError
 
+NOT_ENABLED_FOR_ACCOUNT = ApiError(503, 10039, "JetStream not enabled for account")
 NOT_EMPTY = ApiError(400, 10038, "expected an empty request payload")
 BAD_REQUEST = ApiError(400, 10003, "bad request")
 CONSUMER_NOT_FOUND = ApiError(404, 10014, "consumer not found")
