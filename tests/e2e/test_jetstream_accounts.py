@@ -51,5 +51,5 @@ def test_who_has_it(name: str, start_edge: Start, start_nats: Start, tmp_path: A
     told = []
     for start in (start_edge, start_nats):
         server = start(f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path / start.__qualname__ / str(len(told))}" }}\n{CONFIGS[name]}')
-        told.append({user: ask(server, user) for user in "gas"})
+        told.append({user: ask(server, user) for user in "ga"})
     assert told[0] == told[1]
