@@ -1,0 +1,299 @@
+"""Streams across domains: a real nats-server as hub, an edge on a leaf connection, sources and mirrors in both
+directions, links that are cut and servers that are killed in the middle.  Every message comes once, and in order."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+PATIENCE = 90.0  # nats-server takes up to 40 s to notice that an origin is back (reference: sourcing.md section 4)
+
+HUB = """
+listen: 127.0.0.1:{client}
+server_name: hub
+jetstream {{ store_dir: "{folder}/hub", domain: hub, sync_interval: always }}
+leafnodes {{ listen: 127.0.0.1:{leaf} }}
+"""
+EDGE = """
+listen: 127.0.0.1:{client}
+server_name: edge
+jetstream {{ store_dir: "{folder}/edge", domain: edge }}
+leafnodes {{ reconnect: "0.1s", remotes: [ {{ urls: ["nats-leaf://127.0.0.1:{leaf}"] }} ] }}
+"""
+
+
+class Side:
+    """One of the servers, with a client that finds it again."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+
+    async def connect(self) -> None:
+        self.client = await nats.connect(
+            self.server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=_ignore
+        )
+
+    async def api(self, call: str, body: object = None) -> Any:
+        """Asked again while the server is away."""
+        data = b"" if body is None else json.dumps(body).encode()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = await self.client.request(f"$JS.API.{call}", data, timeout=1)
+                return json.loads(answer.data)
+            except (nats.errors.Error, TimeoutError) as exc:
+                assert time.monotonic() < deadline, (call, exc)
+                await asyncio.sleep(0.1)
+
+    async def create(self, name: str, **fields: object) -> None:
+        answer = await self.api(f"STREAM.CREATE.{name}", {"name": name, **fields})
+        assert "error" not in answer, answer
+
+    async def publish(self, subject: str, numbers: range, size: int = 0) -> None:
+        """Until each is acknowledged, whatever happens to the server meanwhile."""
+        for first in range(numbers.start, numbers.stop, 100):
+            some = range(first, min(first + 100, numbers.stop))
+            await asyncio.gather(*(self._publish(subject, number, size) for number in some))
+
+    async def _publish(self, subject: str, number: int, size: int) -> None:
+        headers = {"Nats-Msg-Id": f"{subject} {number}"}
+        payload = str(number).encode().ljust(size)
+        while True:
+            try:
+                answer = await self.client.request(f"{subject}.{number % 3}", payload, timeout=1, headers=headers)
+            except (nats.errors.Error, TimeoutError):
+                await asyncio.sleep(0.1)
+                continue
+            assert b'"error"' not in answer.data, answer.data
+            return
+
+    async def info(self, stream: str) -> Any:
+        return await self.api(f"STREAM.INFO.{stream}")
+
+    async def messages(self, stream: str) -> list[Any]:
+        state = (await self.info(stream))["state"]
+        gets = [{"seq": seq} for seq in range(state["first_seq"], state["last_seq"] + 1)]
+        found = []
+        for first in range(0, len(gets), 200):
+            answers = (self.api(f"STREAM.MSG.GET.{stream}", get) for get in gets[first : first + 200])
+            found += [answer["message"] for answer in await asyncio.gather(*answers) if "message" in answer]
+        return found
+
+    async def has(self, stream: str, messages: int) -> None:
+        """Wait until the stream has so many messages."""
+        deadline = time.monotonic() + PATIENCE
+        while (answer := await self.info(stream))["state"]["messages"] != messages:
+            assert time.monotonic() < deadline, answer
+            await asyncio.sleep(0.05)
+
+    async def reaches(self, stream: str, seq: int) -> None:
+        while (await self.info(stream))["state"]["last_seq"] < seq:
+            await asyncio.sleep(0.01)
+
+    async def kill(self) -> None:
+        """The power cut, and a new start."""
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.to_thread(self.server.start)
+
+
+async def _ignore(exc: Exception) -> None:
+    pass
+
+
+def numbers(messages: list[Any]) -> list[int]:
+    return [int(base64.b64decode(message["data"])) for message in messages]
+
+
+class Way:
+    """What flows from ``there`` to ``here``: ``name`` is down, from the hub, or up, from the edge."""
+
+    def __init__(self, name: str, here: Side, there: Side, domain: str) -> None:
+        self.name = name
+        self.here = here
+        self.there = there
+        self.external = {"api": f"$JS.{domain}.API", "deliver": ""}
+
+    def origin(self, name: str, **fields: object) -> dict[str, object]:
+        return {"name": name, "external": self.external, **fields}
+
+
+class Pair:
+    def __init__(self, start_nats: Any, start_edge: Any, make_proxy: Any, free_port: Any, folder: Path) -> None:
+        leaf = free_port()
+        self.proxy = make_proxy(leaf)
+        self.hub = Side(start_nats(HUB.format(client=free_port(), leaf=leaf, folder=folder), "hub"))
+        config = EDGE.format(client=free_port(), leaf=self.proxy.port, folder=folder)
+        self.edge = Side(start_edge(config))
+        self.down = Way("down", self.edge, self.hub, "hub")
+        self.up = Way("up", self.hub, self.edge, "edge")
+
+    async def both(self, what: Callable[[Way], Awaitable[None]]) -> None:
+        await asyncio.gather(what(self.down), what(self.up))
+
+    def run(self, what: Callable[[], Awaitable[None]]) -> None:
+        async def main() -> None:
+            await self.hub.connect()
+            await self.edge.connect()
+            try:
+                await what()
+            finally:
+                await self.hub.client.close()
+                await self.edge.client.close()
+
+        asyncio.run(main())
+
+
+@pytest.fixture
+def pair(start_nats: Any, start_edge: Any, make_proxy: Any, free_port: Any, tmp_path: Path) -> Pair:
+    return Pair(start_nats, start_edge, make_proxy, free_port, tmp_path)
+
+
+LAST = 1500
+
+
+async def begin(way: Way) -> None:
+    """An origin with a gap, a work queue, and what follows them."""
+    here, there, name = way.here, way.there, way.name
+    await there.create("ORIGIN", subjects=[f"{name}.o.>"])
+    await there.create("WORK", subjects=[f"{name}.w.>"], retention="workqueue")
+    await there.create("SHORT", subjects=[f"{name}.s.>"])
+    await there.publish(f"{name}.o", range(1, 11))
+    await there.publish(f"{name}.w", range(1, 11))
+    await there.publish(f"{name}.s", range(1, 6))
+    await there.api("STREAM.MSG.DELETE.ORIGIN", {"seq": 4})
+    await here.create("MIRROR", mirror=way.origin("ORIGIN"))
+    parts = [
+        way.origin("ORIGIN", filter_subject=f"{name}.o.1"),
+        way.origin("ORIGIN", subject_transforms=[{"src": f"{name}.o.2", "dest": "two"}]),
+    ]
+    await here.create("PARTS", sources=parts)
+    await here.create("DONE", sources=[way.origin("WORK")])
+    await here.create("LONG", sources=[way.origin("SHORT")])
+    await here.has("MIRROR", 9)
+    await here.has("DONE", 10)
+    await here.has("LONG", 5)
+
+
+async def follow_a_cut(way: Way) -> None:
+    await way.here.has("MIRROR", 19)
+    await way.here.has("DONE", 20)
+    await way.there.has("WORK", 0)
+
+
+async def make_anew(way: Way) -> None:
+    """An origin that begins again at 1, which was taken up to 5."""
+    await way.there.api("STREAM.DELETE.SHORT")
+    await way.there.create("SHORT", subjects=[f"{way.name}.s.>"])
+    await way.there.publish(f"{way.name}.s", range(101, 105))
+
+
+async def compare(way: Way) -> None:
+    here, there, name = way.here, way.there, way.name
+    await here.has("MIRROR", LAST - 1)
+    origin = await there.messages("ORIGIN")
+    assert await here.messages("MIRROR") == origin
+    wanted = [number for number in numbers(origin) if number % 3]
+    await here.has("PARTS", len(wanted))
+    parts = await here.messages("PARTS")
+    for subject, rest in ((f"{name}.o.1", 1), ("two", 2)):
+        mine = [message for message in parts if message["subject"] == subject]
+        assert numbers(mine) == numbers([message for message in origin if message["subject"] == f"{name}.o.{rest}"])
+    await here.has("DONE", LAST)
+    assert sorted(numbers(await here.messages("DONE"))) == list(range(1, LAST + 1))
+    await there.has("WORK", 0)
+    await here.has("LONG", 9)
+    assert numbers(await here.messages("LONG")) == [1, 2, 3, 4, 5, 101, 102, 103, 104]
+
+
+def test_streams_follow_their_origins_through_cuts_and_kills(pair: Pair) -> None:
+    """Both ways at once: nothing is lost, nothing comes twice, and all is in its order."""
+
+    async def main() -> None:
+        await pair.both(begin)
+        pair.proxy.cut()
+        await pair.both(lambda way: way.there.publish(f"{way.name}.o", range(11, 21)))
+        await pair.both(lambda way: way.there.publish(f"{way.name}.w", range(11, 21)))
+        pair.proxy.restore()
+        await pair.both(follow_a_cut)
+        await pair.both(make_anew)
+        publishing = [
+            asyncio.create_task(way.there.publish(f"{way.name}.{what}", range(21, LAST + 1)))
+            for way in (pair.down, pair.up)
+            for what in "ow"
+        ]
+        await pair.both(lambda way: way.there.reaches("ORIGIN", 200))
+        await pair.edge.kill()
+        await pair.both(lambda way: way.there.reaches("ORIGIN", 700))
+        await pair.hub.kill()
+        assert not all(task.done() for task in publishing)
+        await asyncio.gather(*publishing)
+        await pair.both(compare)
+
+    pair.run(main)
+
+
+async def much(way: Way) -> None:
+    """More than the first windows hold, and more than the link's buffers."""
+    here, there, name = way.here, way.there, way.name
+    await there.create("BULK", subjects=[f"{name}.b.>"])
+    await there.publish(f"{name}.b", range(1200), size=8000)
+    await here.create("COPY", mirror=way.origin("BULK"))
+    await here.create("AGG", sources=[way.origin("BULK")])
+    await here.has("COPY", 1200)
+    await here.has("AGG", 1200)
+    assert [message["seq"] for message in await there.messages("BULK")] == [
+        message["seq"] for message in await here.messages("COPY")
+    ]
+    assert numbers(await here.messages("AGG")) == numbers(await there.messages("BULK"))
+    info = await here.info("COPY")
+    assert info["mirror"].items() >= {"name": "BULK", "external": way.external, "lag": 0}.items()
+    assert "error" not in info["mirror"]
+    info = await there.info("BULK")
+    assert info["state"]["consumer_count"] == 0
+
+
+async def by_a_consumer_of_its_own(way: Way) -> None:
+    here, there, name = way.here, way.there, way.name
+    await there.create("OWN", subjects=[f"{name}.c.>"])
+    config = {
+        "durable_name": "D", "deliver_subject": f"{name}.deliver", "ack_policy": "flow_control", "flow_control": True,
+        "idle_heartbeat": 1_000_000_000, "max_ack_pending": 1000,
+    }  # fmt: skip
+    answer = await there.api("CONSUMER.CREATE.OWN.D", {"stream_name": "OWN", "config": config})
+    assert "error" not in answer, answer
+    await there.publish(f"{name}.c", range(50))
+    consumer = {"name": "D", "deliver_subject": f"{name}.deliver"}
+    await here.create("OWNED", sources=[way.origin("OWN", consumer=consumer)])
+    await here.has("OWNED", 50)
+    deadline = time.monotonic() + PATIENCE
+    while (await there.api("CONSUMER.INFO.OWN.D"))["ack_floor"]["stream_seq"] < 50:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+async def ask_the_mirror(way: Way) -> None:
+    """Where the origin is not, its mirror answers in its name."""
+    here, there, name = way.here, way.there, way.name
+    keys = f"KEYS_{name}"
+    await there.create(keys, subjects=[f"{name}.k.>"], allow_direct=True)
+    await here.create("KEYS_HERE", mirror=way.origin(keys), mirror_direct=True)
+    await there.publish(f"{name}.k", range(3))
+    await here.has("KEYS_HERE", 3)
+    answer = await here.client.request(f"$JS.API.DIRECT.GET.{keys}.{name}.k.1", timeout=5)
+    assert answer.data == b"1"
+    assert answer.headers["Nats-Stream"] == "KEYS_HERE"
+
+
+def test_much_flows_both_ways(pair: Pair) -> None:
+    async def main() -> None:
+        await pair.both(much)
+        await pair.both(by_a_consumer_of_its_own)
+        await pair.both(ask_the_mirror)
+
+    pair.run(main)
