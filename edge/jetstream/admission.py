@@ -171,5 +171,6 @@ class Admission:
             raise draft.full
         if admitted.headers:
             check_ttl(admitted.headers)
-        if stream.config.discard == "new":
-            stream.check_room(subject, draft.size + len(subject) + message + stream.overhead)
+        if stream.room is not None:
+            rolls_up = bool(admitted.headers) and bool(header_get(admitted.headers, "Nats-Rollup"))
+            stream.room.take(subject, len(subject) + message + stream.overhead, rolls_up)

@@ -154,8 +154,8 @@ class Inlet:
             raise errors.MESSAGE_TOO_LARGE
         if full is not None:
             raise full
-        if config.discard == "new":
-            stream.check_room(subject, size + len(subject) + message + stream.overhead)
+        if stream.room is not None:
+            stream.room.take(subject, len(subject) + message + stream.overhead)
 
     def _settled(
         self,

@@ -6,6 +6,7 @@ Invariants:
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
@@ -14,11 +15,12 @@ from edge.errors import StoreError
 from edge.jetstream.fields import dumps
 from edge.jetstream.subject_index import SubjectHistory, SubjectIndex
 from edge.jetstream.tail import Tail
-from edge.store.contract import NewRow, Row, Store, StreamRecord
-from edge.subjects import matches
+from edge.store.contract import NewRow, Outline, Row, Store, StreamRecord
+from edge.subjects import is_wildcard, matches
 
 CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
 BLOCK = 256  # rows read at once
+OUTLINES = 1000
 
 After = Callable[[StoreError | None], None]
 # The sequences that went, and the highest of them; none went: what was out of sight has come back.
@@ -81,11 +83,26 @@ class Messages:
             records = [] if self.leaving else self.store.subjects(self.id, self.first_seq, self.last_seq)
             self.index = SubjectIndex(records, self._find_last)
             if self.leaving:
-                for row in self.walk(self.first_seq):
+                for row in self.outlines(self.first_seq):
                     self.index.add(row.subject, row.seq)
         return self.index
 
+    def histories(self) -> SubjectHistory:
+        if self.history is None:
+            self.history = SubjectHistory((row.seq, row.subject) for row in self.outlines(self.first_seq))
+        return self.history
+
+    def seqs_of(self, subject: str) -> Sequence[int]:
+        """Where the messages of this subject are, in order; where there is one, without having to know of all."""
+        if self.history is None:
+            messages = self.subjects.count.get(subject, 0)
+            if messages < 2:
+                return [self.subjects.last_seq(subject)] if messages else []
+        return self.histories().seqs.get(subject, ())
+
     def _find_last(self, subject: str) -> int:
+        if self.history is not None:
+            return max(self.history.seqs.get(subject, ()), default=0)
         last = self.last_seq
         while rows := self.store.scan_back(self.id, last, BLOCK):
             for row in rows:
@@ -123,6 +140,13 @@ class Messages:
             yield from rows
             first = rows[-1].seq + 1
 
+    def outlines(self, first: int) -> Iterator[Outline]:
+        """As ``walk``, without reading what the messages hold."""
+        first = max(first, self.first_seq)
+        while rows := self.store.outline(self.id, first, self.last_seq, OUTLINES):
+            yield from (row for row in rows if row.seq not in self.leaving) if self.leaving else rows
+            first = rows[-1].seq + 1
+
     def next_by_subject(self, first: int, pattern: str) -> Row | None:
         return next((row for row in self.walk(first) if matches(pattern, row.subject)), None)
 
@@ -149,7 +173,7 @@ class Messages:
         if wanted is None and self.messages == self.last_seq - self.first_seq + 1:
             return self.last_seq - seq + 1
         if self.leaving:  # the store may or may not show them
-            return sum(wanted is None or wanted(row.subject) for row in self.walk(seq))
+            return sum(wanted is None or wanted(row.subject) for row in self.outlines(seq))
         if wanted is not None:
             records = self.store.subjects(self.id, seq, self.last_seq)
             return sum(record.messages for record in records if wanted(record.subject))
@@ -159,7 +183,7 @@ class Messages:
         """The sequences that are missing between the first and the last."""
         found: list[int] = []
         expected = self.first_seq
-        for row in self.walk(expected):
+        for row in self.outlines(expected):
             found += range(expected, row.seq)
             expected = row.seq + 1
         return found
@@ -202,11 +226,11 @@ class Messages:
             self.messages -= messages
             self.bytes -= size + messages * self.overhead
             return
-        self._forget([*takewhile(lambda row: row.seq < before, self.walk(first))])
+        self._forget([*takewhile(lambda row: row.seq < before, self.outlines(first))])
 
-    def _forget(self, rows: list[Row]) -> None:
+    def _forget(self, rows: list[Outline]) -> None:
         self.messages -= len(rows)
-        self.bytes -= sum(map(self.size, rows))
+        self.bytes -= sum(row.size for row in rows) + self.overhead * len(rows)
         if self.index is not None:
             self.index.remove((row.seq, row.subject) for row in rows)
         if self.history is not None:
@@ -223,7 +247,7 @@ class Messages:
 
     def delete(self, seq: int, after: After) -> bool:
         """Take one message away; False when it is not there.  ``after`` follows the commit."""
-        row = self.get(seq)
+        row = self._outline(seq)
         if row is None:
             return False
         self._take([row], after)
@@ -237,22 +261,32 @@ class Messages:
             self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after)
         else:
             if keep:
-                kept = self.store.scan_back(self.id, self.last_seq, keep + len(self.leaving))
-                before = min([row.seq for row in kept if row.seq not in self.leaving][:keep], default=0)
+                kept = deque((row.seq for row in self.outlines(self.first_seq)), keep)
+                before = kept[0] if kept else 0
             gone = self._drop_front(before or self.last_seq + 1)
             self.store.commit(partial(self._gone, gone, after))
         return messages - self.messages
 
     def take(self, seqs: Sequence[int], after: After) -> None:
         """Take these away, those that are there; ``after`` follows the commit."""
-        self._take([row for seq in seqs if (row := self.get(seq)) is not None], after)
+        self._take([row for seq in seqs if (row := self._outline(seq)) is not None], after)
 
-    def _doomed(self, pattern: str, before: int, keep: int) -> list[Row]:
-        older = takewhile(lambda row: row.seq < before, self.walk(self.first_seq))
-        found = [row for row in older if matches(pattern, row.subject)]
+    def _outline(self, seq: int) -> Outline | None:
+        if not self.first_seq <= seq <= self.last_seq or seq in self.leaving:
+            return None
+        row = self.tail.get(seq)
+        return Outline.of(row) if row else next(iter(self.store.outline(self.id, seq, seq, 1)), None)
+
+    def _doomed(self, pattern: str, before: int, keep: int) -> list[Outline]:
+        if self.history is not None and not is_wildcard(pattern):
+            seqs = [seq for seq in self.history.seqs.get(pattern, ()) if seq < before]
+            found = [row for seq in seqs if (row := self._outline(seq)) is not None]
+        else:
+            older = takewhile(lambda row: row.seq < before, self.outlines(self.first_seq))
+            found = [row for row in older if matches(pattern, row.subject)]
         return found[:-keep] if keep else found
 
-    def _take(self, rows: list[Row], after: After) -> None:
+    def _take(self, rows: list[Outline], after: After) -> None:
         seqs = [row.seq for row in rows]
         self.store.delete(self.id, seqs)
         self._forget(rows)

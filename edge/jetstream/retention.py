@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from edge.core.times import SECOND
 from edge.errors import StoreError
+from edge.jetstream.compaction import Compaction, compact_after_ns
 from edge.jetstream.expiry import NEVER, Expiry, time_to_live
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK
 from edge.jetstream.pull import go_duration
 from edge.jetstream.stream_config import StreamConfig
-from edge.jetstream.subject_index import SubjectHistory
 from edge.message import header_block, header_set
 from edge.store.contract import NewRow
 
@@ -31,12 +31,16 @@ class Retention:
         self.interest: Interest | None = None
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.expired_ns = 0
+        self.compaction: Compaction | None = None
 
     @property
     def config(self) -> StreamConfig:
         return self.stream.config
 
     def configure(self) -> None:
+        after_ns = compact_after_ns(self.config.metadata)
+        if after_ns != (self.compaction.after_ns if self.compaction is not None else 0):
+            self.compaction = Compaction(after_ns) if after_ns else None
         consumers = self.interest.consumers if self.interest is not None else []
         self.interest = None if self.config.retention == "limits" else Interest(self.config.retention == "workqueue")
         if self.interest is not None:
@@ -104,9 +108,9 @@ class Retention:
         if most <= 0:
             return
         if stream.history is None:
-            stream.history = SubjectHistory((row.seq, row.subject) for row in stream.walk(stream.first_seq))
-            subjects = list(stream.history.seqs)
-        crowded = [seq for subject in subjects for seq in stream.history.beyond(subject, most)]
+            subjects = list(stream.histories().seqs)
+        history = stream.histories()
+        crowded = [seq for subject in subjects for seq in history.beyond(subject, most)]
         if crowded:
             stream.take(sorted(crowded), nobody_waits)
 
@@ -135,7 +139,17 @@ class Retention:
             found.append(expires)
         if self.config.max_age_ns and stream.messages:
             found.append(max(stream.oldest_ns() + self.config.max_age_ns, self.expired_ns + EXPIRE_EVERY_NS))
+        if self.compaction is not None:
+            found.append(self.compaction.due(stream.clock.wall()))
         return min(found, default=None)
+
+    def compact(self) -> None:
+        """One slice, when it is time."""
+        now = self.stream.clock.wall()
+        if self.compaction is not None and self.compaction.due(now) <= now:
+            gone = self.compaction.slice(self.stream, now)
+            if gone:
+                self.stream.take(gone, nobody_waits)
 
     def _expire(self) -> None:
         if self.config.allow_msg_ttl:

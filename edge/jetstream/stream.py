@@ -29,6 +29,7 @@ from edge.jetstream.health import Health
 from edge.jetstream.messages import After, Messages
 from edge.jetstream.origin import short_hash
 from edge.jetstream.retention import Retention, nobody_waits
+from edge.jetstream.room import Room
 from edge.jetstream.schedules import Made, Schedules
 from edge.jetstream.stream_config import StreamConfig
 from edge.message import header_add, header_get
@@ -85,6 +86,7 @@ class Stream(Messages):
         self.inlet: Inlet | None = None  # what comes from other streams
         self.admission = Admission(self)
         self.retention = Retention(self)
+        self.room: Room | None = None  # where new messages are refused rather than old ones dropped
         self.schedules: Schedules | None = None  # built when there may be any
         self.made: list[Made] = []  # by schedules, to be stored with the next batch
         self.configure(config)
@@ -111,6 +113,7 @@ class Stream(Messages):
         republish = config.republish
         self.republish = Transform(republish.src, republish.dest) if republish and republish.dest else None
         self.retention.configure()
+        self.room = (self.room or Room(self)) if config.discard == "new" else None
         if not config.allow_msg_schedules:
             self.schedules = None
 
@@ -194,21 +197,6 @@ class Stream(Messages):
         self.rows = []
         self.store.commit(partial(self._committed, batch), urgent=bool(batch.answers))
 
-    def check_room(self, subject: str, size: int) -> None:
-        config = self.config
-        if config.discard_new_per_subject:
-            coming = sum(row[1] == subject for rows in (*self.underway, self.rows) for row in rows)
-            if self.subjects.count.get(subject, 0) + coming >= config.max_msgs_per_subject:
-                raise errors.store_failed("maximum messages per subject exceeded")
-        coming = sum(map(len, self.underway)) + len(self.rows)
-        if 0 < config.max_msgs <= self.messages + coming:
-            raise errors.store_failed("maximum messages exceeded")
-        if 0 < config.max_bytes < self.bytes + self._underway_bytes() + self.overhead * coming + size:
-            raise errors.store_failed("maximum bytes exceeded")
-
-    def _underway_bytes(self) -> int:
-        return sum(len(row[1]) + len(row[3]) + len(row[4]) for rows in self.underway for row in rows)
-
     # ---- what publishers' expectations are held against: what is on disk, under way, and earlier in this batch
 
     def last_sequence(self) -> int:
@@ -260,23 +248,29 @@ class Stream(Messages):
             answer = self.admission.refusal(failed)
             self.account.publish_many([(reply, answer) for reply, _ in batch.answers])
             return
+        replaced = self._replaced(batch) if batch.rollups else []
         if batch.rows:
             self.health.works()
             self._become_visible(batch)
         if batch.rollups:
-            self._roll_up(batch)
+            self._roll_up(batch, replaced)
         else:
             self.account.publish_many(batch.answers)
 
-    def _roll_up(self, batch: Batch) -> None:
+    def _replaced(self, batch: Batch) -> list[int]:
+        """What goes for new messages that roll up their subjects.  Before those are counted themselves: most often
+        there is then one message of the subject, and where that is needs no search."""
+        seqs: set[int] = set()
+        for last, subject in batch.rollups:
+            if subject:
+                seqs.update(self.seqs_of(subject))
+                seqs.update(row[0] for row in batch.rows if row[1] == subject and row[0] < last)
+        return sorted(seqs)
+
+    def _roll_up(self, batch: Batch, replaced: list[int]) -> None:
         """What the new messages replace goes, and then the publishers hear."""
-        seqs: list[int] = []
-        for seq, subject in batch.rollups:
-            if not subject:
-                self.drop_before(seq)
-            else:
-                seqs += [row.seq for row in self._doomed(subject, seq, 0)]
-        self.take(sorted(set(seqs)), lambda error: self.account.publish_many(batch.answers))
+        self.drop_before(max((seq for seq, subject in batch.rollups if not subject), default=0))
+        self.take(replaced, lambda error: self.account.publish_many(batch.answers))
 
     def _become_visible(self, batch: Batch) -> None:
         rows = self.underway.popleft()
@@ -284,6 +278,8 @@ class Stream(Messages):
             for row in rows:
                 if self.ahead.get(row[1]) == row[0]:
                     del self.ahead[row[1]]
+        if self.room is not None:
+            self.room.landed(rows[-1][0])
         was_empty = not self.messages
         last_seqs = [self.subjects.last_seq(row[1]) for row in rows] if self.republish is not None else []
         self.add(rows, batch.size)
@@ -304,6 +300,8 @@ class Stream(Messages):
         self.underway.clear()
         self.ahead = None
         self.dedupe.forget(self.last_seq)
+        if self.room is not None:
+            self.room.forget()
         if self.schedules is not None:
             self.schedules.failed(self.last_ns)
 
@@ -336,6 +334,7 @@ class Stream(Messages):
     def tick(self) -> None:
         """Take away what is too old, publish what is scheduled."""
         self.retention.enforce_limits()
+        self.retention.compact()
         if self.config.allow_msg_schedules:
             made = self._scheduled().due(self, self.clock.wall())
             if made:
