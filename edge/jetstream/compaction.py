@@ -3,9 +3,9 @@
 Ours, and asked for in the stream's metadata, which every client can set: ``petiole.compact_after`` with a duration such
 as ``24h``.  Of the messages older than that one stays for each subject: what was known at that age is still known.
 
-It goes through a stream in slices, each a scan and a delete of a few hundred messages, so that nobody waits long; and it
-begins only when a tenth of that time more has gathered, because a delete writes its pages once more however little is
-taken from them (docs/store.md).
+It goes through a stream in slices, each a scan and a delete of a few hundred messages, so that nobody waits long; and
+it begins only when a tenth of that time more has gathered, because a delete writes its pages once more however little
+is taken from them (docs/store.md).
 """
 
 from collections.abc import Mapping, Sequence

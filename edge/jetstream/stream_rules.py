@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from edge.core.times import SECOND
 from edge.core.transforms import Transform
 from edge.jetstream import errors
+from edge.jetstream.compaction import compact_after_ns
 from edge.jetstream.origin_rules import MIRROR_FIXED, Find, with_origins
 from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name
 from edge.jetstream.subject_transform import transform_problem
@@ -45,6 +46,7 @@ def with_rules(
     ``pedantic``: so is what would be set right (10157).  ``find``: the other streams of the account.
     """
     _check_name(config)
+    compact_after_ns(config.metadata)
     config = _with_limits(config, pedantic)
     config = config._replace(duplicate_window_ns=_window(config, bounds, pedantic))
     if config.deny_purge and config.allow_rollup:

@@ -98,3 +98,70 @@ def test_what_is_no_duration(text: str) -> None:
 def test_nobody_asked() -> None:
     other: dict[str, Any] = {"a": "b"}
     assert compact_after_ns({}) == compact_after_ns(other) == 0
+
+
+# ---- in a stream
+
+
+def fill(bench: Any, count: int) -> dict[str, int]:
+    """Messages an hour apart on a few subjects; the last sequence of each."""
+    last = {}
+    for i in range(count):
+        subject = f"s.{i % 3}"
+        (last[subject],) = bench.stored(subject, b"%d" % i)
+        bench.pass_time(HOUR)
+    return last
+
+
+def test_a_stream_keeps_the_last_values_and_what_is_young(bench: Any) -> None:
+    bench.stream(metadata={KEY: "10h"})
+    fill(bench, 30)
+    bench.pass_time(HOUR // 2)
+    seqs = [row.seq for row in bench.js.streams["S"].walk(1)]
+    young = [seq for seq in seqs if seq > 20]
+    assert len(young) == 10 and 3 <= len(seqs) - len(young) <= 5  # a run waits until there is enough to do
+    assert bench.api("STREAM.INFO.S")["state"]["num_subjects"] == 3
+    bench.pass_time(48 * HOUR)
+    assert [row.seq for row in bench.js.streams["S"].walk(1)] == [28, 29, 30]
+
+
+def test_it_goes_on_after_a_restart(bench: Any) -> None:
+    bench.stream(metadata={KEY: "10h"})
+    fill(bench, 20)
+    bench.reopen()
+    if "S" not in bench.js.streams:
+        return  # in memory
+    bench.pass_time(48 * HOUR)
+    assert [row.seq for row in bench.js.streams["S"].walk(1)] == [18, 19, 20]
+
+
+def test_a_failed_commit_costs_nothing(bench: Any) -> None:
+    from edge.errors import StoreError
+
+    bench.stream(metadata={KEY: "10h"})
+    fill(bench, 6)
+    bench.gate.failing = StoreError("disk")
+    bench.pass_time(24 * HOUR)
+    bench.gate.failing = None
+    stream = bench.js.streams["S"]
+    assert {row.subject for row in stream.walk(1)} == {"s.0", "s.1", "s.2"}
+    fill(bench, 6)
+    bench.pass_time(48 * HOUR)
+    assert {row.subject: row.payload for row in stream.walk(1)} == {"s.0": b"3", "s.1": b"4", "s.2": b"5"}
+
+
+def test_it_can_be_switched_on_and_off(bench: Any) -> None:
+    stream = bench.stream()
+    fill(bench, 6)
+    bench.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "metadata": {KEY: "1h"}})
+    bench.pass_time(24 * HOUR)
+    assert stream.messages == 3
+    bench.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"]})
+    fill(bench, 6)
+    bench.pass_time(24 * HOUR)
+    assert stream.messages == 9
+
+
+def test_a_mistake_is_told(bench: Any) -> None:
+    answer = bench.api("STREAM.CREATE.S", {"name": "S", "metadata": {KEY: "soon"}})
+    assert answer["error"]["err_code"] == 10052 and "24h" in answer["error"]["description"]
