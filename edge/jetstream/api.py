@@ -145,7 +145,7 @@ class Api:
             "reserved_memory": jetstream.reserved_bytes("memory"),
             "reserved_storage": jetstream.reserved_bytes("file"),
             "streams": len(jetstream.streams),
-            "consumers": sum(len(jetstream.keeper.names(stream)) for stream in jetstream.streams),
+            "consumers": sum(map(len, jetstream.consumers.values())),
             "limits": {
                 "max_memory": _limit(limits.max_memory_bytes),
                 "max_storage": _limit(limits.max_file_bytes),

@@ -111,12 +111,14 @@ def read_origin(fields: Mapping[str, Any] | None) -> Origin | None:
 
 
 def _start_time(text: str | None) -> str:
+    """In the zone that it is given in."""
     if text is None:
         return ""
     try:
-        return rfc3339(parse_rfc3339(text))
+        ns = parse_rfc3339(text)
     except ValueError as exc:
         raise invalid_json(f'opt_start_time: "{text}" is not a time') from exc
+    return rfc3339(ns) if text.endswith("Z") else text
 
 
 def _read_transform(fields: Mapping[str, Any]) -> SubjectTransform:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from edge.jetstream import errors
 from edge.jetstream.errors import invalid_stream, refused
 from edge.jetstream.origin import Origin, OriginConsumer
 from edge.jetstream.stream_config import StreamConfig, is_name
@@ -15,12 +16,13 @@ MIRROR_FIXED = refused(10055, "stream mirror configuration can not be updated")
 Find = Callable[[str], StreamConfig | None]  # a stream of the same account, by its name
 
 
-def with_origins(config: StreamConfig, find: Find) -> StreamConfig:
-    """ApiError for what nats-server refuses.  A mirror answers direct gets where its origin does."""
+def with_origins(config: StreamConfig, find: Find, pedantic: bool = False) -> StreamConfig:
+    """ApiError for what nats-server refuses.  A mirror answers direct gets where its origin does; ``pedantic``: it
+    must say so."""
     if config.mirror is not None:
         _check_alone(config)
         _check_mirror(config, config.mirror)
-        config = _with_mirrored(config, config.mirror, find)
+        config = _with_mirrored(config, config.mirror, find, pedantic)
     if config.sources and config.allow_msg_schedules:
         raise refused(10187, "stream source can not also schedule messages")
     _check_sources(config, find)
@@ -57,7 +59,7 @@ def _check_mirror(config: StreamConfig, mirror: Origin) -> None:
             raise refused(10152, "mirror subject filters can not overlap")
 
 
-def _with_mirrored(config: StreamConfig, mirror: Origin, find: Find) -> StreamConfig:
+def _with_mirrored(config: StreamConfig, mirror: Origin, find: Find, pedantic: bool) -> StreamConfig:
     if mirror.external is not None:
         return config
     if not is_name(mirror.name):
@@ -67,6 +69,8 @@ def _with_mirrored(config: StreamConfig, mirror: Origin, find: Find) -> StreamCo
         return config
     if 0 < config.max_msg_size < origin.max_msg_size:
         raise refused(10030, "stream mirror must have max message size >= source")
+    if pedantic and config.mirror_direct != origin.allow_direct:
+        raise errors.pedantic("origin stream has direct get set, mirror has it disabled")
     return config._replace(mirror_direct=origin.allow_direct)
 
 

@@ -56,7 +56,7 @@ def with_rules(
     config = _with_marker(config, pedantic)
     config = _with_schedules(config, pedantic)
     _check_persist(config)
-    config = with_origins(config, find)
+    config = with_origins(config, find, pedantic)
     if config.mirror is None and not config.sources:
         config = config._replace(subjects=config.subjects or (config.name,))
     _check_subjects(config)

@@ -287,7 +287,7 @@ async def ask_the_mirror(way: Way) -> None:
     await here.has("KEYS_HERE", 3)
     answer = await here.client.request(f"$JS.API.DIRECT.GET.{keys}.{name}.k.1", timeout=5)
     assert answer.data == b"1"
-    assert answer.headers["Nats-Stream"] == "KEYS_HERE"
+    assert answer.headers and answer.headers["Nats-Stream"] == "KEYS_HERE"
 
 
 def test_much_flows_both_ways(pair: Pair) -> None:
