@@ -1,72 +1,10 @@
-"""The same requests to our server and to the real one: every answer is the same, field by field and in the same
-order, but for times, made-up names and versions.
+"""The same requests to our server and to the real one: every answer is the same (``tests/e2e/talk.py``)."""
 
-A conversation is a list of steps; a step is a publish and the number of messages that must come back.  What is
-deliberately different here is not in these conversations but in ``tests/edge/jetstream``.
-"""
-
-import json
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import pytest
 
-TIME = re.compile(r"\b(?!0001-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-ACK = re.compile(r"(\$JS\.ACK\.\S+\.\d+\.\d+\.\d+\.)\d+(\.\d+)")
-MADE_UP = re.compile(r"^[A-Za-z0-9]{8}$")
-QUIET = 0.25  # seconds in which nothing more may come
-
-
-class Step(NamedTuple):
-    subject: str
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
-    answers: int = 1
-    ack_of: int = -1  # publish to the reply of the delivery with this number instead
-
-
-def api(call: str, body: object = None, answers: int = 1, headers: tuple[tuple[str, str], ...] = ()) -> Step:
-    return Step(f"$JS.API.{call}", _encoded(body), headers, answers)
-
-
-def pub(subject: str, payload: bytes = b"x", answers: int = 1, **headers: str) -> Step:
-    return Step(subject, payload, tuple((name.replace("_", "-"), value) for name, value in headers.items()), answers)
-
-
-def pull(consumer: str, body: object = None, answers: int = 1) -> Step:
-    return Step(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", _encoded(body), (), answers)
-
-
-def ack(delivery: int, payload: bytes = b"", answers: int = 1) -> Step:
-    return Step("", payload, (), answers, delivery)
-
-
-def stream(name: str = "S", **fields: object) -> Step:
-    return api(f"STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name.lower()}.>"], **fields})
-
-
-def consumer(name: str, answers: int = 1, **fields: object) -> Step:
-    config = {"durable_name": name, "ack_policy": "explicit", **fields}
-    return api(f"CONSUMER.CREATE.S.{name}", {"stream_name": "S", "config": config}, answers)
-
-
-def listen(subject: str, queue: str = "") -> Step:
-    """Only a literal subscription wakes a consumer that pushes."""
-    return Step(f"SUB {subject} {queue}".strip(), answers=0)
-
-
-def info(stream: str = "S") -> Step:
-    return api(f"STREAM.INFO.{stream}")
-
-
-def _encoded(body: object) -> bytes:
-    return b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-
-
-SECOND = 1_000_000_000
-NUMBERS = [pub(f"s.{i % 2}", b"message %d" % i) for i in range(6)]
+from tests.e2e.talk import NUMBERS, SECOND, Servers, Step, ack, api, consumer, info, listen, pub, pull, stream
 
 CONVERSATIONS: dict[str, list[Step]] = {
     "streams are created once": [
@@ -872,108 +810,13 @@ CONVERSATIONS: dict[str, list[Step]] = {
 }  # fmt: skip
 
 
-class Conversation:
-    """Carries out steps on one server and writes down what comes back."""
-
-    def __init__(self, server: Any) -> None:
-        self.wire = server.wire()
-        self.wire.login()
-        self.wire.send(b"SUB _I.> 1\r\nPING\r\n")
-        self.wire.expect(rb"PONG\r\n")
-        self.deliveries: list[str] = []
-        self.count = 0
-        # nats-server's files take 4 bytes more for a message with headers; here each counts 30 beside what it holds.
-        self.inexact = False
-
-    def hold(self, steps: list[Step]) -> list[list[str]]:
-        return [self._step(step) for step in steps]
-
-    def _step(self, step: Step) -> list[str]:
-        self.count += 1
-        if step.subject.startswith("SUB "):
-            self.wire.send(f"{step.subject} {self.count + 10}\r\nPING\r\n".encode())
-            self.wire.expect(rb"PONG\r\n")
-            return [step.subject]
-        self.inexact = self.inexact or bool(step.headers)
-        self._publish(step, f"_I.{self.count}")
-        found = [self._message() for _ in range(step.answers)]
-        if not step.answers:
-            self.wire.socket.settimeout(QUIET)
-            with pytest.raises(TimeoutError):
-                self.wire.expect(rb"H?MSG")
-            self.wire.socket.settimeout(15)
-        title = f"{step.subject or 'ack'} {step.headers or ''} {step.body[:100].decode()}"
-        return [title, *(found if step.answers < 2 else _settled_order(found))]
-
-    def _publish(self, step: Step, reply: str) -> None:
-        subject = self.deliveries[step.ack_of] if step.ack_of >= 0 else step.subject
-        if not step.headers:
-            self.wire.send(f"PUB {subject} {reply} {len(step.body)}\r\n".encode() + step.body + b"\r\n")
-            return
-        block = b"NATS/1.0\r\n" + b"".join(f"{k}: {v}\r\n".encode() for k, v in step.headers) + b"\r\n"
-        size = len(block) + len(step.body)
-        self.wire.send(f"HPUB {subject} {reply} {len(block)} {size}\r\n".encode() + block + step.body + b"\r\n")
-
-    def _message(self) -> str:
-        head = self.wire.expect(rb"(PING\r\n)*H?MSG [^\r]*\r\n").decode().removeprefix("PING\r\n").split()
-        data = self.wire.expect(rb".{%d}\r\n" % int(head[-1]))[:-2]
-        hmsg = head[0] == "HMSG"
-        headers, payload = (data[: int(head[-2])], data[int(head[-2]) :]) if hmsg else (b"", data)
-        plain = len(head) == (5 if hmsg else 4)
-        if not plain:
-            self.deliveries.append(head[3])
-        subject = "inbox" if head[1].startswith("_I.") else head[1]
-        reply = "" if plain else head[3]
-        headers = re.sub(rb"(400 Bad Request - )(invalid|Expecting|json).*", rb"\1<why>\r\n\r\n", headers)
-        place = ACK.sub(r"\1<time>\2", f"{subject} {reply} {TIME.sub('<time>', headers.decode())!r}")
-        return f"{place} {normal(payload, self.inexact)}"
-
-
-def _settled_order(found: list[str]) -> list[str]:
-    """What comes from a consumer and what answers has no order; deliveries have."""
-    answers = [message for message in found if message.startswith("inbox  '' ")]
-    return found if not answers else sorted(found)
-
-
-def normal(payload: bytes, inexact: bool) -> str:
-    text = TIME.sub("<time>", payload.decode())
-    if not text.startswith("{"):
-        return text
-    unlike = ("_nats.level", "_nats.ver", "level", *(("bytes",) if inexact else ()))
-    return json.dumps(_settled(json.loads(text), unlike))
-
-
-def _settled(value: Any, unlike: tuple[str, ...]) -> Any:
-    if isinstance(value, list):
-        return [_settled(item, unlike) for item in value]
-    if not isinstance(value, dict):
-        return value
-    settled = {key: f"<{key}>" if key in unlike else _settled(item, unlike) for key, item in value.items()}
-    if "stream_name" in settled and MADE_UP.match(str(settled.get("name"))):
-        config = settled["config"]
-        settled["name"] = "<made up>"
-        if "name" in config:
-            config["name"] = "<made up>"
-    description = str(settled.get("description", ""))
-    if description.startswith("invalid JSON") and "unknown field" not in description:
-        settled["description"] = "invalid JSON"
-    return settled
-
-
-def config(store: Path) -> str:
-    return f'server_name: js\nlisten: 127.0.0.1:-1\njetstream {{ store_dir: "{store}" }}'
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    both = Servers(tmp_path_factory.mktemp("servers"), len(CONVERSATIONS))
+    yield both
+    both.close()
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_answers_are_those_of_nats_server(
-    name: str, start_edge: Callable[..., Any], start_nats: Callable[..., Any], tmp_path: Path
-) -> None:
-    ours = Conversation(start_edge(config(tmp_path / "edge-store"))).hold(CONVERSATIONS[name])
-    for attempt in range(3):
-        # nats-server counts what is pending for a consumer behind the PubAck: once in a while it has not counted yet.
-        server = start_nats(config(tmp_path / f"nats-store-{attempt}"), f"nats-{attempt}")
-        theirs = Conversation(server).hold(CONVERSATIONS[name])
-        if ours == theirs:
-            return
-    for mine, real in zip(ours, theirs, strict=True):
-        assert mine == real
+def test_answers_are_those_of_nats_server(name: str, servers: Servers) -> None:
+    servers.compare(CONVERSATIONS[name])
