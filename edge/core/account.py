@@ -188,7 +188,7 @@ class Account:
                 links.setdefault(peer, [])
                 continue
             if isinstance(peer, Gate):
-                count += peer.pass_on(sub, origin, local, reply, headers, payload)
+                count += peer.pass_shown(sub, origin, subject, local, reply, headers, payload)
                 continue
             if sub.capture:
                 captured = True
@@ -197,7 +197,7 @@ class Account:
             else:
                 count += peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
-            member = self.serve(group, origin, lambda sub: _give(sub, origin, local, reply, headers, payload))
+            member = self.serve(group, origin, lambda sub: _give(sub, origin, subject, local, reply, headers, payload))
             if member is None:
                 continue
             if isinstance(member.peer, Link):
@@ -226,13 +226,13 @@ class Account:
         match = self.sublist.match(subject)
         for sub in match.plain:
             if isinstance(sub.peer, Gate):
-                sub.peer.pass_on(sub, link, local, reply, headers, payload)
+                sub.peer.pass_shown(sub, link, subject, local, reply, headers, payload)
             elif sub.peer.kind is not PeerKind.LEAF:
                 sub.peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
             if group[0].queue in queues:
                 here = tuple(sub for sub in group if sub.peer.kind is not PeerKind.LEAF)
-                self.serve(here, link, lambda sub: _give(sub, link, local, reply, headers, payload))
+                self.serve(here, link, lambda sub: _give(sub, link, subject, local, reply, headers, payload))
 
     def serve(
         self, group: tuple[Subscription, ...], origin: Peer | None, give: Callable[[Subscription], bool]
@@ -254,10 +254,12 @@ class Account:
         return random.choices(others, [sub.weight for sub in others])[0] if others else None
 
 
-def _give(sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
+def _give(
+    sub: Subscription, origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+) -> bool:
     if isinstance(sub.peer, Gate):
-        return sub.peer.pass_on(sub, origin, subject, reply, headers, payload)
-    return sub.peer.give(sub, subject, reply, headers, payload)
+        return sub.peer.pass_shown(sub, origin, subject, shown, reply, headers, payload)
+    return sub.peer.give(sub, shown, reply, headers, payload)
 
 
 def _hears_itself(peer: Peer) -> bool:

@@ -95,6 +95,12 @@ class Gate(Peer):
         """``origin`` is who published; None: the server itself."""
         raise NotImplementedError
 
+    def pass_shown(
+        self, sub: "Subscription", origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+    ) -> bool:
+        """As ``pass_on``, of a message that receivers see under another subject than it was sent to."""
+        return self.pass_on(sub, origin, subject, reply, headers, payload)
+
     def direct(self, sub: "Subscription", subject: str) -> "tuple[Subscription, str] | None":
         """Who gets each message on ``subject`` and under which name, where that is all there is to decide."""
         return None

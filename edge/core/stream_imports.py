@@ -56,11 +56,17 @@ class StreamImport(Gate):
     def pass_on(
         self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
     ) -> bool:
+        return self.pass_shown(sub, origin, subject, subject, reply, headers, payload)
+
+    def pass_shown(
+        self, sub: Subscription, origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+    ) -> bool:
         here = self.transform.match(subject)
         if here is None:
             return False
         assert isinstance(sub, Shadow)
         target = sub.of
+        seen = here if shown == subject else shown
         peer = target.peer
         router = self.exporter.router
         trace, router.traced = router.traced, None
@@ -73,10 +79,11 @@ class StreamImport(Gate):
                 headers = header_set(headers, DEST, DISABLED)
             elif trace is not None:
                 headers = trace.forwarded(peer.server_name, headers)
+            reply = reply if seen == here else f"{reply}@{seen}"
             return peer.enqueue(here, reply, [target.queue] if target.queue else [], headers, payload)
         if trace is not None and self.imported.allow_trace:
             return hand_over(trace, peer, target, sub, here, reply, headers, payload)
-        return peer.give(target, here, reply, headers, payload)
+        return peer.give(target, seen, reply, headers, payload)
 
     def direct(self, sub: Subscription, subject: str) -> tuple[Subscription, str] | None:
         here = self.transform.match(subject)

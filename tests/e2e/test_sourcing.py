@@ -31,13 +31,15 @@ leafnodes {{ reconnect: "0.1s", remotes: [ {{ urls: ["nats-leaf://127.0.0.1:{lea
 class Side:
     """One of the servers, with a client that finds it again."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, user: str | None = None) -> None:
         self.server = server
+        self.user = user
 
     async def connect(self) -> None:
         self.client = await nats.connect(
-            self.server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=_ignore
-        )
+            self.server.url, user=self.user, password="p", max_reconnect_attempts=-1, reconnect_time_wait=0.05,
+            error_cb=_ignore,
+        )  # fmt: skip
 
     async def api(self, call: str, body: object = None) -> Any:
         """Asked again while the server is away."""
@@ -297,3 +299,40 @@ def test_much_flows_both_ways(pair: Pair) -> None:
         await pair.both(ask_the_mirror)
 
     pair.run(main)
+
+
+ACCOUNTS = """
+listen: 127.0.0.1:-1
+server_name: js
+jetstream {{ store_dir: "{folder}/js" }}
+accounts {{
+  A {{ jetstream: enabled, users: [ {{ user: a, password: p }} ],
+      exports: [ {{ service: "$JS.API.>" }}, {{ stream: "deliver.b.>" }}, {{ service: "$JS.FC.>" }} ] }}
+  B {{ jetstream: enabled, users: [ {{ user: b, password: p }} ], imports: [
+      {{ service: {{ account: A, subject: "$JS.API.>" }}, to: "JS.a.API.>" }},
+      {{ stream: {{ account: A, subject: "deliver.b.>" }} }}, {{ service: {{ account: A, subject: "$JS.FC.>" }} }} ] }}
+}}
+"""
+
+
+def test_another_account_is_an_origin_too(either: Callable[..., Any], tmp_path: Path) -> None:
+    """By what it exports; 9 MB, so that flow control has to find its way back."""
+    server = either(ACCOUNTS.format(folder=tmp_path))
+
+    async def main() -> None:
+        a, b = Side(server, "a"), Side(server, "b")
+        await a.connect()
+        await b.connect()
+        await a.create("O", subjects=["o.>"])
+        await a.publish("o", range(600), size=15000)
+        origin = {"name": "O", "external": {"api": "JS.a.API", "deliver": "deliver.b"}}
+        await b.create("M", mirror=origin)
+        await b.create("S", sources=[origin])
+        await b.has("M", 600)
+        await b.has("S", 600)
+        assert await b.messages("M") == await a.messages("O")
+        assert [message["subject"] for message in await b.messages("S")] == [f"o.{i % 3}" for i in range(600)]
+        await a.client.close()
+        await b.client.close()
+
+    asyncio.run(main())

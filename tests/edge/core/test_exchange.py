@@ -108,6 +108,17 @@ def test_queue_members_share_what_is_imported(site: Callable[..., Site]) -> None
     assert mine + others == 40 and mine and others
 
 
+def test_a_delivery_keeps_the_subject_that_it_shows(site: Callable[..., Site]) -> None:
+    """A consumer that pushes sends to one subject and shows another."""
+    site_ = site(STREAM)
+    b = site_.client("b")
+    site_.says(b, "SUB imp.st.x 1\r\n")
+    account = site_.bench.router.account("A")
+    assert account.publish("st.x", b"hi", shown="orders.1").receivers == 1
+    assert site_.hears(b) == "MSG orders.1 1 2\r\nhi\r\n"
+    assert account.publish("other.x", b"hi", shown="st.x").receivers == 0
+
+
 def test_a_request_goes_over_and_its_answer_comes_back_once(site: Callable[..., Site]) -> None:
     site_ = site(service())
     a, b = site_.client("a"), site_.client("b")
