@@ -96,7 +96,14 @@ class Gate(Peer):
         raise NotImplementedError
 
     def pass_shown(
-        self, sub: "Subscription", origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+        self,
+        sub: "Subscription",
+        origin: Peer | None,
+        subject: str,
+        shown: str,
+        reply: str,
+        headers: bytes,
+        payload: bytes,
     ) -> bool:
         """As ``pass_on``, of a message that receivers see under another subject than it was sent to."""
         return self.pass_on(sub, origin, subject, reply, headers, payload)

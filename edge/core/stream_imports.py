@@ -59,7 +59,14 @@ class StreamImport(Gate):
         return self.pass_shown(sub, origin, subject, subject, reply, headers, payload)
 
     def pass_shown(
-        self, sub: Subscription, origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+        self,
+        sub: Subscription,
+        origin: Peer | None,
+        subject: str,
+        shown: str,
+        reply: str,
+        headers: bytes,
+        payload: bytes,
     ) -> bool:
         here = self.transform.match(subject)
         if here is None:

@@ -115,6 +115,7 @@ def test_a_delivery_keeps_the_subject_that_it_shows(site: Callable[..., Site]) -
     site_.says(b, "SUB imp.st.x 1\r\n")
     account = site_.bench.router.account("A")
     assert account.publish("st.x", b"hi", shown="orders.1").receivers == 1
+    site_.bench.router.flush()
     assert site_.hears(b) == "MSG orders.1 1 2\r\nhi\r\n"
     assert account.publish("other.x", b"hi", shown="st.x").receivers == 0
 
