@@ -101,7 +101,7 @@ class Admission:
                 draft.rollups.append((draft.seq, scheduler))
         if headers and stream.config.marker_ttl_ns:
             headers = stream.retention.outlive_marker(headers)
-        draft.rows.append((draft.seq, subject, stream.last_ns, headers, admitted.payload))
+        draft.rows.append((draft.seq, subject, stream.stamp_ns, headers, admitted.payload))
         draft.size += len(subject) + len(headers) + len(admitted.payload)
         if admitted.msg_id:
             stream.dedupe.add(admitted.msg_id, draft.seq, stream.moment)
@@ -144,7 +144,7 @@ class Admission:
         check_subject_sequence(stream, subject, headers)
         check_sequence(stream, headers)
         if b"\r\nNats-Schedule" in headers:
-            headers = check_schedule(stream, subject, headers, stream.last_ns)
+            headers = check_schedule(stream, subject, headers, stream.stamp_ns)
         check_source(headers)
         msg_id = self._new_id(headers)
         check_last_id(stream, headers)

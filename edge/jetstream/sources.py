@@ -84,7 +84,7 @@ class Sources(Inlet):
         seq = stream.last_sequence() + 1
         if msg_id:
             stream.dedupe.add(msg_id, seq, stream.moment)
-        return seq, subject, stream.last_ns, stream.retention.outlive_marker(headers), payload
+        return seq, subject, stream.stamp_ns, stream.retention.outlive_marker(headers), payload
 
     def _restore(self, intake: Intake) -> None:
         intake.seq, intake.identity = self.stream.positions.get(intake.origin.key, (0, ""))

@@ -76,6 +76,8 @@ class Stream(Messages):
         self.rows: list[NewRow] = []  # of the batch that ``flush`` is about
         self.noted = 0  # how many of them are in ``ahead``
         self.moment = 0  # monotonic, of that batch
+        self.stamp_ns = 0  # wall time that its messages are stored with
+        self.newest_id = ""  # of the last message that became visible, though it may have gone since
         self.dedupe = Dedupe(config.duplicate_window_ns)
         self.incoming: list[tuple[str, str, bytes, bytes]] = []
         self.subscriptions: list[Subscription] = []
@@ -146,7 +148,7 @@ class Stream(Messages):
         """Give what was captured its sequence and queue it to the store."""
         incoming, self.incoming = self.incoming, []
         rows = self.open_batch()
-        seq, now, head = self.assigned_seq, self.last_ns, self.ack_head
+        seq, now, head = self.assigned_seq, self.stamp_ns, self.ack_head
         full = errors.INSUFFICIENT_STORAGE if self.store.full else self.refusal()
         draft = Draft(rows, seq, full)
         answers, size = draft.answers, 0
@@ -175,11 +177,11 @@ class Stream(Messages):
         made, self.made = self.made, []
         for message in made:
             if not self.admission.put_made(draft, message) and self.schedules is not None:
-                self.schedules.again(message.scheduler, self.last_ns)
+                self.schedules.again(message.scheduler, self.stamp_ns)
 
     def open_batch(self) -> list[NewRow]:
         """For rows that ``submit`` stores: until then they are part of what expectations are held against."""
-        self.last_ns = max(self.clock.wall(), self.last_ns)
+        self.stamp_ns = max(self.clock.wall(), self.last_ns)
         self.moment = self.clock.monotonic()
         self.rows, self.noted = [], 0
         return self.rows
@@ -188,7 +190,7 @@ class Stream(Messages):
         """Refusals and duplicates wait for their turn too: an answer never overtakes the commit it rests on."""
         rows = batch.rows
         if rows:
-            self.assigned_seq = rows[-1][0]
+            self.assigned_seq, self.last_ns = rows[-1][0], rows[-1][2]
             self._note_ahead()
             self.underway.append(rows)
             self.store.append(self.id, rows)
@@ -205,9 +207,8 @@ class Stream(Messages):
     def last_id(self) -> str:
         newest = self.rows or (self.underway[-1] if self.underway else [])
         if newest:
-            return header_get(newest[-1][3], "Nats-Msg-Id") or ""
-        row = self.get(self.last_seq)
-        return header_get(row.headers, "Nats-Msg-Id") or "" if row is not None else ""
+            return _id_of(newest[-1][3])
+        return self.newest_id
 
     def newest(self, subject: str) -> Row | None:
         """The last message of a subject, on disk or not."""
@@ -274,6 +275,7 @@ class Stream(Messages):
 
     def _become_visible(self, batch: Batch) -> None:
         rows = self.underway.popleft()
+        self.newest_id = _id_of(rows[-1][3])
         if self.ahead:
             for row in rows:
                 if self.ahead.get(row[1]) == row[0]:
@@ -285,7 +287,7 @@ class Stream(Messages):
         self.add(rows, batch.size)
         if self.schedules is not None:
             for row in rows:
-                self.schedules.note(row, self.last_ns)
+                self.schedules.note(row, self.stamp_ns)
             self.clock.wake()
         for watcher in self.watchers:
             watcher(self, rows)
@@ -303,7 +305,7 @@ class Stream(Messages):
         if self.room is not None:
             self.room.forget()
         if self.schedules is not None:
-            self.schedules.failed(self.last_ns)
+            self.schedules.failed(self.stamp_ns)
 
     def _tell_others(self, way: Transform, rows: list[NewRow], last_seqs: list[int]) -> None:
         """Republish what was stored, with where it is."""
@@ -376,6 +378,8 @@ class Stream(Messages):
             super().recover(record)
         finally:
             self.assigned_seq = self.last_seq
+            newest = self.store.scan_back(self.id, self.last_seq, 1)
+            self.newest_id = _id_of(newest[0].headers) if newest else ""
             self._recover_ids()
             self.retention.enforce_all()
 
@@ -395,3 +399,7 @@ class Stream(Messages):
     def _within(self, rows: list[Row], horizon: int) -> list[Row]:
         """Rows come newest first, and their times never rise."""
         return [row for row in rows if row.time_ns > horizon]
+
+
+def _id_of(headers: bytes) -> str:
+    return header_get(headers, "Nats-Msg-Id") or "" if headers else ""
