@@ -6,10 +6,12 @@ A handler answers with fields, raises ApiError, or returns None when its answer 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from edge.core.peer import Peer
 from edge.core.times import ZERO
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount
+from edge.jetstream.door import Door
 from edge.jetstream.info import API_LEVEL, Fields, error_response, response
 from edge.jetstream.messages import After
 from edge.message import header_get, status_block
@@ -25,6 +27,7 @@ class Request(NamedTuple):
     body: bytes
     reply: str
     headers: bytes
+    origin: Peer | None = None  # who asks
 
 
 Answer = Fields | None
@@ -64,21 +67,23 @@ class Api:
 
     def start(self) -> None:
         """Answer in the account.  A leaf's hub asks under our domain's name."""
-        self.account.subscribe("$JS.API.>", self._local, announce=False)
+        Door(self._local).open(self.account, "$JS.API.>", announce=False)
         if self.jetstream.domain:
-            self.account.subscribe(f"$JS.{self.jetstream.domain}.API.>", self._by_domain)
+            Door(self._by_domain).open(self.account, f"$JS.{self.jetstream.domain}.API.>")
 
-    def _local(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
-        self.handle(subject, subject.removeprefix("$JS.API."), reply, headers, body)
+    def _local(self, origin: Peer | None, subject: str, reply: str, headers: bytes, body: bytes) -> None:
+        self.handle(origin, subject, subject.removeprefix("$JS.API."), reply, headers, body)
 
-    def _by_domain(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
+    def _by_domain(self, origin: Peer | None, subject: str, reply: str, headers: bytes, body: bytes) -> None:
         rest = subject.split(".", 3)[3]
         if rest.startswith(("$KV.", "$OBJ.", "$O.")):
             self.account.publish(rest, body, reply=reply, headers=headers)
         else:
-            self.handle(subject, rest, reply, headers, body)
+            self.handle(origin, subject, rest, reply, headers, body)
 
-    def handle(self, subject: str, call: str, reply: str, headers: bytes, body: bytes) -> None:
+    def handle(
+        self, origin: Peer | None, subject: str, call: str, reply: str, headers: bytes, body: bytes
+    ) -> None:
         """One request.  Unknown calls are not answered, as nats-server does it."""
         if call.startswith("CONSUMER.MSG.NEXT."):
             self.consumers.next(Request(subject, call.split(".")[3:], body, reply, headers))
@@ -91,7 +96,7 @@ class Api:
             found = self.calls.get(".".join(tokens[:length]))
             args = tokens[length:]
             if found is not None and (len(args) == found.args or (found.args == MORE and args)):
-                self._answer(found, Request(subject, args, body, reply, headers))
+                self._answer(found, Request(subject, args, body, reply, headers, origin))
                 return
 
     def _answer(self, call: Call, request: Request) -> None:
@@ -107,13 +112,16 @@ class Api:
 
     def _fail(self, kind: str, request: Request, error: ApiError) -> None:
         self.failed += 1
+        self.say_error(kind, request, error)
+
+    def say_error(self, kind: str, request: Request, error: ApiError) -> None:
         self._say(request, error_response(kind, error, BESIDE_ERROR.get(kind, {})))
 
     def _say(self, request: Request, answer: bytes, headers: bytes = b"") -> None:
         if request.reply:
             self.account.publish(request.reply, answer, headers=headers)
         if self.jetstream.advisories.audits():
-            self.jetstream.advisories.api_audit(request.subject, request.body, answer)
+            self.jetstream.advisories.api_audit(request.origin, request.subject, request.body, answer)
 
     def after(self, kind: str, request: Request, fields: Callable[[], Fields], headers: bytes = b"") -> After:
         """Answer once the commit has returned."""

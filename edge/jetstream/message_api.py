@@ -50,8 +50,10 @@ class MessageApi:
         seq = fields.get("seq", 0)
         if not stream.delete(seq, self.api.after("stream_msg_delete", request, lambda: {"success": True})):
             if seq > stream.last_seq:
-                raise errors.STREAM_STORE_EOF
-            raise errors.NOTHING_TO_DELETE if seq < stream.first_seq else errors.sequence_not_found(seq)
+                error = errors.STREAM_STORE_EOF
+            else:
+                error = errors.NOTHING_TO_DELETE if seq < stream.first_seq else errors.sequence_not_found(seq)
+            self.api.say_error("stream_msg_delete", request, error)  # which nats-server does not count as one
         return None
 
     def direct_get(self, request: Request) -> None:
