@@ -32,7 +32,24 @@ class PlacedImport(NamedTuple):
 
 
 def read_exports(block: Fields) -> tuple[Export, ...]:
-    return tuple(_export(value, block.warnings) for value in block.items("exports") or [])
+    found: dict[tuple[bool, str], Export] = {}
+    for value in block.items("exports") or []:
+        export = _export(value, block.warnings)
+        key = export.service, export.subject
+        found[key] = _both(found[key], export) if key in found else export
+    return tuple(found.values())
+
+
+def _both(first: Export, second: Export) -> Export:
+    """What is exported twice is one export, as nats-server has it: for the accounts of both."""
+    restricts = second.accounts is not None or second.account_position
+    return second._replace(
+        accounts=first.accounts if second.accounts is None else second.accounts | (first.accounts or frozenset()),
+        response=first.response if second.response == "Singleton" else second.response,
+        latency=second.latency or first.latency,
+        account_position=second.account_position if restricts else first.account_position,
+        allow_trace=first.allow_trace or second.allow_trace,
+    )
 
 
 def _export(value: Value, warnings: list[str]) -> Export:
@@ -227,7 +244,7 @@ def _check_once(placed: PlacedImport, known: Iterable[Import]) -> None:
     for old in known:
         if (old.service, old.account) != (new.service, new.account):
             continue
-        if (old.to == new.to) if new.service else (old.subject == new.subject):
+        if (_local(old) == new.to) if new.service else (old.subject == new.subject):
             fail(placed.place, f"import: {new.to if new.service else new.subject!r} is imported already")
 
 
@@ -246,37 +263,34 @@ def _check_cycles(
     placed: PlacedImport, known: Mapping[str, Sequence[Import]], accounts: Mapping[str, AccountSpec]
 ) -> None:
     new = placed.imported
-    for name in (new.to,) if new.service else (new.to, new.subject):
-        if _comes_back(placed.account, name, new, known, accounts):
+
+    def comes_back(account: str, name: str, seen: set[str]) -> bool:
+        """Follow ``name`` from import to import, as nats-server does: is an account that was ``seen`` the exporter?"""
+        if not new.service and not _exports_stream(accounts[account], name):
+            return False
+        for imported in known.get(account, ()):
+            local = _local(imported)
+            if imported.service != new.service or not overlap(name, imported.subject if new.service else local):
+                continue
+            if imported.account in seen:
+                return True
+            seen.add(account)
+            if comes_back(imported.account, local if subset(local, name) else name, seen):
+                return True
+        return False
+
+    for name in (_local(new),) if new.service else (new.to, new.subject):
+        if comes_back(new.account, name, {placed.account}):
             fail(placed.place, f"import: {new.subject!r} leads back to account {placed.account}")
 
 
-def _comes_back(
-    start: str,
-    name: str,
-    new: Import,
-    known: Mapping[str, Sequence[Import]],
-    accounts: Mapping[str, AccountSpec],
-) -> bool:
-    """Follow ``name`` from import to import, as nats-server does: is ``start`` among the exporters?"""
-    todo = [(new.account, name)]
-    seen = set(todo)
-    while todo:
-        account, name = todo.pop()
-        if not new.service and not _exports_stream(accounts[account], name):
-            continue
-        for imported in known.get(account, ()):
-            if imported.service != new.service:
-                continue
-            if not overlap(name, imported.subject if new.service else imported.to):
-                continue
-            if imported.account == start:
-                return True
-            further = imported.account, imported.to if subset(imported.to, name) else name
-            if further not in seen:
-                seen.add(further)
-                todo.append(further)
-    return False
+def _local(imported: Import) -> str:
+    """The subjects that it has in the importing account: ``a.$1`` is ``a.*``."""
+    from edge.core.transforms import placeholder
+
+    if not is_wildcard(imported.subject):
+        return imported.to
+    return ".".join("*" if placeholder(token) else token for token in imported.to.split("."))
 
 
 def _exports_stream(spec: AccountSpec, name: str) -> bool:

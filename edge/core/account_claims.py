@@ -18,6 +18,8 @@ from edge.core.auth_spec import AuthCallout
 from edge.core.jwt import Claims, ClaimsError, Fields, decode, get, texts
 from edge.core.nkeys import is_public
 from edge.core.permissions import Permissions, ResponseRule, SubjectRule
+from edge.core.stream_imports import import_transform
+from edge.core.transforms import check_mapping
 from edge.subjects import is_valid, subset
 
 SECOND = 1_000_000_000
@@ -217,16 +219,32 @@ def _import(fields: Fields) -> Import:
         subject, here = to or subject, subject
     else:
         here = f"{to.removesuffix('.')}.{subject}" if to else subject
-    return Import(
+    imported = Import(
         get(fields, "account", ""), subject, service, here, get(fields, "share", False),
         get(fields, "allow_trace", False),
     )  # fmt: skip
+    try:
+        import_transform(imported)
+    except ValueError as exc:
+        raise ClaimsError(f"imports: {subject!r} cannot become {here!r}: {exc}") from exc
+    return imported
 
 
 def _mapping(source: str, items: object) -> Mapping:
     if not isinstance(items, list):
         raise ClaimsError(f"mappings: {source}: expected a list")
-    return Mapping(source, tuple(map(_destination, items)))
+    destinations = tuple(map(_destination, items))
+    try:
+        for destination in destinations:
+            check_mapping(source, destination.subject)
+    except ValueError as exc:
+        raise ClaimsError(f"mappings: {source}: {exc}") from exc
+    weights = [destination.weight for destination in destinations]
+    if not is_valid(source) or not all(0 < weight <= 100 for weight in weights):
+        raise ClaimsError(f"mappings: {source}: expected a subject, and weights up to 100")
+    if any(sum(each.weight for each in destinations if each.cluster == name.cluster) > 100 for name in destinations):
+        raise ClaimsError(f"mappings: {source}: the weights exceed 100")
+    return Mapping(source, destinations)
 
 
 def _destination(item: object) -> Destination:

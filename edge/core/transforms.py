@@ -37,8 +37,10 @@ class Transform:
         self.is_fixed = True  # the same subject gives the same result each time
         used: list[int] = []
         self.makers = [self._maker(token, used, strict) for token in tokens if token != ">"]
-        if strict and len(used) < len(self.wildcards):
+        if strict and len(set(used)) < len(self.wildcards):
             raise ValueError("not using all of the token wildcard(s)")
+        if strict and len(used) > len(self.wildcards):
+            raise ValueError("using a token wildcard twice: there would be no way back")
 
     def match(self, subject: str) -> str | None:
         """What ``subject`` becomes; None when it does not fall under the source."""

@@ -129,7 +129,7 @@ def end_of_visit(times: Iterable[tuple[str, str]], now: int, zone: str) -> int |
     try:
         here = datetime.fromtimestamp(now, _zone(zone)) if zone else datetime.fromtimestamp(now).astimezone()
         ranges = [(_clock(here, start), _clock(here, end)) for start, end in times]
-    except (ValueError, KeyError, OSError):
+    except (ValueError, OverflowError, KeyError, OSError):
         return None
     for start, end in ranges:
         last = end + timedelta(days=1) if start > end else end

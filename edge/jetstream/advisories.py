@@ -4,6 +4,8 @@ import random
 from collections.abc import Mapping
 
 from edge.core.account import Account
+from edge.core.client_info import client_info
+from edge.core.peer import Peer
 from edge.core.times import Clock, rfc3339
 from edge.jetstream.acks import AckPlace
 from edge.jetstream.fields import dumps
@@ -45,17 +47,16 @@ class Advisories:
         self._publish(f"CONSUMER.PAUSE.{stream}.{consumer}", "consumer_pause", fields)
 
     def pinned(self, stream: str, consumer: str, group: str, pin: str) -> None:
-        fields = {
-            "account": self.account.name, "stream": stream, "consumer": consumer, "group": group,
-            "pinned_client_id": pin,
-        }  # fmt: skip
+        fields = self._group(stream, consumer, group) | {"pinned_id": pin}
         self._publish(f"CONSUMER.PINNED.{stream}.{consumer}", "consumer_group_pinned", fields)
 
     def unpinned(self, stream: str, consumer: str, group: str, reason: str) -> None:
-        fields = {
-            "account": self.account.name, "stream": stream, "consumer": consumer, "group": group, "reason": reason,
-        }  # fmt: skip
+        fields = self._group(stream, consumer, group) | {"reason": reason}
         self._publish(f"CONSUMER.UNPINNED.{stream}.{consumer}", "consumer_group_unpinned", fields)
+
+    def _group(self, stream: str, consumer: str, group: str) -> dict[str, object]:
+        domain = {"domain": self.domain} if self.domain else {}
+        return {"account": self.account.name, "stream": stream, "consumer": consumer, **domain, "group": group}
 
     def acked(self, stream: str, consumer: str, place: AckPlace, took_ns: int) -> None:
         """A sample of how long acks take."""
@@ -69,8 +70,10 @@ class Advisories:
         """Does anybody want to know of every API call?"""
         return self.account.has_interest(API)
 
-    def api_audit(self, subject: str, request: bytes, response: bytes) -> None:
-        fields = {"server": self.server_name, "subject": subject}
+    def api_audit(self, origin: Peer | None, subject: str, request: bytes, response: bytes) -> None:
+        """``origin``: who asked."""
+        client = client_info(origin, self.server_name)
+        fields = {"server": self.server_name, "client": client, "subject": subject}
         if request:
             fields["request"] = request.decode("utf-8", "replace")
         self._publish("API", "api_audit", fields | {"response": response.decode()})
@@ -86,7 +89,7 @@ class Advisories:
             "id": random_name(22),
             "timestamp": rfc3339(self.clock.wall()),
         }
-        tail = {"domain": self.domain} if self.domain else {}
+        tail = {"domain": self.domain} if self.domain and "domain" not in fields else {}
         self.account.publish(subject, dumps({**head, **fields, **tail}))
 
 

@@ -58,6 +58,8 @@ class Messages:
         self.bytes += size
         if self.listeners:
             self.tail.extend(rows, size)
+        elif self.tail.blocks:  # nobody reads along any more: it would end before the stream does
+            self.tail.clear()
         if self.index is not None:
             for row in rows:
                 self.index.add(row[1], row[0])

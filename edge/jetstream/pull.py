@@ -13,6 +13,7 @@ KINDS = {
     "group": "string", "id": "string", "min_pending": "int", "min_ack_pending": "int", "priority": "int",
 }  # fmt: skip
 ONE: Mapping[str, Any] = {"batch": 1}
+SHORTEST_HEARTBEAT_NS = 10_000_000  # a request for less would keep the server busy with nothing else
 
 
 class BadRequest(Exception):
@@ -40,9 +41,10 @@ class PullRequest:
         self.priority: int = fields.get("priority", 0)
         self.min_pending: int = fields.get("min_pending", 0)
         self.min_ack_pending: int = fields.get("min_ack_pending", 0)
-        self.heartbeat_ns: int = fields.get("idle_heartbeat", 0)
-        if self.heartbeat_ns and (not expires or self.heartbeat_ns > expires // 2):
+        heartbeat: int = max(fields.get("idle_heartbeat", 0), 0)
+        if heartbeat and (not expires or heartbeat > expires // 2):
             raise BadRequest("heartbeat value too large")
+        self.heartbeat_ns = max(heartbeat, SHORTEST_HEARTBEAT_NS) if heartbeat else 0
         self.heartbeat_at = now + self.heartbeat_ns if self.heartbeat_ns else 0
 
     def deadline(self) -> int:

@@ -37,7 +37,13 @@ def test_heartbeats_that_never_come(fields: dict[str, int]) -> None:
 def test_the_next_thing_a_request_waits_for() -> None:
     assert PullRequest("r", {}, now=7).deadline() == 0
     assert PullRequest("r", {"expires": 10}, now=7).deadline() == 17
-    assert PullRequest("r", {"expires": 10, "idle_heartbeat": 4}, now=7).deadline() == 11
+    assert PullRequest("r", {"expires": 10 * SECOND, "idle_heartbeat": 4 * SECOND}, now=7).deadline() == 7 + 4 * SECOND
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 10_000_000), (10_000_001, 10_000_001), (-5, 0), (0, 0)])
+def test_the_shortest_heartbeat(asked: int, given: int) -> None:
+    """One of a nanosecond would leave the server time for nothing else."""
+    assert PullRequest("r", {"expires": SECOND, "idle_heartbeat": asked}, now=0).heartbeat_ns == given
 
 
 def test_caps() -> None:

@@ -263,3 +263,14 @@ def test_streams_know_nothing_of_each_other(bench: Any) -> None:
     assert list(bench.js.streams) == ["T"] and bench.js.streams["T"].messages == 1
     bench.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
     assert bench.js.streams["S"].messages == 0 and bench.stored("s.a") == [1]
+
+
+def test_what_comes_when_the_last_reader_has_gone_is_read_all_the_same(bench: Any) -> None:
+    stream = bench.stream()
+    bench.consumer()
+    for i in range(3):
+        bench.stored("s.a", b"%d" % i)
+    bench.api("CONSUMER.DELETE.S.C")
+    bench.stored("s.a", b"3")
+    assert [stream.get(seq).payload for seq in range(1, 5)] == [b"0", b"1", b"2", b"3"]
+    assert bench.api("STREAM.INFO.S")["state"]["last_seq"] == 4
