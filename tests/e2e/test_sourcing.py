@@ -336,3 +336,42 @@ def test_another_account_is_an_origin_too(either: Callable[..., Any], tmp_path: 
         await b.client.close()
 
     asyncio.run(main())
+
+
+def test_an_edge_is_the_origin_of_another(
+    start_nats: Any, start_edge: Any, make_proxy: Any, free_port: Any, tmp_path: Path
+) -> None:
+    """Through the hub that both are leafs of, which has no part in it."""
+    leaf = free_port()
+    proxy = make_proxy(leaf)
+    start_nats(HUB.format(client=free_port(), leaf=leaf, folder=tmp_path), "hub")
+    config = EDGE.replace("edge", "{name}")
+    there = Side(start_edge(config.format(client=free_port(), leaf=proxy.port, folder=tmp_path, name="north"), "north"))
+    here = Side(start_edge(config.format(client=free_port(), leaf=leaf, folder=tmp_path, name="south"), "south"))
+
+    async def main() -> None:
+        await here.connect()
+        await there.connect()
+        way = Way("across", here, there, "north")
+        await there.create("O", subjects=["across.o.>"])
+        await there.create("W", subjects=["across.w.>"], retention="workqueue")
+        await here.create("M", mirror=way.origin("O"))
+        await here.create("S", sources=[way.origin("W")])
+        await there.publish("across.o", range(300))
+        await there.publish("across.w", range(300))
+        await here.has("M", 300)
+        await here.has("S", 300)
+        proxy.cut()
+        await there.publish("across.o", range(300, 400))
+        await there.kill()
+        await there.publish("across.w", range(300, 400))
+        proxy.restore()
+        await here.has("M", 400)
+        await here.has("S", 400)
+        await there.has("W", 0)
+        assert await here.messages("M") == await there.messages("O")
+        assert sorted(numbers(await here.messages("S"))) == list(range(400))
+        await here.client.close()
+        await there.client.close()
+
+    asyncio.run(main())
