@@ -123,6 +123,8 @@ class Admission:
         stream = self.stream
         if stream.config.sealed:
             raise errors.SEALED
+        if 0 < stream.config.max_msg_size < len(headers) + len(payload):
+            raise errors.MESSAGE_TOO_LARGE
         admitted = Admitted(headers, payload)
         if headers and (ours := headers.count(OURS)):
             if ours == 1 and ONE_ID in headers:  # by far the most

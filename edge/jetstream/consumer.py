@@ -226,6 +226,8 @@ class Consumer:
         now = self.active_at = self.clock.monotonic()
         seq = place.stream_seq
         word, _, rest = payload.strip().partition(b" ")
+        if seq > self.acks.delivered.stream_seq and word in (b"", b"+ACK", b"+OK"):
+            return  # of a consumer that had this name in another life: nothing is acknowledged by it
         match word:
             case b"" | b"+ACK" | b"+OK":
                 self._sample(place, now)

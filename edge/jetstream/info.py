@@ -9,12 +9,11 @@ from edge.jetstream.acks import Position
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.errors import error_fields
 from edge.jetstream.fields import dumps
+from edge.jetstream.levels import API_LEVEL, SERVER_LEVEL
 from edge.jetstream.pulls import Pulls
 from edge.jetstream.stream import Stream
 from edge.store.contract import Row
 
-API_LEVEL = 1  # message TTL, pause and priority groups; of level 2 something is missing yet
-SERVER_LEVEL = "2.12.0"  # the nats-server whose API this is
 MAX_UNASKED = 50_000  # messages that are looked through for their subjects when nobody asked for those
 
 Fields = dict[str, object]
@@ -51,7 +50,7 @@ def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
     state: Fields = {
         "messages": stream.messages,
         "bytes": stream.bytes,
-        "first_seq": stream.first_seq if stream.last_seq else 0,
+        "first_seq": stream.first_seq if stream.last_seq or stream.config.first_seq else 0,
         "first_ts": rfc3339(stream.oldest_ns()) if stream.messages else ZERO,
         "last_seq": stream.last_seq,
         "last_ts": rfc3339(last.time_ns if last else stream.last_ns),
