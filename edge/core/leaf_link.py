@@ -28,6 +28,7 @@ TLS_TIMEOUT_NS = 10 * SECOND
 CONNECT_TIMEOUT_NS = 2 * SECOND  # from CONNECT to the hub's second INFO, as nats-server gives it
 PING_INTERVAL_NS = 15 * SECOND  # nats-server's two minutes would leave a half-open link unnoticed for four
 PING_MAX = 2
+BOUNDED = "$JS."  # who sends there has windows of its own, and waits; what is lost costs more than it takes
 TOLD_MAX = 100  # refused subjects that are logged on one connection
 
 # How long to stay away after an error, by a part of its text (reference: leafnode.md section 4).
@@ -219,7 +220,7 @@ class LeafLink(Link):
         if (reason := self.refusal(subject, len(headers) + len(payload))) != "":
             self._tell(subject, reason)
             return False
-        if self.congested:
+        if self.congested and not subject.startswith(BOUNDED):
             self.dropped += 1
             self._tell("", "too slow for what is published: messages without a stream are dropped")
             return False

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from edge.core.transforms import Transform
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
-from edge.jetstream.intake import Intake, Message, Start
+from edge.jetstream.intake import Intake, Message
 from edge.jetstream.messages import After
+from edge.jetstream.origin_consumer import Start
 from edge.jetstream.stream import Batch, Stream
 from edge.message import header_get
 from edge.store.contract import NewRow
@@ -130,8 +131,7 @@ class Inlet:
             except ApiError as error:
                 refused.add(intake)
                 intake.seq = message.seq - 1
-                intake.again()
-                intake.error = error
+                intake.again(error)
                 continue
             positions[intake.origin.key] = Position(message.seq, identity)
             if row is not None:
@@ -168,9 +168,12 @@ class Inlet:
         if error is not None:
             for intake in intakes:
                 self._restore(intake)
-                intake.again(failed=True)
+                intake.again(not_stored(error))
             return
         self._moved(positions)
+        for intake in intakes:
+            if intake.origin.key in positions:
+                intake.kept()
         for call in calls:
             call()
 
@@ -185,6 +188,10 @@ class Inlet:
 
     def info(self, now: int) -> list[dict[str, object]]:
         return [_info(intake, now) for intake in self.intakes.values()]
+
+
+def not_stored(error: StoreError) -> ApiError:
+    return errors.INSUFFICIENT_STORAGE if error.full else errors.store_failed(str(error))
 
 
 def _info(intake: Intake, now: int) -> dict[str, object]:

@@ -10,30 +10,40 @@ Time is monotonic nanoseconds.
 """
 
 import enum
-import json
+import logging
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
 from edge.core.peer import PeerKind, Subscription
 from edge.core.times import SECOND, Clock
 from edge.errors import ApiError
 from edge.jetstream.advisories import random_name
-from edge.jetstream.fields import MAX_INT64, dumps
 from edge.jetstream.origin import Origin
+from edge.jetstream.origin_consumer import (
+    SILENCE_NS,
+    SOURCE,
+    Created,
+    Kind,
+    Start,
+    at_origin,
+    creation,
+    parse_answer,
+    parse_delivery,
+)
 from edge.message import header_block, header_get
 from edge.subjects import is_literal, matches
 
-HEARTBEAT_NS = SECOND
-SILENCE_NS = 10 * SECOND  # from the origin, and its consumer is taken for lost
+log = logging.getLogger("edge.jetstream")
+
 ANSWER_NS = 10 * SECOND  # how long a request may take before it is asked again
 RESET_ANSWER_NS = 5 * SECOND
 BETWEEN_NS = 2 * SECOND  # two requests have at least this between them
 BACKOFF_NS = 10 * SECOND  # for each failure
 BACKOFF_MAX_NS = 120 * SECOND
+REFUSED_MAX_NS = 60 * SECOND
 FIRST_NS = (100_000_000, 200_000_000)  # a first request waits somewhere between these: others begin too
-ACK_WAIT_NS = 22 * 3600 * SECOND
 CONTROL = b"NATS/1.0 100 "
 LEVEL_TOO_LOW, BAD_JSON, OTHER_IDENTITY = 10185, 10025, 10225
 
@@ -46,36 +56,6 @@ class Message(NamedTuple):
     payload: bytes
     seq: int
     time_ns: int
-
-
-class Start(NamedTuple):
-    """Where the next consumer begins: at a sequence, at a time, or (neither) with all there is."""
-
-    seq: int = 0
-    time: str = ""
-
-
-class Kind(NamedTuple):
-    """What mirrors and sources do in their own ways."""
-
-    consumer: str  # what their consumers' names begin with
-    letter: str  # of their deliver subjects
-    metadata: str
-    levels: tuple[int, ...]  # API levels to ask for, the best first
-    setup_failed: ApiError
-    needs_flow: ApiError
-
-
-MIRROR = Kind(
-    "JS_MIRROR_", "M", "_nats.mirror.", (4,),
-    ApiError(500, 10029, "invalid consumer create response"),
-    ApiError(400, 10214, "stream mirror consumer requires flow control ack policy"),
-)  # fmt: skip
-SOURCE = Kind(
-    "JS_SRC_", "S", "_nats.src.", (5, 4),
-    ApiError(500, 10045, "invalid consumer create response"),
-    ApiError(400, 10217, "stream source consumer requires flow control ack policy"),
-)  # fmt: skip
 
 
 class Owner(Protocol):
@@ -121,6 +101,8 @@ class Intake:
         self.turn = 0  # counts consumers: what belongs to an earlier one is passed over
         self.asked_at: int | None = None
         self.fails = 0
+        self.refusals = 0  # by the owner, since it last kept something
+        self.complained = ""
         self.cut = False  # the way to the origin was lost since it was last asked
         self.levels = list(kind.levels)
         self.identity = ""  # of the origin stream, where that is known
@@ -141,7 +123,7 @@ class Intake:
     @property
     def api_subject(self) -> str:
         """What anybody must listen to for the origin to be there."""
-        return self._at_origin(f"$JS.API.CONSUMER.CREATE.{self.origin.name}")
+        return at_origin(self.origin, f"$JS.API.CONSUMER.CREATE.{self.origin.name}")
 
     def begin(self) -> None:
         self.account.interest_listeners.append(self._on_interest)
@@ -157,13 +139,23 @@ class Intake:
         """The stream wants no more of this, ever: a consumer that outlives us need not."""
         self.stop()
         if self.origin.consumer is None:
-            self.account.publish(self._at_origin(f"$JS.API.CONSUMER.DELETE.{self.origin.name}.{self.stable_name}"))
+            subject = f"$JS.API.CONSUMER.DELETE.{self.origin.name}.{self.stable_name}"
+            self.account.publish(at_origin(self.origin, subject))
 
-    def again(self, failed: bool = False) -> None:
-        """What was taken last could not be kept: once more from where the owner says, soon or (``failed``) later."""
-        if failed:
-            self.fails = max(self.fails, 1)
+    def again(self, error: ApiError) -> None:
+        """What was taken last could not be kept: once more from where the owner says, soon at first.  Each time a
+        window of messages may come in vain."""
+        if self.state is State.STOPPED:
+            return
+        self.refusals += 1
         self._retry()
+        self._tell(error)
+
+    def kept(self) -> None:
+        """What was taken could be kept."""
+        if self.refusals:
+            self.refusals = 0
+            log.info("%s: goes on", self)
 
     def refuse(self, error: ApiError) -> None:
         """The owner cannot do with this origin as it is."""
@@ -195,6 +187,8 @@ class Intake:
         now = self.clock.monotonic()
         since = now - self.asked_at if self.asked_at is not None else BETWEEN_NS
         pause = min(self.fails * BACKOFF_NS, BACKOFF_MAX_NS)
+        if self.refusals > 1:
+            pause = max(pause, min(BETWEEN_NS << min(self.refusals, 10), REFUSED_MAX_NS))
         self._wait(max(BETWEEN_NS - since, 0) + pause)
 
     def _wait(self, pause: int) -> None:
@@ -203,9 +197,21 @@ class Intake:
         self.clock.wake()
 
     def _failed(self, error: ApiError | None) -> None:
-        self.error = error
         self.fails += 1
         self._retry()
+        self._tell(error)
+
+    def _tell(self, error: ApiError | None) -> None:
+        """One line for each thing that is wrong, however often."""
+        self.error = error
+        if error is not None and error.description != self.complained:
+            self.complained = error.description
+            log.warning("%s: %s (%d)", self, error.description, error.err_code)
+
+    def __str__(self) -> str:
+        external = self.origin.external
+        where = f" at {external.api}" if external is not None else ""
+        return f"stream {self.told[self.kind.metadata + 'stream']}: from {self.origin.name}{where}"
 
     def _cancel(self) -> None:
         self.turn += 1
@@ -245,12 +251,15 @@ class Intake:
         reply = f"$JSC.R.{random_name(8)}"
         self.answer_sub = self.account.subscribe(reply, self._on_answer)
         if consumer is None:
-            subject, body = self._creation()
+            subject, body = creation(
+                self.origin, self.kind, self.stable_name, self.told, self.owner.start(self), bool(self.levels)
+            )
         else:
-            subject, body = f"$JS.API.CONSUMER.RESET.{self.origin.name}.{consumer.name}", b""
+            subject = at_origin(self.origin, f"$JS.API.CONSUMER.RESET.{self.origin.name}.{consumer.name}")
+            body = b""
         turn, sub = self.turn, self.answer_sub
         asked_at, self.asked_at = self.asked_at, self.clock.monotonic()
-        sent = self.account.publish(self._at_origin(subject), body, reply=reply, headers=self._headers())
+        sent = self.account.publish(subject, body, reply=reply, headers=self._headers())
         if not sent.receivers and self.turn == turn and self.answer_sub is sub:
             self.asked_at = asked_at  # nobody there: ``_on_interest`` tells when somebody is
             self._failed(None)
@@ -263,44 +272,11 @@ class Intake:
             lines.append(("Nats-Stream-Identity", self.identity))
         return header_block(lines)
 
-    def _creation(self) -> tuple[str, bytes]:
-        """Subject and body of the request for a consumer."""
-        origin, start = self.origin, self.owner.start(self)
-        name = self.stable_name
-        if not self.levels:  # an older server would take the name for the consumer it has
-            name += f"_{random_name(8)}"
-        filters = [transform.src for transform in origin.transforms]
-        single = origin.filter_subject or (filters[0] if len(filters) == 1 else "")
-        policy = "by_start_sequence" if start.seq else "by_start_time" if start.time else "all"
-        config: dict[str, object] = {
-            "name": name, "deliver_policy": policy, "opt_start_seq": start.seq, "opt_start_time": start.time,
-            "ack_policy": "none", "ack_wait": ACK_WAIT_NS, "max_deliver": 1, "filter_subject": single,
-            "filter_subjects": [] if single else filters, "replay_policy": "instant", "flow_control": True,
-            "deliver_subject": self._deliver_subject(), "idle_heartbeat": HEARTBEAT_NS,
-            "inactive_threshold": SILENCE_NS, "num_replicas": 0, "direct": True, "sourcing": bool(self.levels),
-            "metadata": self.told,
-        }  # fmt: skip
-        config = {key: value for key, value in config.items() if value or key == "num_replicas"}
-        subject = f"$JS.API.CONSUMER.CREATE.{origin.name}"
-        if single:
-            subject += f".{name}.{single}"
-        return subject, dumps({"stream_name": origin.name, "config": config, "action": ""})
-
-    def _deliver_subject(self) -> str:
-        external, letter = self.origin.external, self.kind.letter
-        prefix = external.deliver if external is not None and external.deliver else "$JS"
-        return f"{prefix}.{letter}.{random_name(8)}".replace("..", ".")
-
-    def _at_origin(self, subject: str) -> str:
-        if self.origin.external is None:
-            return subject
-        return subject.replace("$JS.API", self.origin.external.api, 1).replace("..", ".")
-
     # ---- the answer
 
     def _on_answer(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         try:
-            answer = _parse_answer(payload)
+            answer = parse_answer(payload)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._failed(self.kind.setup_failed)
             return
@@ -311,9 +287,7 @@ class Intake:
 
     def _refused(self, error: ApiError) -> None:
         if error.err_code == OTHER_IDENTITY:
-            self.identity = ""
-            self.seq = 0
-            self.owner.recreated(self)
+            self._forget_origin()
             self._retry()
         elif error.err_code in (LEVEL_TOO_LOW, BAD_JSON) and self.levels:
             self.levels.pop(0)
@@ -321,7 +295,13 @@ class Intake:
         else:
             self._failed(error)
 
-    def _answered(self, answer: "Created", identity: str) -> None:
+    def _forget_origin(self) -> None:
+        log.warning("%s: that stream was made anew, and is taken from its beginning", self)
+        self.identity = ""
+        self.seq = 0
+        self.owner.recreated(self)
+
+    def _answered(self, answer: Created, identity: str) -> None:
         deliver = answer.deliver_subject
         if self.origin.consumer is not None:
             if answer.ack_policy != "flow_control":
@@ -332,8 +312,7 @@ class Intake:
             self.account.unsubscribe(self.answer_sub)
             self.answer_sub = None
         if identity and self.identity and identity != self.identity:
-            self.seq = 0
-            self.owner.recreated(self)
+            self._forget_origin()
         self.identity = identity
         turn = self.turn
 
@@ -347,6 +326,8 @@ class Intake:
     def _listen(self, name: str, deliver: str) -> None:
         self.fails = 0
         self.error = None
+        if not self.refusals:
+            self.complained = ""
         self.consumer = name
         self.consumer_seq = 0
         self.heard_at = self.clock.monotonic()
@@ -406,53 +387,3 @@ class Intake:
                 self.account.publish(reply, headers=answer)
 
         self.owner.when_stored(send)
-
-
-class Created(NamedTuple):
-    """What an origin answers of a consumer: its first message is the first behind ``before``, and so many follow."""
-
-    name: str
-    deliver_subject: str
-    ack_policy: str
-    before: int
-    pending: int
-
-
-def _parse_answer(payload: bytes) -> Created | ApiError:
-    """ValueError and its like for what is no answer."""
-    answer: dict[str, Any] = json.loads(payload)
-    if error := answer.get("error"):
-        return ApiError(int(error["code"]), int(error["err_code"]), str(error["description"]))
-    config = answer["config"]
-    deliver = config["deliver_subject"]
-    if not is_literal(deliver):
-        raise ValueError(deliver)
-    before = int(answer["delivered"]["stream_seq"])
-    pending = int(answer.get("num_pending") or 0)
-    return Created(str(answer["name"]), deliver, str(config.get("ack_policy")), max(before, 0), pending)
-
-
-class Delivery(NamedTuple):
-    """What the reply of a delivery says of it."""
-
-    consumer: str
-    deliveries: int
-    seq: int
-    consumer_seq: int
-    time_ns: int
-    pending: int
-
-
-def parse_delivery(reply: str) -> Delivery | None:
-    """``$JS.ACK.<stream>.<consumer>.<count>.<sseq>.<cseq>.<time>.<pending>``, or the longer form that names domain and
-    account first; None for anything else."""
-    parts = reply.split(".")
-    if parts[:2] != ["$JS", "ACK"] or (len(parts) != 9 and len(parts) < 11):
-        return None
-    consumer, *numbers = parts[3:9] if len(parts) == 9 else parts[5:11]
-    if not all(number.isdecimal() and number.isascii() and len(number) < 20 for number in numbers):
-        return None
-    count, seq, consumer_seq, time_ns, pending = map(int, numbers)
-    if time_ns > MAX_INT64:
-        return None
-    return Delivery(consumer, count, seq, consumer_seq, time_ns, pending)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from edge.errors import ApiError, StoreError
-from edge.jetstream.inlet import NOT_OURS, Inlet, transformed, without
-from edge.jetstream.intake import MIRROR, Intake, Message, Start
+from edge.jetstream.inlet import NOT_OURS, Inlet, not_stored, transformed, without
+from edge.jetstream.intake import Intake, Message
 from edge.jetstream.origin import Origin, short_hash
+from edge.jetstream.origin_consumer import MIRROR, Start
 from edge.jetstream.stream import Stream
 from edge.store.contract import MAX_SEQ, NewRow
 
@@ -53,7 +54,7 @@ class Mirror(Inlet):
         if intake.turn != turn:
             return
         if error is not None:
-            intake.again(failed=True)
+            intake.again(not_stored(error))
             return
         intake.seq = before
         self.stream.assigned_seq = before
@@ -64,7 +65,7 @@ class Mirror(Inlet):
         if error is None:
             listen()
         elif intake.turn == turn:
-            intake.again(failed=True)
+            intake.again(not_stored(error))
 
     def _row(self, intake: Intake, identity: str, message: Message, size: int, full: ApiError | None) -> NewRow | None:
         if message.seq > MAX_SEQ:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_WINDOW = 32 << 20
 SLICE = 1 << 19  # bytes that go in one turn: others want theirs
+LINK_SLICE = 1 << 17  # over a leaf connection: a slow one has to carry it before a PONG or a command gets its turn
 PER_MESSAGE = 512  # what the turn of a small message costs, in bytes
 HOLD_NS = 10_000_000
 FIRST_WINDOW = MAX_WINDOW // 16
@@ -110,7 +111,7 @@ class Push:
         consumer = self.consumer
         config = consumer.config
         self.go_on_at = 0
-        room = SLICE
+        room = LINK_SLICE if self.links else SLICE
         while self.active and not (config.flow_control and self.sent > self.window):
             if room <= 0 or any(link.is_congested() for link in self.links):
                 self.go_on_at = now if room <= 0 else now + HOLD_NS

@@ -12,8 +12,9 @@ from edge.jetstream import errors
 from edge.jetstream.counters import HEADER as INCREMENT
 from edge.jetstream.counters import add_sourced
 from edge.jetstream.inlet import NOT_OURS, Inlet, Position, transformed, without
-from edge.jetstream.intake import SOURCE, Intake, Message, Start
+from edge.jetstream.intake import Intake, Message
 from edge.jetstream.origin import Origin, short_hash
+from edge.jetstream.origin_consumer import SOURCE, Start
 from edge.jetstream.stream import Stream
 from edge.message import header_get
 from edge.store.contract import NewRow, StreamRecord

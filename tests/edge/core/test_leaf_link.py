@@ -299,6 +299,16 @@ def test_a_congested_link_drops_messages_and_keeps_the_rest(hub: Hub) -> None:
     assert hub.link.dropped == 1
 
 
+def test_a_congested_link_carries_what_waits_by_itself(hub: Hub) -> None:
+    """A source is in windows, a request is small: to lose them costs a new beginning."""
+    hub.connect()
+    hub.send(b"LS+ $JS.S.abc\r\nLS+ $JS.hub.API.>\r\n")
+    hub.link.congested = True
+    assert hub.publish("$JS.S.abc", b"x") == 1
+    assert hub.publish("$JS.hub.API.INFO", b"") == 1
+    assert hub.link.dropped == 0
+
+
 def test_a_lost_link_takes_the_hubs_interest_with_it(hub: Hub) -> None:
     hub.connect()
     hub.send(b"LS+ a\r\nLS+ q g 1\r\n")

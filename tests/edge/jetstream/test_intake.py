@@ -11,8 +11,10 @@ from edge.core.account import Account
 from edge.core.peer import Link, Subscription
 from edge.core.router import Router
 from edge.core.times import SECOND, Clock
-from edge.jetstream.intake import MIRROR, SOURCE, Intake, Kind, Message, Start, parse_delivery
+from edge.errors import ApiError
+from edge.jetstream.intake import Intake, Message
 from edge.jetstream.origin import External, Origin, OriginConsumer, read_origin, short_hash
+from edge.jetstream.origin_consumer import MIRROR, SOURCE, Kind, Start, parse_delivery
 from edge.message import header_get, status_block
 
 HUB = External("$JS.hub.API", "")
@@ -343,6 +345,28 @@ def test_failures_wait_longer_each_time(script: Script) -> None:
         waits.append((script.now - before) // SECOND)
     assert waits[:3] == [12, 22, 32]
     assert waits[-1] == 122
+
+
+def test_what_cannot_be_kept_is_asked_for_less_and_less(script: Script, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time a window of messages comes in vain, and the line may be metered."""
+    script.begin()
+    waits = []
+    for _ in range(8):
+        script.answer()
+        script.send(1, 1)
+        script.intake.seq = 0
+        script.intake.again(ApiError(500, 10047, "no room"))
+        before = script.now
+        while not script.leaf.sent:
+            script.pass_time(SECOND)
+        waits.append((script.now - before) // SECOND)
+    assert waits == [2, 10, 18, 34, 62, 62, 62, 62]
+    assert caplog.text.count("stream AGG: from O at $JS.hub.API: no room (10047)") == 1
+    script.answer()
+    script.intake.kept()
+    script.intake.again(ApiError(500, 10047, "no room"))
+    script.pass_time(2 * SECOND)
+    assert len(script.requests()) == 1
 
 
 def test_an_answer_that_does_not_come_is_asked_for_again(script: Script) -> None:
