@@ -10,6 +10,7 @@ from edge.core.account import Account
 from edge.core.times import Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
+from edge.jetstream.admission import Budgets
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.advisories import random_name as random_name
 from edge.jetstream.consumer import Consumer
@@ -25,8 +26,6 @@ from edge.subjects import overlap
 
 if TYPE_CHECKING:
     from edge.jetstream.inlet import Inlet
-
-NOT_YET = ("allow_atomic", "allow_batched")
 
 log = logging.getLogger("edge.jetstream")
 
@@ -80,6 +79,7 @@ class JetStreamAccount:
         self.health = health
         self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
+        self.budgets = Budgets()  # the server's own, where there is one
         self.keeper = Consumers(self)
         self.consumers = self.keeper.by_stream
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []
@@ -120,11 +120,7 @@ class JetStreamAccount:
         def find(name: str) -> StreamConfig | None:
             return self.streams[name].config if name in self.streams else None
 
-        config = with_rules(config, self.limits.stream_bounds(config.storage), pedantic, find)
-        for feature in NOT_YET:
-            if getattr(config, feature):
-                raise errors.not_yet(f"stream {feature}")
-        return config
+        return with_rules(config, self.limits.stream_bounds(config.storage), pedantic, find)
 
     def _created(self, stream: Stream, after: After, error: StoreError | None) -> None:
         if error is None:
@@ -187,6 +183,7 @@ class JetStreamAccount:
                 inlet.forget()
             for consumer in consumers:
                 consumer.close()
+                self.advisories.consumer_action(stream.name, consumer.name, "DELETED", "delete")
             self.advisories.stream_action(stream.name, "DELETED", "delete")
         elif stream.name not in self.streams:
             self._add(stream, stream.announce)
@@ -216,6 +213,8 @@ class JetStreamAccount:
         self.consumers[stream.name] = {}
         stream.refusal = partial(self._refusal, stream.config.storage)
         stream.watchers = self.watchers
+        stream.abandoned = partial(self.advisories.batch_abandoned, stream.name)
+        stream.admission.budgets = self.budgets
         stream.start(announce)
         open_inlet(stream)
 

@@ -27,6 +27,10 @@ class Advisories:
     def stream_action(self, stream: str, what: str, action: str) -> None:
         self._publish(f"STREAM.{what}.{stream}", "stream_action", {"stream": stream, "action": action})
 
+    def batch_abandoned(self, stream: str, batch: str, reason: str) -> None:
+        fields = {"stream": stream, "batch": batch, "reason": reason}
+        self._publish(f"STREAM.BATCH_ABANDONED.{stream}", "stream_batch_abandoned", fields)
+
     def consumer_action(self, stream: str, consumer: str, what: str, action: str) -> None:
         fields = {"stream": stream, "consumer": consumer, "action": action}
         self._publish(f"CONSUMER.{what}.{stream}.{consumer}", "consumer_action", fields)

@@ -12,10 +12,12 @@ from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.door import Door
-from edge.jetstream.info import API_LEVEL, Fields, error_response, response
+from edge.jetstream.info import Fields, error_response, response
+from edge.jetstream.levels import API_LEVEL, too_high
 from edge.jetstream.messages import After
-from edge.message import header_get, status_block
+from edge.message import status_block
 
+UNCOUNTED = ("stream_msg_get", "consumer_reset")  # nats-server answers these besides: no audit, no statistics
 NAMES_LIMIT = 1024
 LIST_LIMIT = 256
 MORE = -1  # tokens behind a call's name: at least one
@@ -107,8 +109,7 @@ class Api:
             self._fail(call.kind, request, error)
         else:
             if fields is not None:
-                self._say(request, response(call.kind, fields))
-        self.total += 1
+                self._answered(call.kind, request, fields)
 
     def _fail(self, kind: str, request: Request, error: ApiError) -> None:
         self.failed += 1
@@ -117,9 +118,17 @@ class Api:
     def say_error(self, kind: str, request: Request, error: ApiError) -> None:
         self._say(request, error_response(kind, error, BESIDE_ERROR.get(kind, {})))
 
+    def _answered(self, kind: str, request: Request, fields: Fields, headers: bytes = b"") -> None:
+        answer = response(kind, fields)
+        if kind not in UNCOUNTED:
+            self._say(request, answer, headers)
+        elif request.reply:
+            self.account.publish(request.reply, answer, headers=headers)
+
     def _say(self, request: Request, answer: bytes, headers: bytes = b"") -> None:
         if request.reply:
             self.account.publish(request.reply, answer, headers=headers)
+        self.total += 1
         if self.jetstream.advisories.audits():
             self.jetstream.advisories.api_audit(request.origin, request.subject, request.body, answer)
 
@@ -133,7 +142,7 @@ class Api:
                 self._fail(kind, request, failed)
                 return
             try:
-                self._say(request, response(kind, fields()), headers)
+                self._answered(kind, request, fields(), headers)
             except ApiError as gone:  # somebody deleted it again meanwhile
                 self._fail(kind, request, gone)
 
@@ -179,15 +188,6 @@ def cut(names: list[str], fields: Fields, limit: int) -> tuple[list[str], Fields
 
 def page(total: int, offset: int, limit: int) -> Fields:
     return {"total": total, "offset": offset, "limit": limit}
-
-
-def too_high(headers: bytes, highest: int = API_LEVEL) -> bool:
-    """Does the request ask for an API level that is not here?"""
-    level = header_get(headers, "Nats-Required-Api-Level") if headers else None
-    if not level:
-        return False
-    digits = level.removeprefix("-").removeprefix("+")
-    return not (digits.isdecimal() and digits.isascii()) or int(level) > highest
 
 
 def check_level(headers: bytes, highest: int = API_LEVEL) -> None:

@@ -6,12 +6,13 @@ from edge.core.times import ZERO
 from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.account import random_name
-from edge.jetstream.api import LIST_LIMIT, MORE, NAMES_LIMIT, Answer, Api, Call, Request, cut, too_high
+from edge.jetstream.api import LIST_LIMIT, MORE, NAMES_LIMIT, Answer, Api, Call, Request, cut
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.consumer_config import ConsumerConfig, consumer_config, pause_until
 from edge.jetstream.consumer_rules import check_group
 from edge.jetstream.fields import is_empty, parse_object, parse_optional
 from edge.jetstream.info import Fields, consumer_info, listed_consumer
+from edge.jetstream.levels import too_high
 from edge.jetstream.stream import Stream
 from edge.message import header_block, header_get, status_block
 

@@ -37,6 +37,7 @@ HEADERS_TOO_LARGE = ApiError(400, 10097, "header size exceeds maximum allowed of
 MISSING_SUBJECT_SEQUENCE = ApiError(400, 10193, "missing sequence for expected last sequence per subject")
 TTL_DISABLED = ApiError(400, 10166, "per-message TTL is disabled")
 TTL_INVALID = ApiError(400, 10165, "invalid per-message TTL")
+BATCHES_DISABLED = ApiError(400, 10205, "batch publish is disabled")
 ATOMIC_DISABLED = ApiError(400, 10174, "atomic publish is disabled")
 COUNTERS_DISABLED = ApiError(400, 10168, "message counters is disabled")
 INCREMENT_MISSING = ApiError(400, 10169, "message counter increment is missing")
@@ -74,11 +75,6 @@ def refused(err_code: int, what: str) -> ApiError:
 
 def pedantic(what: str) -> ApiError:
     return refused(10157, f"pedantic mode: {what}")
-
-
-def not_yet(what: str) -> ApiError:
-    """A feature of nats-server that this server does not have."""
-    return ApiError(500, 10052, f"{what} is not supported by this server")
 
 
 def sequence_not_found(seq: int) -> ApiError:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from edge.core.account import Account
 from edge.core.times import Clock
 from edge.jetstream.account import JetStreamAccount, Limits, Stores
+from edge.jetstream.admission import Budgets
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
 from edge.jetstream.stream import Stream
@@ -30,6 +31,7 @@ class JetStream:
         self.accounts: dict[str, JetStreamAccount] = {}
         self.last_id = 0
         self.health = Health()
+        self.budgets = Budgets()
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # hear of every message that became visible
         self.left: list[StreamRecord] = []  # on disk, of accounts that are not here (yet)
         self.left_consumers: list[ConsumerRecord] = []
@@ -44,6 +46,7 @@ class JetStream:
         )
         jetstream.is_server_full = self._is_full
         jetstream.server_room = self._room
+        jetstream.budgets = self.budgets
         jetstream.watchers = self.watchers
         self.accounts[account.name] = jetstream
         if self.started:  # an account that came later

@@ -1,11 +1,12 @@
 """Calls about single messages (reference: jetstream.md sections 1 and 6)."""
 
 from edge.jetstream import errors
-from edge.jetstream.api import Answer, Api, Call, Request, too_high
+from edge.jetstream.api import Answer, Api, Call, Request
 from edge.jetstream.direct import KINDS as GET_KINDS
 from edge.jetstream.direct import BadQuery, DirectGet, find
 from edge.jetstream.fields import is_empty, parse_object
 from edge.jetstream.info import message_fields
+from edge.jetstream.levels import too_high
 from edge.jetstream.stream import Stream
 from edge.message import status_block
 

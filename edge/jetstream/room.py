@@ -74,8 +74,13 @@ class Room:
             if not sizes:
                 del self.sizes[place.subject]
 
-    def forget(self) -> None:
-        """Nothing of what was under way came to be."""
-        self.places.clear()
-        self.sizes.clear()
-        self.messages = self.bytes = 0
+    def forget(self, last_seq: int) -> None:
+        """What has a sequence behind this one never came to be."""
+        while self.places and self.places[-1].seq > last_seq:
+            place = self.places.pop()
+            self.messages -= place.messages
+            self.bytes -= place.bytes
+            sizes = self.sizes[place.subject]
+            del sizes[-1]
+            if not sizes:
+                del self.sizes[place.subject]

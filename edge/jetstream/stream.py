@@ -22,7 +22,7 @@ from edge.core.times import Clock, rfc3339
 from edge.core.transforms import Transform
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
-from edge.jetstream.admission import Admission, Answer, Draft
+from edge.jetstream.admission import FAST, Admission, Answer, Draft
 from edge.jetstream.dedupe import Dedupe
 from edge.jetstream.fields import dumps
 from edge.jetstream.health import Health
@@ -83,6 +83,7 @@ class Stream(Messages):
         self.subscriptions: list[Subscription] = []
         self.announce = True
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # of every stream; told of what became visible
+        self.abandoned: Callable[[str, str], None] = lambda batch, reason: None  # told of batches that came to nothing
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
         self.positions: Mapping[str, tuple[int, str]] = {}  # how far each source was taken, as of ``last_seq``
         self.inlet: Inlet | None = None  # what comes from other streams
@@ -118,6 +119,8 @@ class Stream(Messages):
         self.room = (self.room or Room(self)) if config.discard == "new" else None
         if not config.allow_msg_schedules:
             self.schedules = None
+        if not config.allow_atomic or not config.allow_batched:
+            self.admission.clear()
 
     def start(self, announce: bool = True) -> None:
         """Begin to capture."""
@@ -159,7 +162,7 @@ class Stream(Messages):
         for subject, reply, headers, payload in incoming:
             if self.transform is not None:
                 subject = self.transform.match(subject) or subject
-            if headers or careful:
+            if headers or careful or reply.endswith(FAST):
                 draft.seq, draft.size = seq, size
                 self.admission.put(draft, subject, reply, headers, payload)
                 seq, size = draft.seq, draft.size
@@ -229,6 +232,13 @@ class Stream(Messages):
             return self.ahead.get(pattern) or self.subjects.last_seq(pattern)
         newer = max((seq for subject, seq in self.ahead.items() if matches(pattern, subject)), default=0)
         return newer or self.subjects.last_seq(pattern)
+
+    def forget_rows(self, last: int) -> None:
+        """What this batch had behind this sequence is not there any more."""
+        self.ahead, self.noted = None, 0
+        self.dedupe.forget(last)
+        if self.room is not None:
+            self.room.forget(last)
 
     def _note_ahead(self) -> None:
         """Count in what this batch has so far."""
@@ -300,10 +310,8 @@ class Stream(Messages):
     def _roll_back(self) -> None:
         self.assigned_seq = self.last_seq
         self.underway.clear()
-        self.ahead = None
-        self.dedupe.forget(self.last_seq)
-        if self.room is not None:
-            self.room.forget()
+        self.forget_rows(self.last_seq)
+        self.admission.clear()
         if self.schedules is not None:
             self.schedules.failed(self.stamp_ns)
 
@@ -330,13 +338,17 @@ class Stream(Messages):
         found = [self.retention.deadline()]
         if self.config.allow_msg_schedules:
             found.append(self._scheduled().deadline())
-        walls = [wall for wall in found if wall is not None]
-        return self.clock.monotonic() + max(min(walls) - self.clock.wall(), 0) if walls else None
+        wall, now = self.clock.wall(), self.clock.monotonic()
+        deadlines = [now + max(time - wall, 0) for time in found if time is not None]
+        if (deadline := self.admission.deadline()) is not None:
+            deadlines.append(deadline)
+        return min(deadlines, default=None)
 
     def tick(self) -> None:
         """Take away what is too old, publish what is scheduled."""
         self.retention.enforce_limits()
         self.retention.compact()
+        self.admission.tick(self.clock.monotonic())
         if self.config.allow_msg_schedules:
             made = self._scheduled().due(self, self.clock.wall())
             if made:

@@ -28,6 +28,7 @@ class Step(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     answers: int = 1
     ack_of: int = -1  # publish to the reply of the delivery with this number instead
+    reply: str = ""  # what the reply subject ends with
 
 
 def api(call: str, body: object = None, answers: int = 1, headers: tuple[tuple[str, str], ...] = ()) -> Step:
@@ -96,7 +97,7 @@ class Conversation:
             self.wire.expect(rb"PONG\r\n")
             return [step.subject]
         self.inexact = self.inexact or bool(step.headers)
-        self._publish(step, f"_I.{self.count}")
+        self._publish(step, f"_I.{self.count}.{step.reply}" if step.reply else f"_I.{self.count}")
         found = [self._message() for _ in range(step.answers)]
         if not step.answers:
             self.wire.socket.settimeout(QUIET)
@@ -167,7 +168,8 @@ ATTEMPTS = 3
 class Servers:
     """One of ours and a real one; accounts are taken as they are needed."""
 
-    def __init__(self, folder: Path, conversations: int) -> None:
+    def __init__(self, folder: Path, conversations: int, kind: type[Conversation] = Conversation) -> None:
+        self.kind = kind
         self.taken = 0
         self.edge, self.nats = (
             Server(command, _config(folder / f"{name}-store", conversations * (ATTEMPTS + 1)), folder, name).start()
@@ -186,7 +188,7 @@ class Servers:
 
     def _hold(self, server: Server, steps: list[Step]) -> list[list[str]]:
         self.taken += 1
-        conversation = Conversation(server, f"u{self.taken}")
+        conversation = self.kind(server, f"u{self.taken}")
         try:
             return conversation.hold(steps)
         finally:
