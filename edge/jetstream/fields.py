@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.errors import ApiError
 from edge.jetstream.errors import invalid_json
+from edge.json_text import loads
 
 MAX_INT64 = (1 << 63) - 1
 
@@ -32,8 +33,8 @@ def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> 
     if not body.strip():
         return {}
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as exc:
+        value = loads(body)
+    except ValueError as exc:
         raise invalid_json(str(exc).split("\n")[0]) from exc
     if not isinstance(value, dict):
         raise invalid_json("expected an object")
