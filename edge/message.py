@@ -41,6 +41,14 @@ def header_set(headers: bytes, name: str, value: str) -> bytes:
     return b"\r\n".join([*lines, key + b" " + raw(value), b"", b""])
 
 
+def header_without(headers: bytes, prefixes: tuple[str, ...]) -> bytes:
+    """The same block without the headers whose lines begin so; empty when none is left."""
+    lines = headers.split(b"\r\n")[:-2]
+    starts = tuple(prefix.encode() for prefix in prefixes)
+    kept = [line for line in lines if not line.startswith(starts)]
+    return b"\r\n".join([*kept, b"", b""]) if len(kept) > 1 else b""
+
+
 def header_items(headers: bytes) -> list[tuple[str, str]]:
     """Every header in order; a line without a colon is passed over."""
     found = []

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
+from edge.core.request_info import MARK, REQUEST_INFO
 from edge.core.times import Clock
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
@@ -26,7 +27,7 @@ from edge.jetstream.expectations import NOTHING, check_headers
 from edge.jetstream.health import Health
 from edge.jetstream.messages import BLOCK, After, Messages
 from edge.jetstream.stream_config import StreamConfig
-from edge.message import header_get
+from edge.message import header_get, header_without
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
@@ -104,6 +105,8 @@ class Stream(Messages):
     # ---- in
 
     def capture(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        if headers and MARK in headers:  # who asked is of no concern to who reads it later
+            headers = header_without(headers, (f"{REQUEST_INFO}:",))
         if not self.incoming:
             self.account.router.touched.append(self)
         self.incoming.append((subject, reply, headers, payload))
