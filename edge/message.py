@@ -10,10 +10,15 @@ VERSION = b"NATS/1.0"
 END = b"\r\n\r\n"
 
 
+def raw(text: str) -> bytes:
+    """A subject may hold other bytes than UTF-8: they come out as they came in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def header_block(items: Iterable[tuple[str, str]], status: str = "") -> bytes:
     """A block with these headers; ``status`` is what follows the version, as in ``404 No Messages``."""
     head = f"NATS/1.0 {status}\r\n" if status else "NATS/1.0\r\n"
-    return (head + "".join(f"{name}: {value}\r\n" for name, value in items) + "\r\n").encode()
+    return raw(head + "".join(f"{name}: {value}\r\n" for name, value in items) + "\r\n")
 
 
 def status_block(code: int, text: str = "", items: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -24,7 +29,7 @@ def header_add(headers: bytes, items: Iterable[tuple[str, str]]) -> bytes:
     """The same block with ``items`` behind the headers it has; an empty block becomes a new one."""
     if not headers:
         return header_block(items)
-    return headers[:-2] + "".join(f"{name}: {value}\r\n" for name, value in items).encode() + b"\r\n"
+    return headers[:-2] + raw("".join(f"{name}: {value}\r\n" for name, value in items)) + b"\r\n"
 
 
 def header_set(headers: bytes, name: str, value: str) -> bytes:
@@ -33,7 +38,7 @@ def header_set(headers: bytes, name: str, value: str) -> bytes:
         return header_block([(name, value)])
     key = name.encode() + b":"
     lines = [line for line in headers[:-4].split(b"\r\n") if not line.startswith(key)]
-    return b"\r\n".join([*lines, key + b" " + value.encode(), b"", b""])
+    return b"\r\n".join([*lines, key + b" " + raw(value), b"", b""])
 
 
 def header_without(headers: bytes, prefixes: tuple[str, ...]) -> bytes:

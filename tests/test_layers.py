@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LEVELS = [
-    {"edge.errors", "edge.message", "edge.subjects", "edge.version"},
+    {"edge.errors", "edge.json_text", "edge.message", "edge.subjects", "edge.version"},
     {"edge.sublist", "edge.protocol"},
     {"edge.core", "edge.store"},
     {"edge.jetstream", "edge.uplink"},

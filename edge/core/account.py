@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
 from edge.core.msg_trace import MARK, deliver_traced, deliver_traced_from_leaf
-from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription
+from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription, goes_on, send_away
 from edge.core.permissions import Permissions
 from edge.sublist import Match, Sublist
 
@@ -175,20 +175,20 @@ class Account:
         capture_reply: str = "",
     ) -> Delivered:
         if (trace := self.router.traced) is not None:
-            return Delivered(deliver_traced(self, trace, match, origin, subject, reply, headers, payload), False)
+            return Delivered(deliver_traced(self, trace, match, origin, subject, reply, headers, payload, shown), False)
         count = 0
         captured = False
-        links: dict[Link, list[str]] = {}
+        links: dict[tuple[Link, str], list[str]] = {}
         local = shown or subject
         for sub in match.plain:
             peer = sub.peer
             if peer is origin and not _hears_itself(peer):
                 continue
-            if isinstance(peer, Link):
-                links.setdefault(peer, [])
+            if peer.kind is PeerKind.LEAF:
+                send_away(links, sub, origin, subject)
                 continue
             if isinstance(peer, Gate):
-                count += peer.pass_shown(sub, origin, subject, local, reply, headers, payload)
+                count += peer.pass_on(sub, origin, subject, reply, headers, payload, shown)
                 continue
             if sub.capture:
                 captured = True
@@ -197,42 +197,37 @@ class Account:
             else:
                 count += peer.give(sub, local, reply, headers, payload)
         for group in match.queues:
-            member = self.serve(group, origin, lambda sub: _give(sub, origin, subject, local, reply, headers, payload))
+            member = self.serve(group, origin, lambda sub: _give(sub, origin, subject, reply, headers, payload, shown))
             if member is None:
                 continue
-            if isinstance(member.peer, Link):
-                links.setdefault(member.peer, []).append(member.queue)
+            if member.peer.kind is PeerKind.LEAF:
+                send_away(links, member, origin, subject)
             else:
                 count += 1
-        for link, queues in links.items():
-            count += link.enqueue(subject, f"{reply}@{shown}" if shown else reply, queues, headers, payload)
+        for (link, name), queues in links.items():
+            count += link.enqueue(name, f"{reply}@{shown}" if shown else reply, queues, headers, payload)
         return Delivered(count, captured)
 
     def deliver_from_leaf(
         self, link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
     ) -> None:
-        """A message that a hub sent: for every plain receiver here and one member of each queue it names.
-
-        What one hub sent goes to no other (reference: leafnode.md section 3).
-        """
-        if MARK in headers and deliver_traced_from_leaf(self, link, subject, reply, headers, payload, queues):
-            return
-        subject = self.mapped(subject)
-        local = subject
+        """A message that a hub sent: for every plain receiver and one member of each queue it names; of every queue,
+        where a mapping has led it to others than the hub knows."""
+        shown = ""
         if reply.startswith("$JS.ACK.") and "@" in reply:
-            reply, _, local = reply.partition("@")
-        if not subject:
+            reply, _, shown = reply.partition("@")
+        if MARK in headers and deliver_traced_from_leaf(self, link, subject, reply, headers, payload, queues, shown):
             return
-        match = self.sublist.match(subject)
-        for sub in match.plain:
-            if isinstance(sub.peer, Gate):
-                sub.peer.pass_shown(sub, link, subject, local, reply, headers, payload)
-            elif sub.peer.kind is not PeerKind.LEAF:
-                sub.peer.give(sub, local, reply, headers, payload)
-        for group in match.queues:
-            if group[0].queue in queues:
-                here = tuple(sub for sub in group if sub.peer.kind is not PeerKind.LEAF)
-                self.serve(here, link, lambda sub: _give(sub, link, subject, local, reply, headers, payload))
+        to = self.mapped(subject)
+        if to:
+            self.deliver(self.match_from_leaf(subject, to, queues), link, to, reply, headers, payload, shown)
+
+    def match_from_leaf(self, subject: str, to: str, queues: Sequence[str]) -> Match[Subscription]:
+        """Who gets what a hub sent as ``subject`` and ``queues``, and what is ``to`` now."""
+        match = self.sublist.match(to)
+        if not match.queues or (to != subject and not queues):
+            return match
+        return Match(match.plain, tuple(group for group in match.queues if group[0].queue in queues))
 
     def serve(
         self, group: tuple[Subscription, ...], origin: Peer | None, give: Callable[[Subscription], bool]
@@ -240,7 +235,7 @@ class Account:
         """``give`` to one member of a queue group, and to another one where that may not have it.  Who got it; a
         member behind a leaf is the caller's to serve."""
         while (member := self.pick(group, origin)) is not None:
-            if isinstance(member.peer, Link) or give(member):
+            if member.peer.kind is PeerKind.LEAF or give(member):
                 return member
             group = tuple(sub for sub in group if sub is not member)
         return None
@@ -251,15 +246,17 @@ class Account:
         here = [sub for sub in others if sub.peer.kind is not PeerKind.LEAF]
         if here:
             return random.choice(here)
+        if isinstance(origin, Link):
+            others = [sub for sub in others if goes_on(sub, origin)]
         return random.choices(others, [sub.weight for sub in others])[0] if others else None
 
 
 def _give(
-    sub: Subscription, origin: Peer | None, subject: str, shown: str, reply: str, headers: bytes, payload: bytes
+    sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes, shown: str
 ) -> bool:
     if isinstance(sub.peer, Gate):
-        return sub.peer.pass_shown(sub, origin, subject, shown, reply, headers, payload)
-    return sub.peer.give(sub, shown, reply, headers, payload)
+        return sub.peer.pass_on(sub, origin, subject, reply, headers, payload, shown)
+    return sub.peer.give(sub, shown or subject, reply, headers, payload)
 
 
 def _hears_itself(peer: Peer) -> bool:

@@ -19,8 +19,9 @@ class MappedSource(Gate):
     """Interest in what a mapping takes away; whatever still has this subject has passed the mapping."""
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         return False
 
 

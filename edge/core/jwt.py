@@ -8,6 +8,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge.json_text import loads
+
 if TYPE_CHECKING:
     from edge.core.nkeys import KeyPair
 
@@ -141,8 +143,8 @@ def _bytes(chunk: str) -> bytes:
 
 def _object(raw: bytes) -> Fields:
     try:
-        fields = json.loads(raw)
-    except (ValueError, RecursionError) as exc:
+        fields = loads(raw)
+    except ValueError as exc:
         raise ClaimsError("not JSON") from exc
     if not isinstance(fields, dict):
         raise ClaimsError("not a JSON object")

@@ -14,6 +14,7 @@ from edge.core.interest import InterestMap
 from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
 from edge.core.peer import Link, PeerKind, Subscription
+from edge.core.request_info import MARK, request_info, with_info
 from edge.core.router import Router
 from edge.errors import ProtocolError
 from edge.protocol import leaf
@@ -185,6 +186,14 @@ class LeafLink(Link):
         return self.info.server_name if self.info else self.name
 
     @property
+    def account_name(self) -> str:
+        return self.account.name
+
+    @property
+    def cluster(self) -> str:
+        return self.info.cluster if self.info else ""
+
+    @property
     def domain(self) -> str:
         """The hub's JetStream domain, or empty."""
         return self.info.domain if self.info else ""
@@ -224,8 +233,18 @@ class LeafLink(Link):
             self.dropped += 1
             self._tell("", "too slow for what is published: messages without a stream are dropped")
             return False
+        if reply and MARK in headers:
+            headers = self._introduced(headers)
         self._send_message(subject, reply, queues, headers, payload)
         return True
+
+    def _introduced(self, headers: bytes) -> bytes:
+        """Who asks is of one of our accounts: the hub has its own names for those that have a link."""
+        info = request_info(headers)
+        account = self.router.accounts.get(str(info.get("acc"))) if info else None
+        links = account.links if account is not None else ()
+        name = next((link.info.remote_account for link in links if link.info and link.info.remote_account), "")
+        return with_info(headers, info | {"acc": name}) if info and name else headers
 
     def flush(self) -> None:
         data = b"".join(self.out)

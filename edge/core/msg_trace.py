@@ -6,7 +6,7 @@ While it is on its way it is the router's ``traced``.  What it causes (answers, 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription
+from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription, send_away
 from edge.core.times import rfc3339
 from edge.message import header_set
 from edge.sublist import Match
@@ -72,10 +72,11 @@ class MessageTrace:
         """It goes by a stream export into this account."""
         self._add("se", acc=account, to=to)
 
-    def forwarded(self, name: str, headers: bytes) -> bytes:
+    def forwarded(self, link: Link, headers: bytes) -> bytes:
         """It goes to another server, with these headers."""
         self.hops += 1
-        self._add("eg", kind=LEAF, cid=0, name=name, hop=str(self.hops))
+        other = link.account_name if link.account_name != self.account.name else ""
+        self._add("eg", kind=LEAF, cid=0, name=link.server_name, hop=str(self.hops), acc=other)
         return header_set(headers, HOP, str(self.hops))
 
     def _add(self, what: str, **fields: Any) -> None:
@@ -102,36 +103,38 @@ def deliver_traced(
     reply: str,
     headers: bytes,
     payload: bytes,
+    shown: str = "",
 ) -> int:
     """As ``Account.deliver``, with everybody whom the message reaches written down; the number of receivers."""
     router = account.router
     router.traced = None
-    links: dict[Link, list[str]] = {}
+    links: dict[tuple[Link, str], list[str]] = {}
 
     def take(sub: Subscription) -> bool:
         if not isinstance(sub.peer, Gate):
-            return hand_over(trace, sub.peer, sub, sub, subject, reply, headers, payload)
+            return hand_over(trace, sub.peer, sub, sub, shown or subject, reply, headers, payload)
         router.traced = trace
-        taken = sub.peer.pass_on(sub, origin, subject, reply, headers, payload)
+        taken = sub.peer.pass_on(sub, origin, subject, reply, headers, payload, shown)
         router.traced = None
         return taken
 
     count = 0
     for sub in match.plain:
-        if isinstance(sub.peer, Link):
-            links.setdefault(sub.peer, [])
+        if sub.peer.kind is PeerKind.LEAF:
+            send_away(links, sub, origin, subject)
         elif sub.peer is origin and not origin.echo:
             trace.reached(origin, sub, subject, NO_ECHO)
         else:
             count += take(sub)
     for group in match.queues:
         member = account.serve(group, origin, take)
-        if member is not None and isinstance(member.peer, Link):
-            links.setdefault(member.peer, []).append(member.queue)
+        if member is not None and member.peer.kind is PeerKind.LEAF:
+            send_away(links, member, origin, subject)
         elif member is not None:
             count += 1
-    for link, queues in links.items():
-        count += link.enqueue(subject, reply, queues, trace.forwarded(link.server_name, headers), payload)
+    for (link, name), queues in links.items():
+        back = f"{reply}@{shown}" if shown else reply
+        count += link.enqueue(name, back, queues, trace.forwarded(link, headers), payload)
     return count
 
 
@@ -146,8 +149,9 @@ def hand_over(
 
 
 def deliver_traced_from_leaf(
-    account: "Account", link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]
-) -> bool:
+    account: "Account", link: Link, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str],
+    shown: str,
+) -> bool:  # fmt: skip
     """As ``Account.deliver_from_leaf``; False when this message is not to be traced after all."""
     tracer = account.router.tracer
     trace = tracer.begin(link, account, subject, headers, len(headers) + len(payload)) if tracer is not None else None
@@ -158,16 +162,8 @@ def deliver_traced_from_leaf(
     to = account.mapped(subject)
     if to != subject:
         trace.mapped(to)
-    plain, groups = account.sublist.match(to)
-    here = Match(
-        tuple(sub for sub in plain if not isinstance(sub.peer, Link)),
-        tuple(_without_links(group) for group in groups if group[0].queue in queues),
-    )
     if to:
-        deliver_traced(account, trace, here, link, to, reply, headers, payload)
+        match = account.match_from_leaf(subject, to, queues)
+        deliver_traced(account, trace, match, link, to, reply, headers, payload, shown)
     tracer.end(trace)
     return True
-
-
-def _without_links(group: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
-    return tuple(sub for sub in group if not isinstance(sub.peer, Link))

@@ -35,6 +35,10 @@ class Peer:
         """Deliver one message for one of this peer's subscriptions; False when it may not have it."""
         raise NotImplementedError
 
+    def way(self, sub: "Subscription", subject: str) -> "tuple[Link, str] | None":
+        """By which link a message for ``sub`` goes, and the name that it has there; for peers of the kind LEAF."""
+        raise NotImplementedError
+
     def may_have(self, sub: "Subscription", subject: str) -> bool:
         """Would it be given this message?"""
         return True
@@ -73,6 +77,19 @@ class Link(Peer):
         """Would what is sent now be lost?"""
         return False
 
+    @property
+    def account_name(self) -> str:
+        """That it is a link of."""
+        return ""
+
+    @property
+    def cluster(self) -> str:
+        """That the other server is of; empty: of none."""
+        return ""
+
+    def way(self, sub: "Subscription", subject: str) -> "tuple[Link, str] | None":
+        return self, subject
+
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""
         raise NotImplementedError
@@ -90,23 +107,11 @@ class Gate(Peer):
         super().__init__(PeerKind.GATE, name)
 
     def pass_on(
-        self, sub: "Subscription", origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
-        """``origin`` is who published; None: the server itself."""
+        self, sub: "Subscription", origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
+        """``origin`` is who published; None: the server itself.  ``shown``: the subject that receivers are to see."""
         raise NotImplementedError
-
-    def pass_shown(
-        self,
-        sub: "Subscription",
-        origin: Peer | None,
-        subject: str,
-        shown: str,
-        reply: str,
-        headers: bytes,
-        payload: bytes,
-    ) -> bool:
-        """As ``pass_on``, of a message that receivers see under another subject than it was sent to."""
-        return self.pass_on(sub, origin, subject, reply, headers, payload)
 
     def direct(self, sub: "Subscription", subject: str) -> "tuple[Subscription, str] | None":
         """Who gets each message on ``subject`` and under which name, where that is all there is to decide."""
@@ -146,3 +151,18 @@ class Subscription:
         self.max = 0
         self.delivered = 0
         self.weight = 1
+
+
+def send_away(links: dict[tuple[Link, str], list[str]], sub: Subscription, origin: Peer | None, subject: str) -> None:
+    """A link gets one copy, with the queues that it is to serve."""
+    way = sub.peer.way(sub, subject)
+    if way is None or (isinstance(origin, Link) and not goes_on(sub, origin)):
+        return
+    queues = links.setdefault(way, [])
+    if sub.queue:
+        queues.append(sub.queue)
+
+
+def goes_on(sub: Subscription, origin: Link) -> bool:
+    """What one hub sent goes to another one, but neither into its own cluster nor by way of an import."""
+    return isinstance(sub.peer, Link) and not (origin.cluster and origin.cluster == sub.peer.cluster)

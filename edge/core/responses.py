@@ -13,7 +13,7 @@ from edge.core.account_spec import Export
 from edge.core.latency import Sample
 from edge.core.msg_trace import DEST, DISABLED
 from edge.core.peer import Gate, Peer, Subscription
-from edge.core.stream_imports import without_streams
+from edge.core.stream_imports import by_service
 from edge.message import header_set
 from edge.subjects import is_wildcard, matches
 
@@ -85,8 +85,9 @@ class Responses(Gate):
             self.exchange.latencies.failed(self.exporter, pending, 503, "Service Unavailable")
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         pending = self.pending.get(subject)
         if pending is None:
             return False
@@ -106,8 +107,8 @@ class Responses(Gate):
             reply = self.exchange.responses(account).expect(back)
         self.exchange.passing.append(Step(self.exporter, pending.export, pending.share))
         try:
-            match = without_streams(account.sublist.match_once(to))
-            delivered = account.deliver(match, origin, to, reply, headers, payload).receivers > 0
+            match = by_service(account.sublist.match_once(to), origin)
+            delivered = account.deliver(match, origin, to, reply, headers, payload, shown).receivers > 0
         finally:
             self.exchange.passing.pop()
         if not delivered or pending.export.response == "Singleton" or not (headers or payload):

@@ -4,23 +4,20 @@ It sits in the importing account and passes a request on, with a reply of the ex
 section 4).
 """
 
-import json
 from typing import TYPE_CHECKING
 
 from edge.core.account import Account
 from edge.core.account_spec import Export, Import
 from edge.core.client_info import client_info
-from edge.core.go_json import dumps
 from edge.core.msg_trace import DEST, DISABLED, MessageTrace
 from edge.core.peer import Gate, Peer, Subscription
+from edge.core.request_info import request_info, via, with_info
 from edge.core.responses import ACK_PREFIX, Pending, Step
-from edge.core.stream_imports import import_transform, without_streams
-from edge.message import header_get, header_set
+from edge.core.stream_imports import by_service, import_transform
+from edge.message import header_set
 
 if TYPE_CHECKING:
     from edge.core.exchange import Exchange
-
-REQUEST_INFO = "Nats-Request-Info"
 
 
 class ServiceImport(Gate):
@@ -45,8 +42,9 @@ class ServiceImport(Gate):
         self.importer.remove(self.sub)
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         exchange, exporter = self.exchange, self.exporter
         step = Step(exporter, self.export, self.imported.share)
         there = self.transform.match(subject)
@@ -75,10 +73,10 @@ class ServiceImport(Gate):
         exchange.passing.append(step)
         try:
             if trace is not None:
-                count = self._deliver_traced(trace, origin, there, reply, headers, payload)
+                count = self._deliver_traced(trace, origin, there, reply, headers, payload, shown)
             else:
-                match = without_streams(exporter.sublist.match(there))
-                count = exporter.deliver(match, origin, there, reply, headers, payload).receivers
+                match = by_service(exporter.sublist.match(there), origin)
+                count = exporter.deliver(match, origin, there, reply, headers, payload, shown).receivers
         finally:
             exchange.passing.pop()
         if expected and trace is not None and trace.only:
@@ -88,16 +86,17 @@ class ServiceImport(Gate):
         return count > 0
 
     def _deliver_traced(
-        self, trace: MessageTrace, origin: Peer | None, there: str, reply: str, headers: bytes, payload: bytes
-    ) -> int:
+        self, trace: MessageTrace, origin: Peer | None, there: str, reply: str, headers: bytes, payload: bytes,
+        shown: str,
+    ) -> int:  # fmt: skip
         """Other servers tell of it by an answer, which finds its way back to the importing account."""
         responses = self.exchange.responses(self.exporter)
         export = self.export._replace(response="Stream", latency=None)
         dest, hops = trace.dest, trace.hops
         trace.dest = responses.expect(Pending(self.importer, dest, export, self.exchange.clock.monotonic()))
         headers = header_set(headers, DEST, trace.dest)
-        match = without_streams(self.exporter.sublist.match(there))
-        count = self.exporter.deliver(match, origin, there, reply, headers, payload).receivers
+        match = by_service(self.exporter.sublist.match(there), origin)
+        count = self.exporter.deliver(match, origin, there, reply, headers, payload, shown).receivers
         if trace.hops == hops:  # it has not left this server
             responses.forget(trace.dest)
         trace.dest = dest
@@ -110,31 +109,8 @@ class ServiceImport(Gate):
         """
         passing, own = self.exchange.passing, self.imported.share
         share = passing[-1].share if passing else own
-        if passing and (known := _known(headers)) is not None:
+        if passing and (known := request_info(headers)) is not None:
             server = self.exchange.server if own and not share else ""
-            return header_set(headers, REQUEST_INFO, dumps(_via(known, self.importer.name, server)).decode())
+            return with_info(headers, via(known, self.importer.name, server))
         info = client_info(origin, self.exchange.server if share else "")
-        if info is None:
-            return headers
-        return header_set(headers, REQUEST_INFO, dumps(info).decode())
-
-
-def _via(known: dict[str, object], account: str, server: str) -> dict[str, object]:
-    """``svc`` goes behind ``acc`` and ``server`` behind ``rtt``, where nats-server writes them."""
-    found: dict[str, object] = {}
-    added: dict[str, object] = {"svc": account, **({"server": server} if server else {})}
-    for name, value in known.items():
-        found[name] = value
-        if name == "acc":
-            found["svc"] = account
-        elif name == "rtt" and server:
-            found["server"] = server
-    return found | added
-
-
-def _known(headers: bytes) -> dict[str, object] | None:
-    try:
-        known = json.loads(header_get(headers, REQUEST_INFO) or "")
-    except (ValueError, RecursionError):
-        return None
-    return known if isinstance(known, dict) else None
+        return headers if info is None else with_info(headers, info)

@@ -6,10 +6,9 @@ interested, nobody there asked (reference: core.md section 4).
 
 from edge.core.account import Account
 from edge.core.account_spec import Import
-from edge.core.msg_trace import DEST, DISABLED, hand_over
-from edge.core.peer import Gate, Link, Peer, Subscription
+from edge.core.msg_trace import hand_over
+from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription
 from edge.core.transforms import Transform
-from edge.message import header_set
 from edge.subjects import intersection
 from edge.sublist import Match
 
@@ -38,6 +37,7 @@ class StreamImport(Gate):
         self.imported = imported
         self.transform = import_transform(imported)
         self.back = self.transform.reversed()
+        self.away = Away(self)
         self.shadows: dict[Subscription, Shadow] = {}
 
     def open(self) -> None:
@@ -54,26 +54,14 @@ class StreamImport(Gate):
         self.shadows.clear()
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
-        return self.pass_shown(sub, origin, subject, subject, reply, headers, payload)
-
-    def pass_shown(
-        self,
-        sub: Subscription,
-        origin: Peer | None,
-        subject: str,
-        shown: str,
-        reply: str,
-        headers: bytes,
-        payload: bytes,
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         here = self.transform.match(subject)
         if here is None:
             return False
         assert isinstance(sub, Shadow)
         target = sub.of
-        seen = here if shown == subject else shown
         peer = target.peer
         router = self.exporter.router
         trace, router.traced = router.traced, None
@@ -81,16 +69,10 @@ class StreamImport(Gate):
             trace.exported(self.importer.name, here)
             if not self.imported.allow_trace and trace.only:
                 return True
-        if isinstance(peer, Link):
-            if trace is not None and not self.imported.allow_trace:
-                headers = header_set(headers, DEST, DISABLED)
-            elif trace is not None:
-                headers = trace.forwarded(peer.server_name, headers)
-            reply = reply if seen == here else f"{reply}@{seen}"
-            return peer.enqueue(here, reply, [target.queue] if target.queue else [], headers, payload)
+        here = shown or here
         if trace is not None and self.imported.allow_trace:
             return hand_over(trace, peer, target, sub, here, reply, headers, payload)
-        return peer.give(target, seen, reply, headers, payload)
+        return peer.give(target, here, reply, headers, payload)
 
     def direct(self, sub: Subscription, subject: str) -> tuple[Subscription, str] | None:
         here = self.transform.match(subject)
@@ -108,7 +90,8 @@ class StreamImport(Gate):
         here = intersection(sub.subject, self.back.source)
         there = self.back.match(here) if here else None
         if there is not None:
-            shadow = self.shadows[sub] = Shadow(self, there, sub)
+            is_away = sub.peer.kind is PeerKind.LEAF
+            shadow = self.shadows[sub] = Shadow(self.away if is_away else self, there, sub)
             self.exporter.add(shadow)
 
 
@@ -117,15 +100,43 @@ class Shadow(Subscription):
 
     __slots__ = ("of",)
 
-    def __init__(self, gate: StreamImport, subject: str, of: Subscription) -> None:
-        super().__init__(gate, subject, of.queue, of.sid, announce=of.announce)
+    def __init__(self, peer: Peer, subject: str, of: Subscription) -> None:
         self.of = of
+        super().__init__(peer, subject, of.queue, of.sid, announce=of.announce)
+
+    @property
+    def weight(self) -> int:
+        return self.of.weight
+
+    @weight.setter
+    def weight(self, weight: int) -> None:
+        """A hub says it of ``of``."""
 
 
-def without_streams(match: Match[Subscription]) -> Match[Subscription]:
-    """What has come through a service import is not exported again, as part of a stream."""
-    if not any(isinstance(sub, Shadow) for group in (match.plain, *match.queues) for sub in group):
+class Away(Peer):
+    """The side of a stream import where the receivers are behind links: a link gets one copy of a message."""
+
+    __slots__ = ("gate",)
+
+    def __init__(self, gate: StreamImport) -> None:
+        super().__init__(PeerKind.LEAF, gate.name)
+        self.gate = gate
+
+    def way(self, sub: Subscription, subject: str) -> tuple[Link, str] | None:
+        here = self.gate.transform.match(subject)
+        assert isinstance(sub, Shadow) and isinstance(sub.of.peer, Link)
+        return None if here is None else (sub.of.peer, here)
+
+
+def by_service(match: Match[Subscription], origin: Peer | None) -> Match[Subscription]:
+    """Who gets what has come through a service import: it is not exported again as part of a stream, and what a hub has
+    sent goes to no other one."""
+    from_hub = isinstance(origin, Link)
+
+    def is_left_out(sub: Subscription) -> bool:
+        return isinstance(sub, Shadow) or (from_hub and sub.peer.kind is PeerKind.LEAF)
+
+    if not any(is_left_out(sub) for group in (match.plain, *match.queues) for sub in group):
         return match
-    plain = tuple(sub for sub in match.plain if not isinstance(sub, Shadow))
-    groups = (tuple(sub for sub in group if not isinstance(sub, Shadow)) for group in match.queues)
-    return Match(plain, tuple(group for group in groups if group))
+    groups = (tuple(sub for sub in group if not is_left_out(sub)) for group in match.queues)
+    return Match(tuple(sub for sub in match.plain if not is_left_out(sub)), tuple(group for group in groups if group))

@@ -21,7 +21,8 @@ class Door(Gate):
         account.add(Subscription(self, subject, announce=announce))
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         self.handler(origin, subject, reply, headers, payload)
         return True

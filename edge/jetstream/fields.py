@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.errors import ApiError
 from edge.jetstream.errors import invalid_json
+from edge.json_text import loads
 
 MAX_INT64 = (1 << 63) - 1
 RANGES = {"int": (-1 << 63, MAX_INT64), "uint": (0, (1 << 64) - 1), "int32": (-1 << 31, (1 << 31) - 1)}
@@ -35,8 +36,8 @@ def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> 
     if not body.strip():
         return {}
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as exc:
+        value = loads(body)
+    except ValueError as exc:
         raise invalid_json(str(exc).split("\n")[0]) from exc
     if value is None:
         return {}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.core.account import Account
 from edge.core.peer import Subscription
+from edge.core.request_info import MARK, REQUEST_INFO
 from edge.core.times import Clock, rfc3339
 from edge.core.transforms import Transform
 from edge.errors import ApiError, StoreError
@@ -32,7 +33,7 @@ from edge.jetstream.retention import Retention, nobody_waits
 from edge.jetstream.room import Room
 from edge.jetstream.schedules import Made, Schedules
 from edge.jetstream.stream_config import StreamConfig
-from edge.message import header_add, header_get
+from edge.message import header_add, header_get, header_without
 from edge.store.contract import NewRow, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
@@ -139,6 +140,8 @@ class Stream(Messages):
     # ---- in
 
     def capture(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        if headers and MARK in headers:  # who asked is of no concern to who reads it later
+            headers = header_without(headers, (f"{REQUEST_INFO}:",))
         if not self.incoming:
             self._touch()
         self.incoming.append((subject, reply, headers, payload))

@@ -56,8 +56,9 @@ class Desk(Gate):
             self.account.add(sub)
 
     def pass_on(
-        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes
-    ) -> bool:
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         trace, self.account.router.traced = self.account.router.traced, None
         if trace is not None and trace.only:
             return True

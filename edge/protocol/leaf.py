@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from edge.errors import ProtocolError
+from edge.json_text import loads
 from edge.protocol.nats import CRLF, MAX_CONTROL_LINE_EXCEEDED, MAX_PAYLOAD_VIOLATION, UNKNOWN_OPERATION, raw, text
 
 MAX_LINE = 1 << 20  # an INFO carries the permissions and all addresses of a hub
@@ -194,8 +195,8 @@ def parse_error(line: bytes) -> str:
 def parse_info(line: bytes) -> Info:
     """``INFO {...}``; a field of the wrong kind is a ProtocolError, one that is missing has its empty value."""
     try:
-        fields = json.loads(line[4:])
-    except (ValueError, RecursionError) as exc:
+        fields = loads(line[4:])
+    except ValueError as exc:
         raise ProtocolError("") from exc
     if not isinstance(fields, dict):
         raise ProtocolError("")

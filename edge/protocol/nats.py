@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from edge.errors import ProtocolError
+from edge.json_text import loads
 
 CRLF = b"\r\n"
 OK = b"+OK\r\n"
@@ -196,8 +197,8 @@ def parse_operation(line: bytes, before: Connect) -> Operation:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Its keys in lower case: Go, and so nats-server, takes them in any."""
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as exc:
+        fields = loads(body)
+    except ValueError as exc:
         raise ProtocolError("") from exc
     if not isinstance(fields, dict):
         raise ProtocolError("")

@@ -12,6 +12,7 @@ CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_respond
 NATS_WORDS = (
     b"CONNECT ", b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"PING\r\n", b"PONG\r\n", b"INFO ", b"+OK\r\n", b"-ERR ", b"\r\n",
     b"NATS/1.0\r\n\r\n", b"a.b", b"a.*", b">", b" 12 14\r\n", b"$SYS.REQ.", b'"user":"u"', b'"pass":"p"', b'"verbose":true',
+    b'"name":"\\ud800"', b"\xff",
 )  # fmt: skip
 NATS_SEEDS = (
     CONNECT + b"SUB a.* q 1\r\nPUB a.b r 2\r\nhi\r\nHPUB a.b 12 14\r\nNATS/1.0\r\n\r\nhi\r\nUNSUB 1 1\r\nPING\r\n",
@@ -26,7 +27,7 @@ LEAF = (
 )
 LEAF_WORDS = (
     b"INFO ", b"LS+ ", b"LS- ", b"LMSG ", b"HMSG ", b" | ", b" + ", b"$LDS.", b"-ERR '", b"'\r\n", b'"max_payload":', b'"nonce":',
-    b'"tls_required":true', b'"leafnode_urls":["', b'"ldm":true', b"\r\n", b"g",
+    b'"tls_required":true', b'"leafnode_urls":["', b'"ldm":true', b"\r\n", b"g", b"\\ud800", b"\xff",
 )  # fmt: skip
 MQTT = (
     b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c\x82\x06\x00\x01\x00\x01t\x01\x32\x06\x00\x01t\x00\x07x"
@@ -72,7 +73,7 @@ CLAIMS = (
 )
 CLAIMS_WORDS = (
     b'"nats":{', b'"type":"user"', b'"type":"account"', b'"version":2', b'"pub":{"allow":[', b'"sub":{"deny":[', b"]}", b"null", b"-1",
-    b"{{tag(a)}}", b"{{account-tag(a)}}", b'"limits":{', b'"exports":[{', b'"imports":[{', b'"weight":', b'"cluster":"', b'"src":"',
+    b"{{tag(a)}}", b"{{account-tag(a)}}", b'"limits":{', b'"exports":[{', b'"imports":[{', b'"weight":', b'"cluster":"', b'"src":"', b"\\udc00",
 )  # fmt: skip
 JETSTREAM = (
     b'$JS.API.STREAM.CREATE.N||{"name":"N","subjects":["n.>"],"retention":"workqueue","max_msgs_per_subject":1}\0n.a|NATS/1.0\r\n'
@@ -87,6 +88,7 @@ JETSTREAM_WORDS = (
     b"$JS.API.", b"STREAM.", b"CONSUMER.", b"CREATE.", b"UPDATE.", b"INFO.", b"DELETE.", b"LIST", b"NAMES", b"$JS.ACK.S.C.1.1.1.1.0", b"\0", b"||",
     b'"name":"S"', b'"config":{', b'"subjects":["', b'"sources":[{', b'"mirror":{', b'"opt_start_seq":', b'"opt_start_time":"2026-',
     b'"deliver_policy":"', b'"republish":{', b'"subject_transform":{', b'"metadata":{', b'"deliver_subject":"', b"+ACK", b"-NAK", b"+TERM",
+    b"\\ud800", b"\xff",
 )  # fmt: skip
 SYSTEM = (b'{"server_name":"e","cluster":"c","tags":["a"],"limit":5,"cid":7,"filter_subject":"a.>"}', b"subs=1&limit=5&state=closed&sort=rtt")
 USER_JWT = encode({"sub": documents.USER.public, "nats": {"type": "user"}}, documents.ACCOUNT).encode()

@@ -1,14 +1,21 @@
 from typing import Any
 
+from edge.core.account_spec import Destination, Mapping
+from edge.core.mappings import make_mappings
 from edge.core.peer import Link, Subscription
 
 
 class Recorder(Link):
     """A leaf that writes down what it would carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: str = "") -> None:
         super().__init__("leaf")
+        self.of_cluster = cluster
         self.carried: list[tuple[str, str, list[str], bytes, bytes]] = []
+
+    @property
+    def cluster(self) -> str:
+        return self.of_cluster
 
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         self.carried.append((subject, reply, queues, headers, payload))
@@ -62,18 +69,42 @@ def test_a_delivery_over_a_leaf_carries_the_stored_subject_behind_the_reply(benc
     assert leaf.carried == [("_INBOX.1", "$JS.ACK.x@orders.1", [], b"", b"hi")]
 
 
-def test_what_a_hub_sends_reaches_plain_and_named_queues_but_no_leaf(bench: Any) -> None:
+def test_what_a_hub_sends_reaches_plain_and_named_queues_but_not_its_own_cluster(bench: Any) -> None:
     account = bench.router.account("$G")
-    hub, other, client = Recorder(), Recorder(), bench.client()
-    account.add(Subscription(other, ">"))
+    hub, other, client = Recorder("c"), Recorder("c"), bench.client()
+    for link in (hub, other):
+        account.add(Subscription(link, ">"))
     bench.feed(client, b"SUB a 1\r\nSUB a q 2\r\nSUB a r 3\r\n")
     account.deliver_from_leaf(hub, "a", "back", b"", b"x", ["q"])
     bench.router.flush()
-    assert bench.take(client) == b"MSG a 1 back 1\r\nx\r\nMSG a 2 back 1\r\nx\r\n" and other.carried == []
+    assert bench.take(client) == b"MSG a 1 back 1\r\nx\r\nMSG a 2 back 1\r\nx\r\n"
+    assert hub.carried == other.carried == []
     bench.feed(client, b"SUB inbox 4\r\n")
     account.deliver_from_leaf(hub, "inbox", "$JS.ACK.S.C.1.1.1.1.0@o.1", b"", b"x", [])
     bench.router.flush()
     assert bench.take(client) == b"MSG o.1 4 $JS.ACK.S.C.1.1.1.1.0 1\r\nx\r\n"
+
+
+def test_what_a_hub_sends_goes_to_another_hub_that_wants_it(bench: Any) -> None:
+    account = bench.router.account("$G")
+    hub, other = Recorder("c"), Recorder("d")
+    account.add(Subscription(other, "a"))
+    account.add(Subscription(other, "a", "q"))
+    account.add(Subscription(hub, "a", "q"))
+    account.deliver_from_leaf(hub, "a", "", b"", b"x", ["q"])
+    account.deliver_from_leaf(hub, "a", "", b"", b"y", [])
+    assert other.carried == [("a", "", ["q"], b"", b"x"), ("a", "", [], b"", b"y")] and hub.carried == []
+
+
+def test_a_mapped_message_reaches_queues_that_the_hub_does_not_know_of(bench: Any) -> None:
+    account = bench.router.account("$G")
+    account.mappings = make_mappings([Mapping("a", (Destination("b"),))])
+    client = bench.client()
+    bench.feed(client, b"SUB b q 1\r\nSUB c q 2\r\n")
+    for subject in ("a", "c"):
+        account.deliver_from_leaf(Recorder(), subject, "", b"", b"x", [])
+    bench.router.flush()
+    assert bench.take(client) == b"MSG b 1 1\r\nx\r\n"
 
 
 def test_answers_to_many_inboxes(bench: Any) -> None:

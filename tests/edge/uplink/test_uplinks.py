@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from edge.core.leaf_link import SECOND, LeafIdentity, LeafLink
+from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
 from edge.core.router import Router
 from edge.core.times import Clock
@@ -122,7 +123,7 @@ class Edge:
             self.router.flush()
 
     def connect(self) -> None:
-        self.link.opened(self.hub, "hub:7422", "", "", self.now)
+        self.link.opened(self.hub, "hub:7422", LeafLogin(), self.now)
         info = b'INFO {"domain":"hub","max_payload":1048576,"info_on_connect":true,"connect_info":true} \r\n'
         self.link.receive(info + info + b"PONG\r\n", self.now)
         self.router.flush()
