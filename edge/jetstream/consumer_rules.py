@@ -12,7 +12,7 @@ from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.consumer_config import ConsumerConfig
 from edge.jetstream.pull import go_duration
-from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name
+from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name, metadata_size
 from edge.subjects import is_valid, is_wildcard, matches, overlap, subset
 
 ACK_WAIT_NS = 30 * SECOND
@@ -30,7 +30,7 @@ FIXED = (
     ("ack_policy", "ack policy"), ("replay_policy", "replay policy"), ("idle_heartbeat_ns", "heart beats"),
     ("flow_control", "flow control"),
 )  # fmt: skip
-NAME_CHARACTERS = "'.', '*', '>', '\\\\', '/'"
+NAME_CHARACTERS = "'.', '*', '>', '\\', '/'"
 
 
 class Bounds(NamedTuple):
@@ -130,7 +130,7 @@ def check_consumer(config: ConsumerConfig, stream: StreamConfig, bounds: Bounds)
     _check_sample(config.sample_freq)
     if config.flow_control and not config.idle_heartbeat_ns:
         raise errors.refused(10108, "consumer with flow control also needs heartbeats")
-    if sum(len(key.encode()) + len(value.encode()) for key, value in config.metadata.items()) > MAX_METADATA:
+    if metadata_size(config.metadata) > MAX_METADATA:
         raise errors.refused(10135, f"consumer metadata exceeds maximum size of {MAX_METADATA // 1024}KB")
     _check_priorities(config)
     if len(config.durable) > MAX_NAME:
@@ -249,7 +249,7 @@ def _check_sample(frequency: str) -> None:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         what = f'strconv.Atoi: parsing "{text}": invalid syntax'
     elif int(text) < 0:
-        what = "%!s(<nil>)"  # as nats-server says it
+        what = "<nil>"  # as nats-server says it
     else:
         return
     raise errors.refused(10095, f"failed to parse consumer sampling configuration: {what}")

@@ -245,6 +245,11 @@ def metadata(fields: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in given.items() if key not in VERSIONING}
 
 
+def metadata_size(given: Mapping[str, str]) -> int:
+    """In bytes, with the level that is stored beside what was given."""
+    return len(VERSIONING[0]) + 1 + sum(len(key.encode()) + len(value.encode()) for key, value in given.items())
+
+
 def _choice(fields: Mapping[str, Any], name: str, here: tuple[str, ...]) -> str:
     """The first is the default."""
     value: str = fields.get(name, here[0])

@@ -10,7 +10,7 @@ from edge.core.transforms import Transform
 from edge.jetstream import errors
 from edge.jetstream.compaction import compact_after_ns
 from edge.jetstream.origin_rules import MIRROR_FIXED, Find, with_origins
-from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name
+from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name, metadata_size
 from edge.jetstream.subject_transform import transform_problem
 from edge.subjects import is_valid, overlap, subset
 
@@ -88,7 +88,7 @@ def _check_name(config: StreamConfig) -> None:
         raise errors.invalid_stream(f"stream name is too long, maximum allowed is {MAX_NAME}")
     if len(config.description.encode()) > MAX_DESCRIPTION:
         raise errors.invalid_stream(f"stream description is too long, maximum allowed is {MAX_DESCRIPTION}")
-    if sum(len(key.encode()) + len(value.encode()) for key, value in config.metadata.items()) > MAX_METADATA:
+    if metadata_size(config.metadata) > MAX_METADATA:
         raise errors.invalid_stream(f"stream metadata exceeds maximum size of {MAX_METADATA} bytes")
     if config.num_replicas > MAX_REPLICAS:
         raise errors.invalid_stream(f"maximum replicas is {MAX_REPLICAS}")

@@ -97,7 +97,13 @@ class Bench:
         self.router.flush()
 
     def settle(self) -> None:
-        """Until every commit has been told of and nothing is left to do."""
+        """Until every commit has been told of, those too that followed upon others, and nothing is left to do."""
+        before = -1
+        while before != len(self.gate.commits):
+            before = len(self.gate.commits)
+            self._settle_once()
+
+    def _settle_once(self) -> None:
         self.router.flush()
         done: list[None] = []
         self.gate.store.commit(lambda error: done.append(None))
