@@ -89,15 +89,18 @@ class Acks:
         self.again[seq] = None
         self.again.move_to_end(seq, last=False)
 
-    def redeliver(self, seq: int) -> bool:
-        """Once more, or False: it was delivered as often as it may be and is nobody's any more."""
-        known = self.pending[seq]
-        known.deadline = 0
-        if 0 < self.config.max_deliver <= known.count:
-            del self.pending[seq]
-            return False
+    def redeliver(self, seq: int) -> None:
+        """Once more, when somebody asks for messages."""
+        self.pending[seq].deadline = 0
         self.again[seq] = None
-        return True
+
+    def give_up(self, seq: int) -> int:
+        """Delivered as often as it may be, it is nobody's any more: how often that was; 0: it may be delivered."""
+        count = self.pending[seq].count
+        if not 0 < self.config.max_deliver <= count:
+            return 0
+        del self.pending[seq]
+        return count
 
     # ---- acks
 

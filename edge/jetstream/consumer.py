@@ -151,6 +151,10 @@ class Consumer:
 
     def _take(self) -> Row | None:
         while seq := self.acks.next_again():
+            if count := self.acks.give_up(seq):
+                self.advisories.max_deliveries(self.stream.name, self.name, seq, count)
+                self._touch()
+                continue
             row = self.stream.get(seq)
             if row is not None:
                 return row
@@ -240,15 +244,12 @@ class Consumer:
                     self.request(reply, rest)
                 return
             case b"-NAK":
-                self._nak(seq, rest, now)
-                self.advisories.naked(self.stream.name, self.name, place)
+                self._nak(place, rest, now)
             case b"+WPI":
                 self.acks.postpone(seq, self.acks.wait_ns(place.deliveries), now)
             case b"+TERM":
-                if seq in self.acks.pending:
-                    reason = rest.decode("utf-8", "replace")
-                    self.advisories.terminated(self.stream.name, self.name, place, reason)
                 self._acked(seq)
+                self.advisories.terminated(self.stream.name, self.name, place, rest.decode("utf-8", "replace"))
         if reply:
             self.answers.append(reply)
         self._touch()
@@ -256,9 +257,11 @@ class Consumer:
         self._arm()
 
     def _sample(self, place: AckPlace, now: int) -> None:
-        known = self.acks.pending.get(place.stream_seq)
         percent = self.config.sample_freq.removesuffix("%")
-        if percent and known is not None and random.randrange(100) < int(percent):
+        if not percent or self.config.ack_policy != "explicit":
+            return
+        known = self.acks.pending.get(place.stream_seq)
+        if known is not None and random.randrange(100) < int(percent):
             self.advisories.acked(self.stream.name, self.name, place, now - known.delivered_at)
 
     def acknowledge(self, seq: int) -> None:
@@ -276,18 +279,14 @@ class Consumer:
     def needs(self, seq: int) -> bool:
         return seq in self.acks.pending or seq > self.cursor.delivered or seq in self.cursor.picked
 
-    def _nak(self, seq: int, rest: bytes, now: int) -> None:
-        delay = parse_nak_delay(rest)
+    def _nak(self, place: AckPlace, rest: bytes, now: int) -> None:
+        seq, delay = place.stream_seq, parse_nak_delay(rest)
+        if seq in self.acks.pending and place.consumer_seq <= self.acks.delivered.consumer_seq:
+            self.advisories.naked(self.stream.name, self.name, place)
         if delay > 0:
             self.acks.postpone(seq, delay, now)
         elif seq in self.acks.pending:
-            self._redeliver(seq)
-
-    def _redeliver(self, seq: int) -> None:
-        count = self.acks.pending[seq].count
-        if not self.acks.redeliver(seq):
-            self.advisories.max_deliveries(self.stream.name, self.name, seq, count)
-            self._touch()
+            self.acks.redeliver(seq)
 
     # ---- time
 
@@ -327,7 +326,7 @@ class Consumer:
         if self.paused_ns and self.paused_ns <= self.clock.wall():
             self._resume()
         for seq in self.acks.due(now):
-            self._redeliver(seq)
+            self.acks.redeliver(seq)
         self.way.tick(now)
         self.way.deliver(now)
 

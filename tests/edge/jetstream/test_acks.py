@@ -61,7 +61,7 @@ def test_an_ack_ends_a_redelivery_that_is_due() -> None:
     state = acks()
     for seq in (1, 2):
         state.deliver(seq, now=0)
-        assert state.redeliver(seq)
+        state.redeliver(seq)
     state.ack(1)
     assert [state.next_again(), state.next_again()] == [2, 0]
 
@@ -120,3 +120,14 @@ def test_the_subject_of_an_ack(subject: str, place: AckPlace | None) -> None:
 )  # fmt: skip
 def test_the_delay_of_a_nak(rest: bytes, delay: int) -> None:
     assert parse_nak_delay(rest) == delay
+
+
+def test_what_was_delivered_often_enough_is_given_up() -> None:
+    """When it would be delivered once more, and not earlier: an ack may still come."""
+    state = acks(max_deliver=2)
+    state.deliver(1, now=0)
+    state.redeliver(1)
+    assert state.give_up(1) == 0 and state.next_again() == 1
+    state.deliver(1, now=0)
+    state.redeliver(1)
+    assert state.give_up(1) == 2 and not state.pending
