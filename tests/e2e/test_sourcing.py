@@ -229,9 +229,9 @@ def test_streams_follow_their_origins_through_cuts_and_kills(pair: Pair) -> None
             for way in (pair.down, pair.up)
             for what in "ow"
         ]
-        await pair.both(lambda way: way.there.reaches("ORIGIN", 200))
+        await pair.both(lambda way: way.there.reaches("ORIGIN", 150))
         await pair.edge.kill()
-        await pair.both(lambda way: way.there.reaches("ORIGIN", 700))
+        await pair.both(lambda way: way.there.reaches("ORIGIN", 400))
         await pair.hub.kill()
         assert not all(task.done() for task in publishing)
         await asyncio.gather(*publishing)
