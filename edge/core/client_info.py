@@ -1,8 +1,13 @@
 """What one account, or the system account, learns about a client of another (reference: core.md sections 4 and 5)."""
 
+from typing import TYPE_CHECKING
+
 from edge.core.leaf_link import LeafLink
-from edge.core.peer import Peer
+from edge.core.peer import Peer, PeerKind
 from edge.core.times import rfc3339
+
+if TYPE_CHECKING:
+    from edge.core.mqtt_client import MqttClient
 
 
 def client_info(peer: Peer | None, server: str = "") -> dict[str, object] | None:
@@ -12,7 +17,7 @@ def client_info(peer: Peer | None, server: str = "") -> dict[str, object] | None
     if isinstance(peer, LeafLink):
         return _leaf_info(peer, server)
     if not isinstance(peer, Client):
-        return None
+        return _mqtt_info(peer, server) if peer is not None and peer.kind is PeerKind.MQTT else None
     info: dict[str, object] = {}
     shell, connect, login = peer.shell, peer.connect, peer.login
     if server:
@@ -38,6 +43,17 @@ def _leaf_info(link: LeafLink, server: str) -> dict[str, object]:
     if server:
         info |= {"server": server, "kind": "Leafnode"}
     return info
+
+
+def _mqtt_info(peer: Peer, server: str) -> dict[str, object]:
+    client: MqttClient = peer  # type: ignore[assignment]
+    account: dict[str, object] = {"acc": client.account.name}
+    if not server:
+        return account
+    shell = client.shell
+    info: dict[str, object] = {"start": rfc3339(shell.started_ns), "host": shell.ip, "id": shell.number}
+    info |= account | _filled({"user": client.user})
+    return info | {"server": server, "kind": "Client", "client_type": "mqtt"}
 
 
 def _filled(fields: dict[str, object]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from edge.core.mqtt_repeats import Entry, Recent, Repeats
 from edge.core.mqtt_retained import Retained, RetainedMessages
 from edge.core.mqtt_session import PUB_HEADER
 from edge.core.mqtt_sessions import Sessions
+from edge.core.peer import Peer
 from edge.core.permissions import Permissions
 from edge.core.router import Router
 from edge.core.values import Values
@@ -41,6 +42,7 @@ class Sender(NamedTuple):
     account: Account
     client_id: str
     permissions: Permissions | None
+    peer: Peer | None = None
 
 
 class Confirmation(Protocol):
@@ -96,7 +98,7 @@ class Broker:
         if message.retain and not self._retain(sender, Retained(subject, payload, message.qos), confirmation):
             return
         if confirmation is None or not self._is_captured(account, subject):
-            account.publish(subject, payload, headers=HEADERS[message.qos])
+            account.publish(subject, payload, headers=HEADERS[message.qos], origin=sender.peer)
         else:
             self._publish_to_stream(sender, message, subject, confirmation)
 
@@ -118,7 +120,8 @@ class Broker:
         self.expected[entry.number] = entry
         line = self.repeats.header(entry)
         headers = HEADERS[1][:-2] + f"{line}\r\n\r\n".encode() if line else HEADERS[1]
-        account.publish(subject, payload, headers=headers, capture_reply=f"{self.answers}.{entry.number}")
+        answer = f"{self.answers}.{entry.number}"
+        account.publish(subject, payload, headers=headers, capture_reply=answer, origin=sender.peer)
 
     def give_up(self, entries: Iterable[Entry]) -> None:
         """Their stream is gone and will not answer: what is sent again is a new message."""

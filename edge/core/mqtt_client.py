@@ -338,7 +338,7 @@ class MqttClient(Peer):
         self._enter_account(account, client_id)
         self.connect = packet
         self.session = session
-        self.sender = Sender(self.name, account, packet.client_id, login.permissions)
+        self.sender = Sender(self.name, account, packet.client_id, login.permissions, self)
         self.will = packet.will
         self.expires_ns = login.expires_ns
         self.keepalive_ns = packet.keepalive * 3 * SECOND // 2

@@ -30,6 +30,8 @@ class Transform:
             raise ValueError("invalid subject")
         if (source_tokens[-1] == ">") != (tokens[-1] == ">"):
             raise ValueError("'>' at the end of one needs '>' at the end of the other")
+        if strict and any(placeholder(token) is not None or is_call(token) for token in source_tokens):
+            raise ValueError("a token of the source would not be itself on the way back")
         self.source = source
         self.destination = destination
         self.wildcards = [i for i, token in enumerate(source_tokens) if token == "*"]
@@ -73,7 +75,7 @@ class Transform:
             used.append(number)
             place = self._place(token, number)
             return lambda tokens: tokens[place]
-        if not (token.startswith("{{") and token.endswith("}}")):
+        if not is_call(token):
             return lambda tokens: token
         call = CALL.fullmatch(token)
         name = call[1].lower() if call else ""
@@ -140,6 +142,10 @@ def placeholder(token: str) -> int | None:
     if call and call[1].lower() == "wildcard" and call[2].strip(" ").isdecimal():
         return int(call[2])
     return None
+
+
+def is_call(token: str) -> bool:
+    return token.startswith("{{") and token.endswith("}}")
 
 
 def _number(token: str, argument: str) -> int:

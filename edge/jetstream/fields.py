@@ -27,7 +27,12 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def dumps(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, separators=(",", ":")).encode()
+    """A subject of other bytes than UTF-8 is shown with U+FFFD for them, as Go shows it."""
+    text = json.dumps(fields, separators=(",", ":"))
+    if "\\udc" not in text:
+        return text.encode()
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 
 
 def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> dict[str, Any]:

@@ -167,6 +167,11 @@ def test_a_fault_and_its_end(narrow: Any, fault: bytes, answer: bytes, reason: s
         (b"SUB a..b 1\r\nSUB .a 1\r\nSUB a. 1\r\nSUB a.>.b 1\r\n", b"-ERR 'Invalid Subject'\r\n" * 4),
         (b"SUB a _sys_ 1\r\n", b'-ERR \'Permissions Violation for Subscription to "a" using queue "_sys_"\'\r\n'),
         (b"SUB \xff\xfe 1\r\nPUB \xff\xfe 1\r\nx\r\n", b"MSG \xff\xfe 1 1\r\nx\r\n"),
+        (
+            b"SUB r\xfe 1\r\n" + b"PUB none.\xff r\xfe 0\r\n\r\n" * 3,
+            b"HMSG r\xfe 1 38 38\r\nNATS/1.0 503\r\nNats-Subject: none.\xff\r\n\r\n\r\n" * 3,
+        ),
+        (b'CONNECT {"name":"\xff\\ud800","lang":"\\udfff"}\r\n', b""),
         (b"SUB a 1\r\nCONNECT {}\r\nPUB a 1\r\nx\r\n", b""),  # a second CONNECT begins anew
         (b'CONNECT {"Verbose":true}\r\nSUB a 1\r\n', b"+OK\r\n+OK\r\n"),  # keys in any case, as Go takes them
         (b'CONNECT{"verbose":false}\r\n', b""),
