@@ -3,10 +3,10 @@
 from collections.abc import Container
 
 from edge.core.account import Account
+from edge.core.peer import Gate, Peer, Subscription
 from edge.core.router import Router, Watcher
 from edge.jetstream import errors
 from edge.jetstream.info import error_response
-from edge.message import status_block
 
 PREFIX = "$JS.API."
 CALLS = (
@@ -16,7 +16,7 @@ CALLS = (
     *("CONSUMER.PAUSE", "CONSUMER.UNPIN"),
 )
 KINDS = {"INFO": "account_info", "CONSUMER.DURABLE.CREATE": "consumer_create"}
-SILENT = ("CONSUMER.MSG.NEXT.", "DIRECT.GET.")  # nobody listens there: the router's own answer
+SILENT = ("CONSUMER.MSG.NEXT.", "DIRECT.GET.")  # nobody listens there
 
 
 class Disabled(Watcher):
@@ -32,23 +32,31 @@ class Disabled(Watcher):
         self.router.watchers.append(self)
 
     def added(self, account: Account) -> None:
-        if account.name in self.enabled:
-            return
+        if account.name not in self.enabled:
+            account.add(Subscription(Refusals(account, self.enabled), f"{PREFIX}>", announce=False))
 
-        def answer(subject: str, reply: str, headers: bytes, body: bytes) -> None:
-            if account.name in self.enabled:
-                account.unsubscribe(sub)
-            elif reply:
-                self._answer(account, subject, reply)
 
-        sub = account.subscribe(f"{PREFIX}>", answer, announce=False)
+class Refusals(Gate):
+    """The API of an account without JetStream.  A gate: what is asked of nobody may be another account's to answer, by
+    an import, or the router's, which says that there is nobody."""
 
-    def _answer(self, account: Account, subject: str, reply: str) -> None:
+    def __init__(self, account: Account, enabled: Container[str]) -> None:
+        super().__init__(account.name)
+        self.account = account
+        self.enabled = enabled
+
+    def pass_on(
+        self, sub: Subscription, origin: Peer | None, subject: str, reply: str, headers: bytes, payload: bytes,
+        shown: str = "",
+    ) -> bool:  # fmt: skip
         call = subject.removeprefix(PREFIX)
+        if self.account.name in self.enabled:
+            self.account.remove(sub)
+            return False
         if call.startswith(SILENT):
-            account.publish(reply, headers=status_block(503, items=[("Nats-Subject", subject)]))
-            return
+            return False
         known = next((name for name in CALLS if call == name or call.startswith(f"{name}.")), None)
-        if known is not None:
+        if reply and known is not None:
             kind = KINDS.get(known, known.lower().replace(".", "_"))
-            account.publish(reply, error_response(kind, errors.NOT_ENABLED_FOR_ACCOUNT, {}))
+            self.account.publish(reply, error_response(kind, errors.NOT_ENABLED_FOR_ACCOUNT, {}))
+        return True
