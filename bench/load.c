@@ -4,8 +4,9 @@
  *   load PORT request [size=128] [seconds=3]
  *   load PORT publish [window=4000] [size=128] [seconds=3]     to js.data, which a new and empty stream captures
  *
- * auth=1: as user "load" with password "secret".  slow=1: one more subscriber of everything, which reads `rate` bytes a
- * second (0: nothing at all) and may be dropped for it; what it gets counts for nothing.
+ * auth=1: as user "load" with password "secret".  slow=1: twice as long, and in the second half there is one more
+ * subscriber of everything, which reads `rate` bytes a second (0: nothing at all) and may be dropped for it; what it gets
+ * counts for nothing.
  *
  * One thread, epoll, no dependencies.  Prints one line of JSON on stdout.  Status 2 and a reason on stderr when a
  * message is missing, comes twice, out of order or altered, when an ack is an error, or when the server says -ERR.
@@ -256,6 +257,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double alone, beside; /* deliveries a second: of the half without the slow one, and of that with it */
+
 static int report(count sent, count wanted, count received, count refused, double seconds, double cpu)
 {
     printf("{\"sent\": %llu, \"received\": %llu, \"refused\": %llu, \"seconds\": %.6f, \"load_cpu\": %.3f", sent, received,
@@ -264,6 +267,8 @@ static int report(count sent, count wanted, count received, count refused, doubl
         qsort(latencies, measured, sizeof *latencies, by_size);
         printf(", \"p50_us\": %.1f, \"p99_us\": %.1f", latencies[measured / 2] * 1e6, latencies[measured * 99 / 100] * 1e6);
     }
+    if (alone > 0)
+        printf(", \"alone\": %.1f, \"beside\": %.1f", alone, beside);
     puts("}");
     if (received != wanted)
         fprintf(stderr, "load: %llu came of %llu\n", received, wanted);
@@ -400,9 +405,34 @@ static count all_sent(const struct lane *lanes)
     return sent;
 }
 
+/* "MSG subject sid [reply] size\r\n": the payload and its length, NULL if the message is not complete. */
+static const char *payload_of(const char *at, size_t have, size_t *length)
+{
+    const char *eol = memchr(at, '\n', have), *size;
+    if (eol == NULL)
+        return NULL;
+    for (size = eol; size > at && size[-1] != ' '; size--)
+        ;
+    *length = strtoul(size, NULL, 10);
+    if ((size_t)(at + have - eol - 1) < *length + 2)
+        return NULL;
+    if (memcmp(eol + 1 + *length, "\r\n", 2) != 0)
+        die("a message does not end where it says: %.*s", (int)(eol - at), at);
+    return eol + 1;
+}
+
+static size_t take_anything(struct peer *peer, const char *at, size_t have)
+{
+    size_t length;
+    const char *payload = payload_of(at, have, &length);
+    (void)peer;
+    return payload == NULL ? 0 : (size_t)(payload - at) + length + 2;
+}
+
 /* A subscriber of all lanes that does not keep up: nobody waits for it, and epoll says nothing of it. */
 static void open_slow(struct peer *peer, int port)
 {
+    peer->take = take_anything; /* until its PONG has come */
     join(peer, port, "SUB bench.> 1\r\n");
     epoll_ctl(epoll, EPOLL_CTL_DEL, peer->fd, NULL);
 }
@@ -421,6 +451,8 @@ static int deliver(int port)
 {
     struct lane *lanes = room(set(LANES), sizeof *lanes);
     struct peer others = {0}, slow = {0};
+    double half = 0; /* when the slow one came */
+    count by_then = 0;
     char *subscriptions = room(set(OTHERS) + 1, LINE), *at = subscriptions;
 
     for (size_t i = 0; i < set(OTHERS); i++)
@@ -428,12 +460,16 @@ static int deliver(int port)
     join(&others, port, subscriptions);
     for (size_t i = 0; i < set(LANES); i++)
         open_lane(&lanes[i], i, port);
-    if (set(SLOW))
-        open_slow(&slow, port);
-
     double begin = now(), cpu = cpu_used(), t = begin;
     for (;; t = now()) {
-        int ended = t - begin >= settings[SECONDS].value, more = 0, mid_frame = 0;
+        int over = t - (half > 0 ? half : begin) >= settings[SECONDS].value, ended = over && (half > 0 || !set(SLOW));
+        int more = 0, mid_frame = 0;
+        if (over && !ended) {
+            alone = (double)all_received(lanes) / (t - begin);
+            open_slow(&slow, port);
+            by_then = all_received(lanes);
+            half = now();
+        }
         for (size_t i = 0; i < set(LANES); i++) {
             more |= push(&lanes[i], ended);
             mid_frame |= lanes[i].pub.mid_frame;
@@ -441,12 +477,13 @@ static int deliver(int port)
         count received = all_received(lanes);
         if ((ended && !mid_frame && received >= all_sent(lanes) * set(FAN)) || stalled(received, t))
             break;
-        if (set(SLOW))
-            read_slowly(&slow, t - begin);
+        if (half > 0)
+            read_slowly(&slow, t - half);
         wait_for_peers(more ? 0 : 100);
     }
     t = now();
     cpu = cpu_used() - cpu;
+    beside = (double)(all_received(lanes) - by_then) / (t - half);
     for (size_t i = 0; i < set(LANES); i++) /* anything that came twice is here after this */
         for (size_t j = 0; j < set(FAN); j++)
             settle(&lanes[i].subs[j]);
@@ -457,22 +494,6 @@ static int deliver(int port)
 
 static char wanted[LINE], *frame_out;
 static size_t wanted_length;
-
-/* "MSG subject sid [reply] size\r\n": the payload and its length, NULL if the message is not complete. */
-static const char *payload_of(const char *at, size_t have, size_t *length)
-{
-    const char *eol = memchr(at, '\n', have), *size;
-    if (eol == NULL)
-        return NULL;
-    for (size = eol; size > at && size[-1] != ' '; size--)
-        ;
-    *length = strtoul(size, NULL, 10);
-    if ((size_t)(at + have - eol - 1) < *length + 2)
-        return NULL;
-    if (memcmp(eol + 1 + *length, "\r\n", 2) != 0)
-        die("a message does not end where it says: %.*s", (int)(eol - at), at);
-    return eol + 1;
-}
 
 static size_t take_question(struct peer *peer, const char *at, size_t have)
 {

@@ -26,6 +26,8 @@ class Counted:
     load_cpu: float  # cores the generator used: near 1 it was the limit, and not the server
     p50_us: float = 0.0
     p99_us: float = 0.0
+    alone: float = 0.0  # deliveries a second without the slow receiver, where there is one
+    beside: float = 0.0  # and with it
 
     @property
     def rate(self) -> float:
@@ -58,7 +60,7 @@ class Load:
         words = [f"{name}={value}" for name, value in settings.items()]
         command = [str(self.program), str(port), kind, f"seconds={self.seconds:g}", *words]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + PATIENCE)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=2 * self.seconds + PATIENCE)
         except subprocess.TimeoutExpired as exc:
             raise BenchError(f"{kind} {' '.join(words)}: no end after {exc.timeout:g} s") from exc
         if done.returncode:

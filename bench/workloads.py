@@ -65,14 +65,14 @@ def deliver(**settings: int) -> Run:
 
 
 def slow_consumer(stage: Stage, contender: Contender) -> Figures:
-    """Ten receivers that keep up: alone, beside one that reads a megabyte a second, beside one that reads nothing."""
+    """Ten receivers that keep up, and then beside them one that reads a megabyte a second, or nothing: what is left."""
 
-    def rate(**slow: int) -> float:
+    def kept(rate: int) -> float:
         with stage.start(contender) as server:
-            return stage.load.run(server.port, "deliver", fan=10, **slow).rate
+            counted = stage.load.run(server.port, "deliver", fan=10, slow=1, rate=rate)
+            return counted.beside / counted.alone * 100
 
-    alone = rate()
-    return {"slow": rate(slow=1, rate=1_000_000) / alone * 100, "deaf": rate(slow=1) / alone * 100}
+    return {"slow": kept(1_000_000), "deaf": kept(0)}
 
 
 def request(**settings: int) -> Run:
