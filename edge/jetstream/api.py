@@ -13,11 +13,13 @@ from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.door import Door
 from edge.jetstream.info import Fields, error_response, response
-from edge.jetstream.levels import API_LEVEL, too_high
+from edge.jetstream.levels import check_level
 from edge.jetstream.messages import After
 from edge.message import status_block
+from edge.version import API_LEVEL
 
 UNCOUNTED = ("stream_msg_get", "consumer_reset")  # nats-server answers these besides: no audit, no statistics
+READ_FIRST = ("consumer_create", "consumer_pause")  # these look at the request before the level that it asks for
 NAMES_LIMIT = 1024
 LIST_LIMIT = 256
 MORE = -1  # tokens behind a call's name: at least one
@@ -36,13 +38,11 @@ Answer = Fields | None
 
 
 class Call(NamedTuple):
-    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name; ``level``: the highest
-    API level that it knows."""
+    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name."""
 
     kind: str
     args: int
     handler: Callable[[Request], Answer]
-    level: int = API_LEVEL
 
 
 class Api:
@@ -103,7 +103,8 @@ class Api:
 
     def _answer(self, call: Call, request: Request) -> None:
         try:
-            check_level(request.headers, call.level)
+            if call.kind not in READ_FIRST:
+                check_level(request.headers)
             fields = call.handler(request)
         except ApiError as error:
             self._fail(call.kind, request, error)
@@ -112,6 +113,9 @@ class Api:
                 self._answered(call.kind, request, fields)
 
     def _fail(self, kind: str, request: Request, error: ApiError) -> None:
+        if kind == "consumer_reset":
+            self.account.publish(request.reply, error_response(kind, error, BESIDE_ERROR[kind]))
+            return
         self.failed += 1
         self.say_error(kind, request, error)
 
@@ -190,19 +194,14 @@ def page(total: int, offset: int, limit: int) -> Fields:
     return {"total": total, "offset": offset, "limit": limit}
 
 
-def check_level(headers: bytes, highest: int = API_LEVEL) -> None:
-    if too_high(headers, highest):
-        raise errors.API_LEVEL_TOO_LOW
-
-
 def _limit(value: int | None) -> int:
     return -1 if value is None else value
 
 
 BESIDE_ERROR: Mapping[str, Fields] = {
     "stream_info": page(0, 0, 0),
-    "stream_names": page(0, 0, NAMES_LIMIT),
-    "stream_list": page(0, 0, LIST_LIMIT),
+    "stream_names": page(0, 0, 0) | {"streams": None},
+    "stream_list": page(0, 0, 0) | {"streams": []},
     "stream_purge": {"purged": 0},
     "consumer_names": page(0, 0, 0) | {"consumers": []},
     "consumer_list": page(0, 0, 0) | {"consumers": []},
