@@ -265,11 +265,21 @@ def _jetstream(limits: Fields) -> JetStreamLimits | None:
     memory, disk = get(mine, "mem_storage", 0), get(mine, "disk_storage", 0)
     if not memory and not disk:
         return None
-    streams, consumers = get(mine, "streams", 0), get(mine, "consumer", 0)
+
+    def most(name: str) -> int | None:
+        limit = get(mine, name, 0)
+        return limit if limit > 0 else None
+
     return JetStreamLimits(
-        None if memory < 0 else memory, None if disk < 0 else disk,
-        streams if streams > 0 else None, consumers if consumers > 0 else None,
-    )  # fmt: skip
+        max_memory_bytes=None if memory < 0 else memory,
+        max_file_bytes=None if disk < 0 else disk,
+        max_streams=most("streams"),
+        max_consumers=most("consumer"),
+        max_ack_pending=most("max_ack_pending"),
+        memory_max_stream_bytes=most("mem_max_stream_bytes"),
+        file_max_stream_bytes=most("disk_max_stream_bytes"),
+        max_bytes_required=get(mine, "max_bytes_required", False),
+    )
 
 
 def _signers(nats: Fields, own: str, strict: bool) -> dict[str, Fields | None]:

@@ -65,6 +65,10 @@ class JetStreamLimits(NamedTuple):
     max_file_bytes: int | None = None
     max_streams: int | None = None
     max_consumers: int | None = None
+    max_ack_pending: int | None = None
+    memory_max_stream_bytes: int | None = None
+    file_max_stream_bytes: int | None = None
+    max_bytes_required: bool = False
 
 
 class AccountSpec(NamedTuple):
