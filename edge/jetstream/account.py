@@ -217,6 +217,7 @@ class JetStreamAccount:
     def _remove(self, stream: Stream) -> list[Consumer]:
         """Nobody finds it any more.  Its consumers, that do not know yet."""
         stream.stop()
+        stream.admission.clear()
         close_inlet(stream)
         if self.streams.get(stream.name) is not stream:
             return []

@@ -235,6 +235,13 @@ class Admission:
         if (rollup == "sub" and subject in staged.subjects) or (rollup == "all" and staged.subjects):
             raise errors.rollup_failed(f"batch rollup {rollup} invalid")
 
+    def configure(self) -> None:
+        """No batch goes on of a kind that is not allowed any more."""
+        if self.atomic is not None and not self.stream.config.allow_atomic:
+            self.atomic.clear()
+        if self.fast is not None and not self.stream.config.allow_batched:
+            self.fast.clear()
+
     def clear(self) -> None:
         """No batch goes on."""
         for batches in (self.atomic, self.fast):

@@ -122,8 +122,7 @@ class Stream(Messages):
         self.room = (self.room or Room(self)) if config.discard == "new" else None
         if not config.allow_msg_schedules:
             self.schedules = None
-        if not config.allow_atomic or not config.allow_batched:
-            self.admission.clear()
+        self.admission.configure()
 
     def start(self, announce: bool = True) -> None:
         """Begin to capture."""
