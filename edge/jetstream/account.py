@@ -238,7 +238,7 @@ class JetStreamAccount:
         """A stream that may grow without limits reserves nothing, but does not begin where all is reserved."""
         limits, storage = self.limits, config.storage
         others = sum(name != config.name for name in self.streams)
-        if config.name not in self.streams and limits.max_streams is not None and others >= limits.max_streams:
+        if config.name not in self.streams and limits.max_streams and others >= limits.max_streams:
             raise errors.refused(10027, "maximum number of streams reached")
         if limits.max_consumers is not None and 0 < limits.max_consumers < config.max_consumers:
             raise errors.MAX_CONSUMERS

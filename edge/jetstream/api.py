@@ -14,6 +14,7 @@ from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.door import Door
 from edge.jetstream.info import Fields, error_response, response
 from edge.jetstream.levels import check_level
+from edge.jetstream.limits import Limits
 from edge.jetstream.messages import After
 from edge.message import status_block
 from edge.version import API_LEVEL
@@ -160,27 +161,24 @@ class Api:
 
     def account_info(self, request: Request) -> Answer:
         jetstream, limits = self.jetstream, self.jetstream.limits
-        info: Fields = {
+        used: Fields = {
             "memory": jetstream.used_bytes("memory"),
             "storage": jetstream.used_bytes("file"),
             "reserved_memory": jetstream.reserved_bytes("memory"),
             "reserved_storage": jetstream.reserved_bytes("file"),
             "streams": len(jetstream.streams),
             "consumers": sum(map(len, jetstream.consumers.values())),
-            "limits": {
-                "max_memory": _limit(limits.max_memory_bytes),
-                "max_storage": _limit(limits.max_file_bytes),
-                "max_streams": _limit(limits.max_streams),
-                "max_consumers": _limit(limits.max_consumers),
-                "max_ack_pending": _limit(limits.max_ack_pending),
-                "memory_max_stream_bytes": _limit(limits.memory_max_stream_bytes),
-                "storage_max_stream_bytes": _limit(limits.file_max_stream_bytes),
-                "max_bytes_required": limits.max_bytes_required,
-            },
         }
+        info = used | {"limits": (NO_LIMITS if limits.tiers else limits).fields()}
         if jetstream.domain:
             info["domain"] = jetstream.domain
-        return info | {"api": {"level": API_LEVEL, "total": self.total, "errors": self.failed}}
+        info["api"] = {"level": API_LEVEL, "total": self.total, "errors": self.failed}
+        if limits.tiers:
+            unused = dict.fromkeys(used, 0)
+            info["tiers"] = {
+                name: (used if name == "R1" else unused) | {"limits": tier.fields()} for name, tier in limits.tiers
+            }
+        return info
 
 
 def cut(names: list[str], fields: Fields, limit: int) -> tuple[list[str], Fields]:
@@ -194,10 +192,7 @@ def page(total: int, offset: int, limit: int) -> Fields:
     return {"total": total, "offset": offset, "limit": limit}
 
 
-def _limit(value: int | None) -> int:
-    return -1 if value is None else value
-
-
+NO_LIMITS = Limits(0, 0, 0, 0, 0, 0, 0)  # those of the account itself, where it has them by tiers
 BESIDE_ERROR: Mapping[str, Fields] = {
     "stream_info": page(0, 0, 0),
     "stream_names": page(0, 0, 0) | {"streams": None},

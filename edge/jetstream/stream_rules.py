@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from edge.core.times import SECOND
 from edge.core.transforms import Transform
 from edge.jetstream import errors
-from edge.jetstream.durations import go_duration
 from edge.jetstream.compaction import compact_after_ns
+from edge.jetstream.durations import go_duration
 from edge.jetstream.origin_rules import MIRROR_FIXED, Find, with_origins
 from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name, metadata_size
 from edge.jetstream.subject_transform import transform_problem

@@ -1,13 +1,21 @@
 """What accounts and the server let be stored and asked for, and how INFO tells of it: the same on the real server."""
 
-from collections.abc import Iterator
+import asyncio
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import nats
 import pytest
 
+from tests.conftest import Server
+from tests.e2e.mint import Operator, creds
 from tests.e2e.talk import SECOND, Servers, Step, ack, api, consumer, pub, pull, stream
 
 FULL = b"x" * 200
+Start = Callable[..., Server]
+
 STREAMS = "max_streams: 2, max_consumers: 2"
 BYTES = "max_mem: 1000, max_file: 2000"
 OF_EACH = "max_bytes_required: true, mem_max_stream_bytes: 500, disk_max_stream_bytes: 1000, max_ack_pending: 50"
@@ -163,3 +171,39 @@ def test_bytes_of_all_accounts_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_limits_are_those_of_nats_server(name: str, servers: Servers) -> None:
     servers.compare(CONVERSATIONS[name].steps, list(CONVERSATIONS).index(name))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"tiered_limits": {"R1": {"mem_storage": 1000, "disk_storage": 2000, "streams": 2}, "R3": {"disk_storage": -1}}},
+        {"mem_storage": 1000, "disk_storage": -1, "streams": 2, "consumer": -1, "max_ack_pending": 5},
+    ],
+    ids=["by replicas", "plain"],
+)
+def test_limits_in_a_jwt(limits: dict[str, Any], start_edge: Start, start_nats: Start, tmp_path: Path) -> None:
+    operator = Operator()
+    account = operator.account("A")
+    account.claims["limits"] |= limits
+    user = creds(tmp_path, account.user(1), 1)
+    config = operator.config("MEMORY", f'jetstream {{ store_dir: "{tmp_path}/STORE" }}')
+
+    async def told(server: Server) -> list[Any]:
+        client = await nats.connect(server.url, user_credentials=user)
+        found = []
+        for call, body in (
+            ("INFO", {}),
+            ("STREAM.CREATE.S", {"name": "S", "subjects": ["s"], "max_bytes": 1500}),
+            ("STREAM.CREATE.M", {"name": "M", "subjects": ["m"], "storage": "memory"}),
+            ("STREAM.CREATE.T", {"name": "T", "subjects": ["t"]}),
+            ("CONSUMER.CREATE.S.C", {"stream_name": "S", "config": {"durable_name": "C"}}),
+            ("INFO", {}),
+        ):
+            answer = json.loads((await client.request(f"$JS.API.{call}", json.dumps(body).encode())).data)
+            found.append(answer if call == "INFO" else answer.get("error"))
+        await client.close()
+        return found
+
+    ours = asyncio.run(told(start_edge(config.replace("STORE", "edge-store"))))
+    theirs = asyncio.run(told(start_nats(config.replace("STORE", "nats-store"))))
+    assert ours == theirs
