@@ -110,11 +110,11 @@ def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
 
 def jetstream_accounts(config: Config, signed: Iterable[AccountSpec] = ()) -> "list[tuple[str, Limits]]":
     """Those whose block or JWT (``signed``) says so; the global account where there is no other, as in nats-server."""
-    from edge.jetstream.account import Limits
+    from edge.jetstream.limits import Limits
 
     others = {account.name for account in config.accounts} - {GLOBAL_ACCOUNT, config.system_account}
     accounts = [] if config.operator or others else [(GLOBAL_ACCOUNT, Limits())]
     for account in (*config.accounts, *signed):
         if account.jetstream is not None:
-            accounts.append((account.name, Limits(**account.jetstream._asdict())))
+            accounts.append((account.name, Limits.of(account.jetstream)))
     return accounts

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from edge.config.options import JetStream as Options
 from edge.core.router import Router
 from edge.core.times import Clock
-from edge.jetstream.account import Limits, Stores
+from edge.jetstream.account import Stores
 from edge.jetstream.disabled import Disabled
 from edge.jetstream.jetstream import JetStream
+from edge.jetstream.limits import Limits, ServerLimits
 from edge.net.batch import soon, soon_threadsafe
 from edge.net.ticker import Ticker
 from edge.store.memory import MemoryStore
@@ -45,7 +46,10 @@ class Storage:
 
     def limit(self, options: Options, accounts: Iterable[tuple[str, Limits]]) -> None:
         """What holds from now on; accounts that have none yet get it."""
-        self.jetstream.limits = Limits(options.max_file_bytes, options.max_memory_bytes)
+        self.jetstream.limits = ServerLimits(
+            options.max_file_bytes, options.max_memory_bytes, options.max_ack_pending, options.max_request_batch,
+            options.max_window_ns,
+        )  # fmt: skip
         for name, limits in accounts:
             known = self.jetstream.accounts.get(name)
             if known is None:

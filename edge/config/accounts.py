@@ -16,13 +16,6 @@ UNLIMITED = -1
 MAX_COUNT = 2**31 - 1
 
 IGNORED_ACCOUNT = ("msg_trace", "trace_dest")
-REFUSED_JETSTREAM = dict.fromkeys(
-    (
-        *("max_bytes_required", "max_stream_bytes", "max_bytes", "max_ack_pending"),
-        *("mem_max_stream_bytes", "memory_max_stream_bytes", "disk_max_stream_bytes", "store_max_stream_bytes"),
-    ),
-    "it would not be enforced",
-)
 
 
 class Accounts(NamedTuple):
@@ -112,8 +105,16 @@ def _jetstream(entry: Entry, warnings: list[str]) -> JetStreamLimits | None:
         ),
         max_streams=_count(block, "max_streams", "streams"),
         max_consumers=_count(block, "max_consumers", "consumers"),
+        max_ack_pending=_count(block, "max_ack_pending"),
+        memory_max_stream_bytes=_limit(
+            block.size_bytes("mem_max_stream_bytes", "memory_max_stream_bytes", default=UNLIMITED)
+        ),
+        file_max_stream_bytes=_limit(
+            block.size_bytes("disk_max_stream_bytes", "store_max_stream_bytes", default=UNLIMITED)
+        ),
+        max_bytes_required=block.boolean("max_bytes_required", "max_stream_bytes", "max_bytes", default=False),
     )
-    block.finish(REFUSED_JETSTREAM, ("cluster_traffic",))
+    block.finish({}, ("cluster_traffic",))
     return limits
 
 

@@ -53,6 +53,9 @@ class JetStream(NamedTuple):
     domain: str = ""
     max_file_bytes: int | None = None
     max_memory_bytes: int | None = None
+    max_ack_pending: int | None = None  # these three: of any one consumer or stream
+    max_request_batch: int | None = None
+    max_window_ns: int | None = None
     sync_interval_ns: int = 120 * SECOND
     sync_always: bool = False
     commit_window_ns: int = 10_000_000

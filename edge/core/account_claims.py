@@ -262,14 +262,27 @@ def _jetstream(limits: Fields) -> JetStreamLimits | None:
     """None where it has no storage.  Of limits by tiers those for one replica hold."""
     tiers = get(limits, "tiered_limits", {})
     mine = get(tiers, "R1", {}) if tiers else limits
-    memory, disk = get(mine, "mem_storage", 0), get(mine, "disk_storage", 0)
-    if not memory and not disk:
+    if not get(mine, "mem_storage", 0) and not get(mine, "disk_storage", 0):
         return None
-    streams, consumers = get(mine, "streams", 0), get(mine, "consumer", 0)
+    named = tuple((name, _tier(get(tiers, name, {}))) for name in sorted(tiers))
+    return _tier(mine)._replace(tiers=named)
+
+
+def _tier(fields: Fields) -> JetStreamLimits:
+    def most(name: str) -> int | None:
+        limit = get(fields, name, 0)
+        return limit if limit >= 0 else None
+
     return JetStreamLimits(
-        None if memory < 0 else memory, None if disk < 0 else disk,
-        streams if streams > 0 else None, consumers if consumers > 0 else None,
-    )  # fmt: skip
+        max_memory_bytes=most("mem_storage"),
+        max_file_bytes=most("disk_storage"),
+        max_streams=most("streams"),
+        max_consumers=most("consumer"),
+        max_ack_pending=most("max_ack_pending") or None,
+        memory_max_stream_bytes=most("mem_max_stream_bytes") or None,
+        file_max_stream_bytes=most("disk_max_stream_bytes") or None,
+        max_bytes_required=get(fields, "max_bytes_required", False),
+    )
 
 
 def _signers(nats: Fields, own: str, strict: bool) -> dict[str, Fields | None]:

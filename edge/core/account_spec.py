@@ -59,12 +59,18 @@ class AccountLimits(NamedTuple):
 
 
 class JetStreamLimits(NamedTuple):
-    """None: unlimited."""
+    """None: unlimited, and so are counts of 0.  ``tiers``: where a JWT has limits by the number of replicas, all of
+    them by their names; those for one replica are what holds here."""
 
     max_memory_bytes: int | None = None
     max_file_bytes: int | None = None
     max_streams: int | None = None
     max_consumers: int | None = None
+    max_ack_pending: int | None = None
+    memory_max_stream_bytes: int | None = None
+    file_max_stream_bytes: int | None = None
+    max_bytes_required: bool = False
+    tiers: "tuple[tuple[str, JetStreamLimits], ...]" = ()
 
 
 class AccountSpec(NamedTuple):

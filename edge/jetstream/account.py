@@ -17,10 +17,12 @@ from edge.jetstream.consumer import Consumer
 from edge.jetstream.consumers import Consumers
 from edge.jetstream.health import Health
 from edge.jetstream.inlets import change_inlet, close_inlet, open_inlet, recover_inlet
+from edge.jetstream.limits import Limits as Limits
+from edge.jetstream.limits import ServerLimits
 from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, stream_config
-from edge.jetstream.stream_rules import StreamBounds, check_single, updated, with_rules
+from edge.jetstream.stream_rules import check_single, updated, with_rules
 from edge.store.contract import NewRow, Store, StreamRecord
 from edge.subjects import overlap
 
@@ -28,26 +30,6 @@ if TYPE_CHECKING:
     from edge.jetstream.inlet import Inlet
 
 log = logging.getLogger("edge.jetstream")
-
-
-class Limits(NamedTuple):
-    """None is unlimited."""
-
-    max_file_bytes: int | None = None
-    max_memory_bytes: int | None = None
-    max_streams: int | None = None
-    max_consumers: int | None = None
-    max_ack_pending: int | None = None
-    memory_max_stream_bytes: int | None = None
-    file_max_stream_bytes: int | None = None
-    max_bytes_required: bool = False
-
-    def max_bytes(self, storage: str) -> int | None:
-        return self.max_memory_bytes if storage == "memory" else self.max_file_bytes
-
-    def stream_bounds(self, storage: str) -> StreamBounds:
-        most = self.memory_max_stream_bytes if storage == "memory" else self.file_max_stream_bytes
-        return StreamBounds(self.max_bytes_required, most or 0)
 
 
 class Stores(NamedTuple):
@@ -84,6 +66,7 @@ class JetStreamAccount:
         self.consumers = self.keeper.by_stream
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []
         self.is_server_full: Callable[[str], bool] = lambda storage: False
+        self.server_limits: Callable[[], ServerLimits] = ServerLimits
         self.server_room: Callable[[str], int | None] = lambda storage: None  # bytes left to reserve
 
     # ---- streams
@@ -100,7 +83,7 @@ class JetStreamAccount:
 
         ``announce`` False: leafs do not ask the hub for its subjects.
         """
-        self._check_limits(config, config.max_bytes)
+        self._check_limits(config)
         config = self._ruled(config, pedantic)
         check_single(config)
         known = self.streams.get(config.name)
@@ -120,7 +103,8 @@ class JetStreamAccount:
         def find(name: str) -> StreamConfig | None:
             return self.streams[name].config if name in self.streams else None
 
-        return with_rules(config, self.limits.stream_bounds(config.storage), pedantic, find)
+        bounds = self.limits.stream_bounds(config.storage, self.server_limits())
+        return with_rules(config, bounds, pedantic, find)
 
     def _created(self, stream: Stream, after: After, error: StoreError | None) -> None:
         if error is None:
@@ -138,7 +122,7 @@ class JetStreamAccount:
         check_single(config)
         old = stream.config
         config = updated(old, config)
-        self._check_limits(config, max(config.max_bytes, 0) - max(old.max_bytes, 0))
+        self._check_limits(config, old)
         self._check_consumers(stream, config)
         self._check_overlap(config)
         self._reconfigure(stream, config)
@@ -208,10 +192,19 @@ class JetStreamAccount:
             return errors.RESOURCES_EXCEEDED
         return errors.INSUFFICIENT_RESOURCES if self.is_server_full(storage) else None
 
+    def _left(self, storage: str) -> int | None:
+        """Bytes that may still come; None: any."""
+        limit = self.limits.max_bytes(storage)
+        if limit is None:
+            return None
+        streams = [stream for stream in self.streams.values() if stream.config.storage == storage]
+        return limit - sum(stream.bytes + stream.coming for stream in streams)
+
     def _add(self, stream: Stream, announce: bool) -> None:
         self.streams[stream.name] = stream
         self.consumers[stream.name] = {}
         stream.refusal = partial(self._refusal, stream.config.storage)
+        stream.left = partial(self._left, stream.config.storage)
         stream.watchers = self.watchers
         stream.abandoned = partial(self.advisories.batch_abandoned, stream.name)
         stream.admission.budgets = self.budgets
@@ -224,6 +217,7 @@ class JetStreamAccount:
     def _remove(self, stream: Stream) -> list[Consumer]:
         """Nobody finds it any more.  Its consumers, that do not know yet."""
         stream.stop()
+        stream.admission.clear()
         close_inlet(stream)
         if self.streams.get(stream.name) is not stream:
             return []
@@ -240,18 +234,19 @@ class JetStreamAccount:
             ):
                 raise errors.SUBJECTS_OVERLAP
 
-    def _check_limits(self, config: StreamConfig, more: int) -> None:
-        """``more``: bytes that it reserves beyond what it has."""
+    def _check_limits(self, config: StreamConfig, old: StreamConfig | None = None) -> None:
+        """A stream that may grow without limits reserves nothing, but does not begin where all is reserved."""
         limits, storage = self.limits, config.storage
         others = sum(name != config.name for name in self.streams)
-        if config.name not in self.streams and limits.max_streams is not None and others >= limits.max_streams:
+        if config.name not in self.streams and limits.max_streams and others >= limits.max_streams:
             raise errors.refused(10027, "maximum number of streams reached")
         if limits.max_consumers is not None and 0 < limits.max_consumers < config.max_consumers:
             raise errors.MAX_CONSUMERS
-        more = 1 if more < 0 else more
+        wanted = max(config.max_bytes, 0)
+        more = (wanted or 1) if old is None else max(wanted - max(old.max_bytes, 0), 0)
         exceeded = errors.INSUFFICIENT_MEMORY if storage == "memory" else errors.INSUFFICIENT_STORAGE
         limit, room = limits.max_bytes(storage), self.server_room(storage)
-        if limit is not None and self._reserved(storage, but=config.name) + more > limit:
+        if limit is not None and self._reserved(storage, but=config.name) + max(wanted, more) > limit:
             raise exceeded
         if room is not None and more > room:
             raise exceeded

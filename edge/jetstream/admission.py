@@ -87,13 +87,14 @@ class Draft:
     """What one commit will bring, while it is put together.  ``rollups``: what is to go once it is there, as
     (sequence, subject or all)."""
 
-    __slots__ = ("answers", "full", "rollups", "rows", "seq", "size")
+    __slots__ = ("answers", "full", "left", "rollups", "rows", "seq", "size")
 
-    def __init__(self, rows: list[NewRow], seq: int, full: ApiError | None) -> None:
+    def __init__(self, rows: list[NewRow], seq: int, full: ApiError | None, left: int | None) -> None:
         self.rows = rows
         self.seq = seq  # of the last row
         self.size = 0  # of subjects, headers and payloads
         self.full = full  # why nothing more can be stored
+        self.left = left  # bytes that the account still takes; None: any
         self.answers: list[Answer] = []
         self.rollups: list[tuple[int, str]] = []
 
@@ -234,6 +235,13 @@ class Admission:
         if (rollup == "sub" and subject in staged.subjects) or (rollup == "all" and staged.subjects):
             raise errors.rollup_failed(f"batch rollup {rollup} invalid")
 
+    def configure(self) -> None:
+        """No batch goes on of a kind that is not allowed any more."""
+        if self.atomic is not None and not self.stream.config.allow_atomic:
+            self.atomic.clear()
+        if self.fast is not None and not self.stream.config.allow_batched:
+            self.fast.clear()
+
     def clear(self) -> None:
         """No batch goes on."""
         for batches in (self.atomic, self.fast):
@@ -315,6 +323,10 @@ class Admission:
             raise errors.HEADERS_TOO_LARGE
         if draft.full is not None:
             raise draft.full
+        if draft.left is not None:
+            size = draft.size + len(subject) + message + stream.overhead * (len(draft.rows) + 1)
+            if size > draft.left:
+                raise errors.RESOURCES_EXCEEDED
         if admitted.headers:
             check_ttl(admitted.headers)
         self._take_room(subject, admitted)

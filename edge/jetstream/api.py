@@ -13,11 +13,14 @@ from edge.jetstream import errors
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.door import Door
 from edge.jetstream.info import Fields, error_response, response
-from edge.jetstream.levels import API_LEVEL, too_high
+from edge.jetstream.levels import check_level
+from edge.jetstream.limits import Limits
 from edge.jetstream.messages import After
 from edge.message import status_block
+from edge.version import API_LEVEL
 
 UNCOUNTED = ("stream_msg_get", "consumer_reset")  # nats-server answers these besides: no audit, no statistics
+READ_FIRST = ("consumer_create", "consumer_pause")  # these look at the request before the level that it asks for
 NAMES_LIMIT = 1024
 LIST_LIMIT = 256
 MORE = -1  # tokens behind a call's name: at least one
@@ -36,13 +39,11 @@ Answer = Fields | None
 
 
 class Call(NamedTuple):
-    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name; ``level``: the highest
-    API level that it knows."""
+    """``kind`` as in the type of the answer; ``args``: how many tokens follow the call's name."""
 
     kind: str
     args: int
     handler: Callable[[Request], Answer]
-    level: int = API_LEVEL
 
 
 class Api:
@@ -103,7 +104,8 @@ class Api:
 
     def _answer(self, call: Call, request: Request) -> None:
         try:
-            check_level(request.headers, call.level)
+            if call.kind not in READ_FIRST:
+                check_level(request.headers)
             fields = call.handler(request)
         except ApiError as error:
             self._fail(call.kind, request, error)
@@ -112,6 +114,9 @@ class Api:
                 self._answered(call.kind, request, fields)
 
     def _fail(self, kind: str, request: Request, error: ApiError) -> None:
+        if kind == "consumer_reset":
+            self.account.publish(request.reply, error_response(kind, error, BESIDE_ERROR[kind]))
+            return
         self.failed += 1
         self.say_error(kind, request, error)
 
@@ -156,27 +161,24 @@ class Api:
 
     def account_info(self, request: Request) -> Answer:
         jetstream, limits = self.jetstream, self.jetstream.limits
-        info: Fields = {
+        used: Fields = {
             "memory": jetstream.used_bytes("memory"),
             "storage": jetstream.used_bytes("file"),
             "reserved_memory": jetstream.reserved_bytes("memory"),
             "reserved_storage": jetstream.reserved_bytes("file"),
             "streams": len(jetstream.streams),
             "consumers": sum(map(len, jetstream.consumers.values())),
-            "limits": {
-                "max_memory": _limit(limits.max_memory_bytes),
-                "max_storage": _limit(limits.max_file_bytes),
-                "max_streams": _limit(limits.max_streams),
-                "max_consumers": _limit(limits.max_consumers),
-                "max_ack_pending": _limit(limits.max_ack_pending),
-                "memory_max_stream_bytes": _limit(limits.memory_max_stream_bytes),
-                "storage_max_stream_bytes": _limit(limits.file_max_stream_bytes),
-                "max_bytes_required": limits.max_bytes_required,
-            },
         }
+        info = used | {"limits": (NO_LIMITS if limits.tiers else limits).fields()}
         if jetstream.domain:
             info["domain"] = jetstream.domain
-        return info | {"api": {"level": API_LEVEL, "total": self.total, "errors": self.failed}}
+        info["api"] = {"level": API_LEVEL, "total": self.total, "errors": self.failed}
+        if limits.tiers:
+            unused = dict.fromkeys(used, 0)
+            info["tiers"] = {
+                name: (used if name == "R1" else unused) | {"limits": tier.fields()} for name, tier in limits.tiers
+            }
+        return info
 
 
 def cut(names: list[str], fields: Fields, limit: int) -> tuple[list[str], Fields]:
@@ -190,19 +192,11 @@ def page(total: int, offset: int, limit: int) -> Fields:
     return {"total": total, "offset": offset, "limit": limit}
 
 
-def check_level(headers: bytes, highest: int = API_LEVEL) -> None:
-    if too_high(headers, highest):
-        raise errors.API_LEVEL_TOO_LOW
-
-
-def _limit(value: int | None) -> int:
-    return -1 if value is None else value
-
-
+NO_LIMITS = Limits(0, 0, 0, 0, 0, 0, 0)  # those of the account itself, where it has them by tiers
 BESIDE_ERROR: Mapping[str, Fields] = {
     "stream_info": page(0, 0, 0),
-    "stream_names": page(0, 0, NAMES_LIMIT),
-    "stream_list": page(0, 0, LIST_LIMIT),
+    "stream_names": page(0, 0, 0) | {"streams": None},
+    "stream_list": page(0, 0, 0) | {"streams": []},
     "stream_purge": {"purged": 0},
     "consumer_names": page(0, 0, 0) | {"consumers": []},
     "consumer_list": page(0, 0, 0) | {"consumers": []},

@@ -10,7 +10,7 @@ from edge.core.times import SECOND
 from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.admission import Admission, Budget, Draft, Duplicate, Staged
-from edge.jetstream.levels import too_high
+from edge.jetstream.levels import API_LEVEL_TOO_LOW, too_high
 from edge.message import header_add, header_get, header_without
 
 IDLE_NS = 10 * SECOND
@@ -62,7 +62,7 @@ class AtomicBatches:
         if header_get(headers, LEVEL) is not None:
             if too_high(headers):
                 self._abandon(batch_id, "unsupported")
-                raise errors.API_LEVEL_TOO_LOW
+                raise API_LEVEL_TOO_LOW
             headers = header_without(headers, (f"{LEVEL}:",))
         batch.expires_at = self.stream.moment + IDLE_NS
         batch.seq += 1

@@ -12,12 +12,11 @@ from edge.jetstream.consumer_config import ConsumerConfig, consumer_config, paus
 from edge.jetstream.consumer_rules import check_group
 from edge.jetstream.fields import is_empty, parse_object, parse_optional
 from edge.jetstream.info import Fields, consumer_info, listed_consumer
-from edge.jetstream.levels import too_high
+from edge.jetstream.levels import check_level, too_high
 from edge.jetstream.stream import Stream
 from edge.message import header_block, header_get, status_block
 
 CREATE_KINDS = {"stream_name": "string", "config": "object", "action": "string", "pedantic": "bool"}
-SOURCING_LEVEL = 5  # the API level at which servers source from each other
 ACTIONS = ("", "create", "update")
 
 
@@ -30,14 +29,14 @@ class ConsumerApi:
 
     def calls(self) -> dict[str, Call]:
         return {
-            "CONSUMER.CREATE": Call("consumer_create", MORE, self.create, SOURCING_LEVEL),
+            "CONSUMER.CREATE": Call("consumer_create", MORE, self.create),
             "CONSUMER.DURABLE.CREATE": Call("consumer_create", 2, self.create_durable),
             "CONSUMER.INFO": Call("consumer_info", 2, self.info),
             "CONSUMER.NAMES": Call("consumer_names", 1, self.names),
             "CONSUMER.LIST": Call("consumer_list", 1, self.listing),
             "CONSUMER.DELETE": Call("consumer_delete", 2, self.delete),
             "CONSUMER.PAUSE": Call("consumer_pause", 2, self.pause),
-            "CONSUMER.RESET": Call("consumer_reset", 2, self.reset, SOURCING_LEVEL),
+            "CONSUMER.RESET": Call("consumer_reset", 2, self.reset),
             "CONSUMER.UNPIN": Call("consumer_unpin", 2, self.unpin),
         }
 
@@ -45,12 +44,13 @@ class ConsumerApi:
 
     def create(self, request: Request) -> Answer:
         """``CONSUMER.CREATE.<stream>[.<name>[.<filter>]]``."""
-        fields = parse_object(request.body, CREATE_KINDS)
+        fields = _read(request)
         stream, *rest = request.args
         given: dict[str, Any] = fields.get("config", {})
         durable = given.get("durable_name", "")
         name = rest[0] if rest else given.get("name") or ""
         config = consumer_config(given, str(name), durable, named=True)
+        check_level(request.headers)
         _check_names(fields, stream, config.name)
         if rest and durable and durable != name:
             raise errors.DURABLE_NAME_MISMATCH
@@ -65,10 +65,11 @@ class ConsumerApi:
 
     def create_durable(self, request: Request) -> Answer:
         """``CONSUMER.DURABLE.CREATE.<stream>.<durable>``, as older clients ask."""
-        fields = parse_object(request.body, CREATE_KINDS)
+        fields = _read(request)
         stream, name = request.args
         given: dict[str, Any] = fields.get("config", {})
         config = consumer_config(given, name, given.get("durable_name", ""))
+        check_level(request.headers)
         _check_names(fields, stream, name)
         if not config.durable:
             raise errors.DURABLE_NAME_NOT_SET
@@ -139,6 +140,7 @@ class ConsumerApi:
     def pause(self, request: Request) -> Answer:
         """Until a time; an empty request resumes."""
         until = pause_until(parse_optional(request.body, {"pause_until": "string"}))
+        check_level(request.headers)
         consumer = self._consumer(request)
 
         def paused() -> Fields:
@@ -214,10 +216,15 @@ def _as_known(config: ConsumerConfig, known: ConsumerConfig) -> ConsumerConfig:
     )
 
 
-def _check_names(fields: Fields, stream: str, name: str) -> None:
+def _read(request: Request) -> dict[str, Any]:
+    fields = parse_object(request.body, CREATE_KINDS)
     action = fields.get("action", "")
     if action not in ACTIONS:
         raise errors.invalid_json(f"unknown consumer action: {action}")
+    return fields
+
+
+def _check_names(fields: Fields, stream: str, name: str) -> None:
     if fields.get("stream_name", "") != stream:
         raise errors.STREAM_MISMATCH
     if "/" in name or "\\" in name:

@@ -12,7 +12,6 @@ from edge.jetstream import errors
 from edge.jetstream.consumer import Consumer, start_seq
 from edge.jetstream.consumer_config import ConsumerConfig, consumer_config
 from edge.jetstream.consumer_rules import (
-    Bounds,
     check_consumer,
     check_consumer_update,
     check_partition,
@@ -42,7 +41,7 @@ class Consumers:
         self, stream: Stream, config: ConsumerConfig, action: str, after: After, pedantic: bool = False
     ) -> Consumer:
         """``action`` as in the request: create, update, or empty for whichever fits; ``after`` follows the commit."""
-        bounds = Bounds(self.jetstream.limits.max_ack_pending or 0)
+        bounds = self.jetstream.limits.consumer_bounds(self.jetstream.server_limits())
         config = with_defaults(config, stream.config, bounds, pedantic)
         check_consumer(config, stream.config, bounds)
         known = self.by_stream[stream.name].get(config.name)

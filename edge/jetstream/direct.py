@@ -18,7 +18,8 @@ KINDS = {
     "seq": "uint", "last_by_subj": "string", "next_by_subj": "string", "start_time": "string", "no_hdr": "bool",
     "batch": "int", "max_bytes": "int", "multi_last": "strings", "up_to_seq": "uint", "up_to_time": "string",
 }  # fmt: skip
-MAX_RESULTS = 1024
+MAX_RESULTS = 1024  # messages for one request
+MAX_BYTES = 64 << 20
 
 Fields = dict[str, Any]
 
@@ -48,7 +49,16 @@ def _time(text: str) -> int:
     try:
         return parse_rfc3339(text)
     except ValueError as exc:
-        raise invalid_json(f'start_time: "{text}" is not a time') from exc
+        raise invalid_json(f'"{text}" is not a time') from exc
+
+
+SEARCHES = ("seq", "last_by_subj", "next_by_subj", "multi_last", "start_time")
+UNFIT = {"last_by_subj", "next_by_subj", "multi_last", "seq", "batch", "start_time", "up_to_seq", "up_to_time"}
+APART = (
+    {"seq", "last_by_subj"}, {"seq", "start_time"}, {"start_time", "last_by_subj"}, {"last_by_subj", "next_by_subj"},
+    {"last_by_subj", "batch"}, {"last_by_subj", "multi_last"}, {"next_by_subj", "multi_last"},
+    {"up_to_seq", "up_to_time"},
+)  # fmt: skip
 
 
 class DirectGet:
@@ -59,27 +69,33 @@ class DirectGet:
         self.stream = stream
 
     def answer(self, subject: str, reply: str, body: bytes) -> None:
+        if not subject and not body:
+            self._status(reply, 408, "Empty Request")
+            return
         try:
-            fields = parse_object(body, KINDS, strict=False)
+            fields = _read(body)
         except ApiError:
             self._status(reply, 408, "Malformed Request")
             return
         if subject:
+            if UNFIT & fields.keys():
+                self._status(reply, 408, "Bad Request")
+                return
             fields["last_by_subj"] = subject
-        if not any(fields.get(key) for key in ("seq", "last_by_subj", "next_by_subj", "start_time", "multi_last")):
+        if not any(name in fields for name in SEARCHES):
             self._status(reply, 408, "Empty Request")
-            return
-        try:
-            self._get(reply, fields)
-        except BadQuery:
+        elif any(pair <= fields.keys() for pair in APART):
             self._status(reply, 408, "Bad Request")
-
-    def _get(self, reply: str, fields: Fields) -> None:
-        if fields.get("multi_last"):
+        elif "multi_last" in fields:
             self._multi_last(reply, fields)
-        elif fields.get("batch"):
+        elif "batch" in fields:
             self._batch(reply, fields)
-        elif (row := find(fields)(self.stream)) is None:
+        else:
+            self._one(reply, fields)
+
+    def _one(self, reply: str, fields: Fields) -> None:
+        row = find(fields)(self.stream)
+        if row is None:
             self._status(reply, 404, "Message Not Found")
         elif fields.get("no_hdr"):
             self.account.publish(reply, row.payload)
@@ -88,49 +104,58 @@ class DirectGet:
 
     def _batch(self, reply: str, fields: Fields) -> None:
         """Up to ``batch`` messages from a sequence (or time) on, those of a subject when it says so."""
-        if fields.get("last_by_subj"):
-            raise BadQuery
-        pattern = fields.get("next_by_subj") or ">"
-        row = find(fields)(self.stream)
-        rows: list[Row] = []
-        room = fields.get("max_bytes") or 0
-        while row is not None and len(rows) < min(fields["batch"], MAX_RESULTS):
-            rows.append(row)
-            room -= len(row.subject) + len(row.headers) + len(row.payload)
-            if fields.get("max_bytes") and room <= 0:
-                break
-            row = self.stream.next_by_subject(row.seq + 1, pattern)
-        if not rows:
-            self._status(reply, 404, "Message Not Found")
-            return
+        stream, pattern = self.stream, fields.get("next_by_subj") or ">"
+        first = stream.first_at(_time(fields["start_time"])) if "start_time" in fields else fields.get("seq", 0)
         wanted = None if pattern == ">" else partial(matches, pattern)
-        self._send(reply, rows, self.stream.count_from(rows[0].seq, wanted), [], fields)
+        pending, before, room = stream.count_from(first, wanted), 0, fields.get("max_bytes") or MAX_BYTES
+        for sent in range(min(fields["batch"], MAX_RESULTS)):
+            row = stream.next_by_subject(first, pattern)
+            if row is None and not sent:
+                self._status(reply, 404, "Message Not Found")
+                return
+            if row is None or room <= 0:
+                break
+            if fields.get("no_hdr"):
+                self.account.publish(reply, row.payload)
+            else:
+                pending -= 1
+                self._send(reply, row, _counts(pending, before))
+            room -= _size(row)
+            before, first = row.seq, row.seq + 1
+        self.account.publish(reply, headers=status_block(204, "EOB", _counts(pending, before)))
 
     def _multi_last(self, reply: str, fields: Fields) -> None:
-        """The last message of each subject under some patterns."""
-        if fields.get("up_to_seq") or fields.get("up_to_time"):  # needs every subject's history
-            raise BadQuery
-        index = self.stream.subjects
-        subjects = {subject for pattern in fields["multi_last"] for subject in index.counts(pattern)}
-        if len(subjects) > MAX_RESULTS and not fields.get("batch"):
+        """The last message of each subject under some patterns, up to a sequence (or time) when it says so."""
+        stream = self.stream
+        up_to = fields.get("up_to_seq", 0)
+        if "up_to_time" in fields:
+            up_to = stream.first_at(_time(fields["up_to_time"])) - 1
+            if up_to < stream.first_seq:
+                self._status(reply, 404, "No Results")
+                return
+        up_to = up_to or stream.last_seq
+        seqs = stream.last_seqs(fields["multi_last"], up_to, MAX_RESULTS)
+        if len(seqs) > MAX_RESULTS:
             self._status(reply, 413, "Too Many Results")
             return
-        seqs = sorted(index.last_seq(subject) for subject in subjects)
-        found = [self.stream.get(seq) for seq in seqs[: fields.get("batch") or MAX_RESULTS]]
-        rows = [row for row in found if row is not None]
-        if not rows:
+        if not seqs:
             self._status(reply, 404, "No Results")
             return
-        self._send(reply, rows, len(seqs), [("Nats-UpTo-Sequence", str(self.stream.last_seq))], fields)
+        pending, before, sent = len(seqs), 0, 0
+        room, most = fields.get("max_bytes") or MAX_BYTES, max(fields.get("batch", 0), 0) or MAX_RESULTS
+        for seq in seqs:
+            if room <= 0 or sent >= most:
+                break
+            pending -= 1
+            row = stream.get(seq) if seq >= fields.get("seq", 0) else None
+            if row is not None:
+                self._send(reply, row, _counts(pending, before))
+                before, room, sent = seq, room - _size(row), sent + 1
+        end = [*_counts(pending, before), ("Nats-UpTo-Sequence", str(up_to))]
+        self.account.publish(reply, headers=status_block(204, "EOB", end))
 
-    def _send(self, reply: str, rows: list[Row], total: int, end: list[tuple[str, str]], fields: Fields) -> None:
-        before = 0
-        for i, row in enumerate(rows, 1):
-            counts = _counts(total - i, before)
-            headers = header_add(row.headers, self._place(row) + counts)
-            self.account.publish(reply, row.payload, headers=headers)
-            before = row.seq
-        self.account.publish(reply, headers=status_block(204, "EOB", _counts(total - len(rows), before) + end))
+    def _send(self, reply: str, row: Row, counts: list[tuple[str, str]]) -> None:
+        self.account.publish(reply, row.payload, headers=header_add(row.headers, self._place(row) + counts))
 
     def _place(self, row: Row) -> list[tuple[str, str]]:
         return [
@@ -144,5 +169,18 @@ class DirectGet:
         self.account.publish(reply, headers=status_block(code, text))
 
 
+def _read(body: bytes) -> Fields:
+    """Those that say something."""
+    fields = parse_object(body, KINDS, strict=False)
+    for name in ("start_time", "up_to_time"):
+        if name in fields:
+            _time(fields[name])
+    return {name: value for name, value in fields.items() if value}
+
+
 def _counts(pending: int, before: int) -> list[tuple[str, str]]:
     return [("Nats-Num-Pending", str(pending)), ("Nats-Last-Sequence", str(before))]
+
+
+def _size(row: Row) -> int:
+    return len(row.subject) + len(row.headers) + len(row.payload)

@@ -15,7 +15,7 @@ from edge.jetstream import errors
 from edge.jetstream.admission import Admission, Budget, Draft, Duplicate, Staged
 from edge.jetstream.batches import LEVEL, MAX_ID
 from edge.jetstream.fields import dumps
-from edge.jetstream.levels import too_high
+from edge.jetstream.levels import API_LEVEL_TOO_LOW, too_high
 from edge.message import header_get, header_without
 
 SUFFIX = ".$FI"
@@ -88,7 +88,7 @@ class FastBatches:
         if header_get(headers, LEVEL) is not None:
             if too_high(headers):
                 self._drop(batch)
-                raise errors.API_LEVEL_TOO_LOW
+                raise API_LEVEL_TOO_LOW
             headers = header_without(headers, (f"{LEVEL}:",))
         batch.expires_at = self.stream.moment + IDLE_NS
         if mark.operation == PING:

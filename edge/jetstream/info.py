@@ -9,10 +9,10 @@ from edge.jetstream.acks import Position
 from edge.jetstream.consumer import Consumer
 from edge.jetstream.errors import error_fields
 from edge.jetstream.fields import dumps
-from edge.jetstream.levels import API_LEVEL, SERVER_LEVEL
 from edge.jetstream.pulls import Pulls
 from edge.jetstream.stream import Stream
 from edge.store.contract import Row
+from edge.version import API_LEVEL, NATS_LEVEL
 
 MAX_UNASKED = 50_000  # messages that are looked through for their subjects when nobody asked for those
 
@@ -34,7 +34,7 @@ def stored(config: Fields, level: int) -> Fields:
 
 def versioned(config: Fields, level: int) -> Fields:
     """As answers about one stream or consumer show it: with the level that is here besides."""
-    levels = {"_nats.level": str(API_LEVEL), "_nats.req.level": str(level), "_nats.ver": SERVER_LEVEL}
+    levels = {"_nats.level": str(API_LEVEL), "_nats.req.level": str(level), "_nats.ver": NATS_LEVEL}
     return config | {"metadata": _metadata(config, levels)}
 
 
@@ -50,7 +50,7 @@ def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
     state: Fields = {
         "messages": stream.messages,
         "bytes": stream.bytes,
-        "first_seq": stream.first_seq if stream.last_seq or stream.config.first_seq else 0,
+        "first_seq": stream.first_seq if stream.last_seq or stream.config.first_seq or stream.was_purged else 0,
         "first_ts": rfc3339(stream.oldest_ns()) if stream.messages else ZERO,
         "last_seq": stream.last_seq,
         "last_ts": rfc3339(last.time_ns if last else stream.last_ns),

@@ -43,7 +43,4 @@ class Interest:
         return found
 
     def _is_needed(self, row: Row) -> bool:
-        concerned = [consumer for consumer in self.consumers if consumer.wants(row.subject)]
-        if self.queue:
-            return all(consumer.needs(row.seq) for consumer in concerned)
-        return any(consumer.needs(row.seq) for consumer in concerned)
+        return any(consumer.needs(row.seq) for consumer in self.consumers if consumer.wants(row.subject))

@@ -9,10 +9,11 @@ from edge.jetstream.account import JetStreamAccount, Limits, Stores
 from edge.jetstream.admission import Budgets
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
+from edge.jetstream.limits import ServerLimits
 from edge.jetstream.stream import Stream
 from edge.store.contract import ConsumerRecord, NewRow, Recovered, StreamRecord
 
-UNLIMITED = Limits()
+UNLIMITED = ServerLimits()
 
 log = logging.getLogger("edge.jetstream")
 
@@ -21,7 +22,7 @@ class JetStream:
     """``limits`` are those of the server, whatever its accounts may have."""
 
     def __init__(
-        self, stores: Stores, clock: Clock, domain: str, server_name: str, limits: Limits = UNLIMITED
+        self, stores: Stores, clock: Clock, domain: str, server_name: str, limits: ServerLimits = UNLIMITED
     ) -> None:
         self.stores = stores
         self.clock = clock
@@ -45,6 +46,7 @@ class JetStream:
             account, self.stores, self.clock, limits, self.domain, self.server_name, self._next_id, self.health
         )
         jetstream.is_server_full = self._is_full
+        jetstream.server_limits = lambda: self.limits
         jetstream.server_room = self._room
         jetstream.budgets = self.budgets
         jetstream.watchers = self.watchers
@@ -62,7 +64,7 @@ class JetStream:
 
     def _is_full(self, storage: str) -> bool:
         limit = self.limits.max_bytes(storage)
-        return limit is not None and sum(account.used_bytes(storage) for account in self.accounts.values()) >= limit
+        return limit is not None and sum(account.used_bytes(storage) for account in self.accounts.values()) > limit
 
     def recover(self, found: Recovered) -> None:
         """After the accounts are there: everything as it was committed."""

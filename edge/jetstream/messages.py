@@ -44,6 +44,7 @@ class Messages:
         self.history: SubjectHistory | None = None  # only where a limit of each subject asks for it
         self.tail = Tail()
         self.leaving: set[int] = set()
+        self.was_purged = False  # in this life: an empty stream then says where it begins
         self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
         self.removal_listeners: list[Removed] = []  # called when messages have been taken away
 
@@ -122,6 +123,23 @@ class Messages:
         seq = self.subjects.last_seq(pattern)
         return self.get(seq) if seq else None
 
+    def last_seqs(self, patterns: Sequence[str], up_to: int, most: int) -> list[int]:
+        """The last message of each subject under any of the patterns, up to a sequence, in order; one more than
+        ``most`` when there are too many."""
+        seqs = self.subjects.last_seqs(patterns)
+        if up_to >= self.last_seq or len(seqs) > most:
+            return seqs[: most + 1]
+        found = [seq for seq in seqs if seq <= up_to]
+        later = {row.subject for seq in seqs if seq > up_to and (row := self.get(seq)) is not None}
+        last = up_to
+        while later and last >= self.first_seq and (rows := self.store.scan_back(self.id, last, BLOCK)):
+            for row in rows:
+                if row.subject in later and row.seq not in self.leaving and row.seq >= self.first_seq:
+                    later.remove(row.subject)
+                    found.append(row.seq)
+            last = rows[-1].seq - 1
+        return sorted(found)
+
     def scan(self, first: int, limit: int) -> list[Row]:
         """Up to ``limit`` visible rows from ``first`` on; none only at the end."""
         first = max(first, self.first_seq)
@@ -188,7 +206,7 @@ class Messages:
         for row in self.outlines(expected):
             found += range(expected, row.seq)
             expected = row.seq + 1
-        return found
+        return [*found, *range(expected, self.last_seq + 1)]
 
     def oldest_ns(self) -> int:
         if not self.first_ns and self.messages:
@@ -259,6 +277,7 @@ class Messages:
         """Take away what matches ``pattern`` (all, when empty): all of it, or what is before a sequence, or all but
         the last ``keep``.  The number of messages; ``after`` follows the commit."""
         messages = self.messages
+        self.was_purged = True
         if pattern:
             self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after)
         else:

@@ -86,6 +86,8 @@ class Stream(Messages):
         self.watchers: list[Callable[[Stream, list[NewRow]], None]] = []  # of every stream; told of what became visible
         self.abandoned: Callable[[str, str], None] = lambda batch, reason: None  # told of batches that came to nothing
         self.refusal: Callable[[], ApiError | None] = lambda: None  # why the account takes no more messages
+        self.left: Callable[[], int | None] = lambda: None  # bytes that it still takes; None: any
+        self.coming = 0  # bytes that have a sequence and are not on disk yet
         self.positions: Mapping[str, tuple[int, str]] = {}  # how far each source was taken, as of ``last_seq``
         self.inlet: Inlet | None = None  # what comes from other streams
         self.admission = Admission(self)
@@ -120,8 +122,7 @@ class Stream(Messages):
         self.room = (self.room or Room(self)) if config.discard == "new" else None
         if not config.allow_msg_schedules:
             self.schedules = None
-        if not config.allow_atomic or not config.allow_batched:
-            self.admission.clear()
+        self.admission.configure()
 
     def start(self, announce: bool = True) -> None:
         """Begin to capture."""
@@ -156,9 +157,9 @@ class Stream(Messages):
         rows = self.open_batch()
         seq, now, head = self.assigned_seq, self.stamp_ns, self.ack_head
         full = errors.INSUFFICIENT_STORAGE if self.store.full else self.refusal()
-        draft = Draft(rows, seq, full)
+        draft = Draft(rows, seq, full, self._left_for(incoming))
         answers, size = draft.answers, 0
-        careful = self.guarded or full is not None
+        careful = self.guarded or full is not None or draft.left is not None
         if self.made:
             self._put_made(draft)
             seq, size = draft.seq, draft.size
@@ -177,6 +178,14 @@ class Stream(Messages):
                 answers.append((reply, b"%b%d}" % (head, seq)))
         size += self.overhead * len(rows)
         self.submit(Batch(rows, size, [] if self.config.no_ack else answers, draft.rollups))
+
+    def _left_for(self, incoming: list[tuple[str, str, bytes, bytes]]) -> int | None:
+        """Bytes, where they might not be enough for all of these."""
+        left = self.left()
+        if left is None:
+            return None
+        size = sum(len(subject) + len(headers) + len(payload) for subject, _, headers, payload in incoming)
+        return left if size + self.overhead * len(incoming) > left else None
 
     def _put_made(self, draft: Draft) -> None:
         """Publishers' messages come behind."""
@@ -199,6 +208,7 @@ class Stream(Messages):
             self.assigned_seq, self.last_ns = rows[-1][0], rows[-1][2]
             self._note_ahead()
             self.underway.append(rows)
+            self.coming += batch.size
             self.store.append(self.id, rows)
         elif not batch.answers:
             return
@@ -288,6 +298,7 @@ class Stream(Messages):
 
     def _become_visible(self, batch: Batch) -> None:
         rows = self.underway.popleft()
+        self.coming -= batch.size
         self.newest_id = _id_of(rows[-1][3])
         if self.ahead:
             for row in rows:
@@ -313,6 +324,7 @@ class Stream(Messages):
     def _roll_back(self) -> None:
         self.assigned_seq = self.last_seq
         self.underway.clear()
+        self.coming = 0
         self.forget_rows(self.last_seq)
         self.admission.clear()
         if self.schedules is not None:

@@ -9,6 +9,7 @@ from edge.core.times import SECOND
 from edge.core.transforms import Transform
 from edge.jetstream import errors
 from edge.jetstream.compaction import compact_after_ns
+from edge.jetstream.durations import go_duration
 from edge.jetstream.origin_rules import MIRROR_FIXED, Find, with_origins
 from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name, metadata_size
 from edge.jetstream.subject_transform import transform_problem
@@ -128,7 +129,8 @@ def _window(config: StreamConfig, bounds: StreamBounds, pedantic: bool) -> int:
     if max_age and window > max_age:
         raise errors.invalid_stream("duplicates window can not be larger then max age")
     if 0 < bounds.max_window_ns < window:
-        raise errors.invalid_stream("duplicates window can not be larger then the server's limit")
+        limit = go_duration(bounds.max_window_ns)
+        raise errors.invalid_stream(f"duplicates window can not be larger then server limit of {limit}")
     if 0 < window < MIN_AGE_NS:
         raise errors.invalid_stream("duplicates window needs to be >= 100ms")
     return window

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from edge.core.transforms import Transform
+from edge.subjects import WHITE
 
 
 class SubjectTransform(NamedTuple):
@@ -22,8 +23,11 @@ def transform_problem(source: str, destination: str) -> str:
     if not destination:
         return ""
     tokens = destination.split(".")
-    if (at := next((i for i, token in enumerate(tokens) if not token or ">" in tokens[:i]), None)) is not None:
-        return "invalid mapping destination: invalid transform" + (f" in {tokens[at]}" if tokens[at] else "")
+    for i, token in enumerate(tokens):
+        if not token or ">" in tokens[:i]:
+            return "invalid mapping destination: invalid transform" + (f" in {token}" if token else "")
+        if not (token.startswith("{{") and token.endswith("}}")) and not WHITE.isdisjoint(token):
+            return "invalid mapping destination: invalid transform"
     try:
         Transform(source, destination)
     except ValueError as exc:

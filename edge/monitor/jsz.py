@@ -59,7 +59,7 @@ def usage(jetstream: "JetStream | None") -> Fields:
 def _api(jetstream: "JetStream | None") -> Fields:
     if jetstream is None:
         return {"level": 0, "total": 0, "errors": 0}
-    from edge.jetstream.levels import API_LEVEL
+    from edge.version import API_LEVEL
 
     apis = jetstream.apis.values()
     return {

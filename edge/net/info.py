@@ -3,8 +3,9 @@
 import sys
 from typing import NamedTuple
 
-NATS_LEVEL = "2.12.0"  # clients gate features on it: the nats-server whose client protocol is spoken here
-API_LEVEL = 1  # of the JetStream API; raised as features of a level are all there
+from edge.version import API_LEVEL, NATS_LEVEL
+
+__all__ = ["API_LEVEL", "NATS_LEVEL", "ServerInfo"]
 
 
 class ServerInfo(NamedTuple):

@@ -9,6 +9,7 @@ in these conversations but in ``tests/edge/jetstream``.
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,17 +167,29 @@ ATTEMPTS = 3
 
 
 class Servers:
-    """One of ours and a real one; accounts are taken as they are needed."""
+    """One of ours and a real one; accounts are taken as they are needed.  ``limits``: of each conversation's, in
+    order, and ``server`` those of the server, as they are written in a configuration."""
 
-    def __init__(self, folder: Path, conversations: int, kind: type[Conversation] = Conversation) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        conversations: int,
+        kind: type[Conversation] = Conversation,
+        limits: Sequence[str] = (),
+        server: str = "",
+    ) -> None:
         self.kind = kind
         self.taken = 0
+        accounts = [limit for limit in limits or [""] * conversations for _ in range(ATTEMPTS + 1)]
         self.edge, self.nats = (
-            Server(command, _config(folder / f"{name}-store", conversations * (ATTEMPTS + 1)), folder, name).start()
+            Server(command, _config(folder / f"{name}-store", accounts, server), folder, name).start()
             for name, command in (("edge", [sys.executable, "-m", "edge", "run"]), ("nats", [nats_server_binary()]))
         )
 
-    def compare(self, steps: list[Step]) -> None:
+    def compare(self, steps: list[Step], number: int | None = None) -> None:
+        """``number``: of the conversation, where it matters which accounts it is held in."""
+        if number is not None:
+            self.taken = number * (ATTEMPTS + 1)
         ours = self._hold(self.edge, steps)
         for _ in range(ATTEMPTS):
             # nats-server counts what is pending for a consumer behind the PubAck: once in a while it has not yet.
@@ -199,13 +212,14 @@ class Servers:
         self.nats.kill()
 
 
-def _config(store: Path, accounts: int) -> str:
+def _config(store: Path, accounts: list[str], server: str) -> str:
     told = "\n".join(
-        f"  A{i}: {{ jetstream: enabled, users: [ {{ user: u{i}, password: p }} ] }}" for i in range(1, accounts + 1)
+        f"  A{i}: {{ jetstream: {f'{{ {limits} }}' if limits else 'enabled'}, users: [ {{ user: u{i}, password: p }} ] }}"
+        for i, limits in enumerate(accounts, 1)
     )
     return f'''server_name: js
 listen: 127.0.0.1:-1
-jetstream {{ store_dir: "{store}" }}
+jetstream {{ store_dir: "{store}"{server and f", {server}"} }}
 accounts {{
 {told}
 }}

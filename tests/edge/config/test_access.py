@@ -94,6 +94,11 @@ def test_limits_of_an_account(load: Load) -> None:
             "accounts { A { jetstream: { max_mem: 1MB, max_file: 2G, max_streams: 3, consumers: 4 } } }",
             (AccountSpec("A", jetstream=JetStreamLimits(1 << 20, 2 * 10**9, 3, 4)),),
         ),
+        (
+            "accounts { A { jetstream: { max_ack_pending: 5, mem_max_stream_bytes: 1K, store_max_stream_bytes: 2KB,"
+            " max_bytes_required: true } } }",
+            (AccountSpec("A", jetstream=JetStreamLimits(None, None, None, None, 5, 1000, 2048, True)),),
+        ),
         ("accounts { A { jetstream: { max_mem: -1, max_streams: -1 } } }", (AccountSpec("A", jetstream=JetStreamLimits()),)),
         ("accounts { p: secret, A { users: [{user: a, password: $p}] } }", (AccountSpec("A"),)),
     ],

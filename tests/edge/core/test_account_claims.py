@@ -32,9 +32,14 @@ def test_limits() -> None:
     given = {"conn": 3, "subs": -1, "payload": 100, "leaf": 0}
     assert rules(limits=given).spec.limits == AccountLimits(3, None, 100, 0)
     assert rules(limits=given).spec.jetstream is None
-    assert rules(limits={"disk_storage": -1, "streams": 2}).spec.jetstream == JetStreamLimits(0, None, 2, None)
+    assert rules(limits={"disk_storage": -1, "streams": 2}).spec.jetstream == JetStreamLimits(0, None, 2, 0)
+    of_each = {"max_ack_pending": 5, "mem_max_stream_bytes": 6, "disk_max_stream_bytes": 0, "max_bytes_required": True}
+    limits = rules(limits={"disk_storage": 9, **of_each}).spec.jetstream
+    assert limits == JetStreamLimits(0, 9, 0, 0, 5, 6, None, True)
     tiers = {"R1": {"mem_storage": 5, "consumer": 4}, "R3": {"disk_storage": 9}}
-    assert rules(limits={"tiered_limits": tiers}).spec.jetstream == JetStreamLimits(5, 0, None, 4)
+    of_one, of_three = JetStreamLimits(5, 0, 0, 4), JetStreamLimits(0, 9, 0, 0)
+    tiered = of_one._replace(tiers=(("R1", of_one), ("R3", of_three)))
+    assert rules(limits={"tiered_limits": tiers}).spec.jetstream == tiered
 
 
 def test_exports_imports_mappings() -> None:

@@ -145,13 +145,18 @@ def test_what_was_captured_before_the_end_of_a_stream_is_answered(bench: Any) ->
 
 
 def test_the_account_takes_no_more_than_it_may(make_bench: Callable[..., Any]) -> None:
-    bench = make_bench(limits=Limits(max_file_bytes=100))
+    bench = make_bench(limits=Limits(max_file_bytes=200))
     stream = bench.stream()
-    assert bench.stored("s.a", b"x" * 80) == [1]
-    assert bench.stored("s.a") == [-10002]
+    assert bench.stored("s.a", b"x" * 180) == [-10002]
+    for _ in range(3):
+        bench.publish("s.a", b"x" * 67)
+    bench.flush()
+    bench.publish("s.a")
+    bench.settle()
+    assert bench.acks() == [1, 2, -10002, -10002] and stream.bytes == 200 and stream.coming == 0
     stream.purge("", 0, 0, lambda error: None)
     bench.settle()
-    assert bench.stored("s.a") == [2]
+    assert bench.stored("s.a") == [3]
 
 
 def test_discard_new_counts_what_is_under_way(bench: Any) -> None:
@@ -236,7 +241,7 @@ def test_what_is_being_deleted_is_not_seen_any_more(bench: Any) -> None:
     assert stream.get(4) is None and [row.seq for row in stream.scan(1, 9)] == [1, 2, 3]
     assert stream.last_by_subject("s.a").seq == 2 and stream.count_from(1) == 3
     stream.delete(2, lambda error: None)
-    assert stream.last_by_subject("s.a").seq == 1 and stream.deleted() == [2]
+    assert stream.last_by_subject("s.a").seq == 1 and stream.deleted() == [2, 4]
     bench.settle()
     assert stream.last_by_subject("s.a").seq == 1 and stream.leaving == set()
 
