@@ -244,7 +244,7 @@ def _check_once(placed: PlacedImport, known: Iterable[Import]) -> None:
     for old in known:
         if (old.service, old.account) != (new.service, new.account):
             continue
-        if (_local(old) == new.to) if new.service else (old.subject == new.subject):
+        if new.to in (old.to, _local(old)) if new.service else (old.subject == new.subject):
             fail(placed.place, f"import: {new.to if new.service else new.subject!r} is imported already")
 
 

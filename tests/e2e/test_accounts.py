@@ -1,6 +1,5 @@
 """What accounts give each other, on our server and on the real one: exports, imports, limits, latencies."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -335,47 +334,3 @@ def test_limits_of_an_account(start_edge: Start, start_nats: Start) -> None:
     compare(["l2: join", "l3: join", "m2: join", "l2: leave", "l3: join"])
     compare(["l2: join", "l: SUB a 1", "l2: SUB a 1", "l: SUB b 2", "l2: SUB b 2", "l: UNSUB 1", "l2: SUB c 3", "m: SUB a 1"])
     compare(["l: pub a = 1234567890", "m: pub a = 12345678901", "l: pub a = 12345678901"])
-
-
-# ---- made-up accounts
-
-
-def made_up(number: int) -> tuple[str, list[str]]:
-    """A configuration of three accounts that share at random, and what is said in it."""
-    dice = random.Random(number)
-    names = ["a", "b", "c"]
-    subjects = ["x", "x.1", "x.2", "y", "y.1", "x.y.z"]
-    patterns = ["x", "x.*", "x.>", "y.*", "*.1", "x.*.z", ">"]
-    exports: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
-    imports: dict[str, list[str]] = {name: [] for name in names}
-    for name in names:
-        for pattern in dice.sample(patterns, 3):
-            exports[name].append(("stream", pattern))
-        exports[name].append(("service", f"ask.{name}"))
-    for importer, exporter in (("b", "a"), ("c", "b"), ("c", "a")):
-        kind, pattern = dice.choice([entry for entry in exports[exporter] if entry[0] == "stream"])
-        how = f", prefix: {dice.choice(['p', 'q'])}" if pattern == ">" or dice.random() < 0.7 else ""
-        imports[importer].append(f"{{{kind}: {{account: {exporter.upper()}, subject: \"{pattern}\"}}{how}}}")
-        imports[importer].append(f"{{service: {{account: {exporter.upper()}, subject: ask.{exporter}}}, to: to.{exporter}}}")
-    blocks = "\n".join(
-        f"{name.upper()} {{ users: [{{user: {name}, password: {name}}}], exports: ["
-        + ", ".join(f"{{{kind}: \"{pattern}\"}}" for kind, pattern in exports[name])
-        + f"], imports: [{', '.join(imports[name])}] }}"
-        for name in names
-    )
-    script = []
-    for sid in range(8):
-        who = dice.choice(names)
-        pattern = dice.choice([*patterns, "p.>", "q.*", "p.x.*", "q.x.>", "p.*.1"])
-        script.append(f"{who}: SUB {pattern} {dice.choice(['', '', f'q{sid} '])}{sid}")
-    script += [f"{dice.choice(names)}: pub {dice.choice(subjects)} = {i}" for i in range(12)]
-    script += ["c: SUB me 90", "a: SUB ask.a 91", "c: pub to.a me = q", "a: answer r", "a: UNSUB 91", "c: pub to.a me = q"]
-    script += [f"{dice.choice(names)}: UNSUB {sid}" for sid in range(4)]
-    script += [f"{dice.choice(names)}: pub {dice.choice(subjects)} = {i}" for i in range(6)]
-    return f"listen: 127.0.0.1:-1\nserver_name: S\naccounts {{\n{blocks}\n}}\n", script
-
-
-@pytest.mark.parametrize("number", range(12))
-def test_made_up_accounts(number: int, start_edge: Start, start_nats: Start) -> None:
-    config, script = made_up(number)
-    on_both(start_edge, start_nats, config, "abc")(script)
