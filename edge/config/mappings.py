@@ -74,9 +74,9 @@ def _check(entry: Entry, mapping: Mapping) -> None:
 
 
 def _check_transform(entry: Entry, source: str, destination: str) -> None:
-    from edge.core.transforms import check_mapping
+    from edge.core.transforms import check_mapping, is_call
 
-    if any(not WHITE.isdisjoint(token) and not token.startswith("{{") for token in destination.split(".")):
+    if any(not WHITE.isdisjoint(token) and not is_call(token) for token in destination.split(".")):
         fail(entry.place, f"{source}: cannot become {destination!r}: white space")
     try:
         check_mapping(source, destination)

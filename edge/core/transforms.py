@@ -12,7 +12,11 @@ from collections.abc import Callable, Sequence
 from edge.subjects import is_valid, matches
 
 MAX_NUMBER = 2**31 - 1
-CALL = re.compile(r"\{\{\s*(\w+)\s*\((.*)\)\s*\}\}")
+MAX_DIGITS = 20
+SIDE = "([fF]rom([lL]eft|[rR]ight))"
+NAMES = rf"[wW]ildcard|[pP]artition|[rR]andom|[sS]plit{SIDE}?|[sS]lice{SIDE}|[lL]eft|[rR]ight"
+CALL = re.compile(rf"\{{\{{\s*(?P<name>{NAMES})\s*\((?P<arguments>.*)\)\s*\}}\}}")
+INTEGER = re.compile(r"[+-]?[0-9]+")
 FNV_OFFSET, FNV_PRIME = 0x811C9DC5, 0x01000193
 
 Make = Callable[[Sequence[str]], str]  # the tokens of a subject to one or more tokens of another
@@ -73,16 +77,16 @@ class Transform:
         number = placeholder(token)
         if number is not None:
             used.append(number)
-            place = self._place(token, number)
+            place = self._place(token, number, strict)
             return lambda tokens: tokens[place]
         if not is_call(token):
             return lambda tokens: token
         call = CALL.fullmatch(token)
-        name = call[1].lower() if call else ""
+        name = call["name"].lower() if call else ""
         if strict:
             only = "the only mapping function allowed for import transforms is {{Wildcard()}}"
             raise ValueError(f"{only} in {token}")
-        arguments = [part.strip(" ") for part in re.split(r",\s*", call[2])] if call else []
+        arguments = re.split(r",\s*", call["arguments"]) if call else []
         if name == "partition":
             return self._partition(token, arguments, used)
         if name == "random":
@@ -90,11 +94,14 @@ class Transform:
         if name in SHAPES:
             return self._shape(token, name, arguments, used)
         if name == "wildcard":  # a number it was not
-            _refuse_count(token, [argument for argument in arguments if argument], 1)
+            _refuse_count(token, [argument for argument in arguments if argument.strip(" ")], 1)
             raise ValueError(f"function argument is invalid or in the wrong format in {token}")
         raise ValueError(f"unknown function in {token}")
 
-    def _place(self, token: str, number: int) -> int:
+    def _place(self, token: str, number: int, strict: bool = False) -> int:
+        """For nats-server the wildcard before the first is the subject's first token."""
+        if number < 1 and not strict and (self.wildcards or self.tail is not None):
+            return 0
         if not 1 <= number <= len(self.wildcards):
             raise ValueError(f"wildcard index out of range in {token}: [{number}]")
         return self.wildcards[number - 1]
@@ -104,6 +111,7 @@ class Transform:
         count, *numbers = [_number(token, argument) for argument in arguments]
         used += numbers
         places = [self._place(token, number) for number in numbers]
+        count &= 0xFFFFFFFF  # it is unsigned there
         if not places:
             return lambda tokens: str(_fnv1a(".".join(tokens)) % count) if count else "0"
         return lambda tokens: str(_fnv1a("".join(tokens[place] for place in places)) % count) if count else "0"
@@ -112,7 +120,7 @@ class Transform:
         _refuse_count(token, arguments, 1)
         ceiling = _number(token, arguments[0])
         self.is_fixed = False
-        return lambda tokens: str(random.randrange(ceiling)) if ceiling > 0 else "0"
+        return lambda tokens: str(random.randrange(abs(ceiling))) if ceiling else "0"
 
     def _shape(self, token: str, name: str, arguments: list[str], used: list[int]) -> Make:
         _refuse_count(token, arguments, 2)
@@ -122,7 +130,7 @@ class Transform:
         shape = SHAPES[name]
         if name == "split":
             delimiter = arguments[1]
-            if not delimiter or " " in delimiter or "." in delimiter:
+            if " " in delimiter or "." in delimiter:
                 raise ValueError(f"function argument is invalid or in the wrong format in {token}")
             return lambda tokens: _split(tokens[place], delimiter)
         size = _number(token, arguments[1])
@@ -137,11 +145,9 @@ def check_mapping(source: str, destination: str) -> None:
 def placeholder(token: str) -> int | None:
     """The number of ``$n`` or ``{{wildcard(n)}}``; None for any other token."""
     if token.startswith("$"):
-        return int(token[1:]) if token[1:].isdecimal() else None  # $JS and $SYS are names
+        return _integer(token[1:])  # $JS and $SYS are names
     call = CALL.fullmatch(token)
-    if call and call[1].lower() == "wildcard" and call[2].strip(" ").isdecimal():
-        return int(call[2])
-    return None
+    return _integer(call["arguments"].strip(" ")) if call and call["name"].lower() == "wildcard" else None
 
 
 def is_call(token: str) -> bool:
@@ -149,9 +155,16 @@ def is_call(token: str) -> bool:
 
 
 def _number(token: str, argument: str) -> int:
-    if not argument.removeprefix("-").isdecimal() or abs(int(argument)) > MAX_NUMBER:
+    number = _integer(argument.strip(" "))
+    if number is None:
         raise ValueError(f"function argument is invalid or in the wrong format in {token}")
-    return int(argument)
+    return number
+
+
+def _integer(digits: str) -> int | None:
+    if not INTEGER.fullmatch(digits) or len(digits) > MAX_DIGITS or abs(int(digits)) > MAX_NUMBER:
+        return None
+    return int(digits)
 
 
 def _refuse_count(token: str, arguments: list[str], wanted: int) -> None:
@@ -183,7 +196,10 @@ def _shaped(shape: Callable[[str, int], str], token: str, size: int) -> str:
 
 
 def _split(token: str, delimiter: str) -> str:
-    return ".".join(part for part in token.split(delimiter) if part)
+    """Each letter is a part where there is no delimiter.  Several delimiters in front leave one empty part."""
+    parts = token.split(delimiter) if delimiter else [*token]
+    found = [part for part in parts if part]
+    return ".".join(["", *found] if found and parts[:2] == ["", ""] else found)
 
 
 def _slice_from_left(token: str, size: int) -> str:

@@ -2,12 +2,16 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.transcript import Cast, on_both
+from edge.protocol.mqtt import Connack, Connect, Kind, Publish, Signal, Subscribe
+from tests.conftest import free_port
+from tests.e2e.test_mqtt import Device
+from tests.e2e.transcript import Cast, assert_same, on_both
 
 Start = Callable[..., Any]
 
@@ -39,6 +43,9 @@ accounts {
       "plain": "plain.mapped"
       "loop.1": "loop.2"
       "loop.2": "loop.3"
+      "spall.*": "s.{{split(1,)}}"
+      "none.*": "s.{{wildcard(0)}}.{{left(0,2)}}"
+      "neg.*": "s.{{partition(-1,1)}}.{{left(1,-1)}}"
       "drop.*": [{destination: "kept.$1", weight: 0}]
       "there": [{destination: "elsewhere", weight: 100, cluster: "other"}]
       "st.*": "ex.$1"
@@ -51,8 +58,8 @@ accounts {
 }
 """
 
-VALUES = ["a", "abc", "abcd", "abcdef", "a-b", "-a-b-", "a-b-c-d", "ab-cdefgh", "1", "ÄÖÜß", "x" * 30, "-"]
-FUNCTIONS = ["in", "part", "split", "sfl", "sfr", "sll", "slr", "left", "right", "drop", "lit"]
+VALUES = ["a", "abc", "abcd", "abcdef", "a-b", "-a-b-", "a-b-c-d", "ab-cdefgh", "1", "ÄÖÜß", "x" * 30, "-", "--", "--a-b", "a--"]
+FUNCTIONS = ["in", "spall", "none", "neg", "part", "split", "sfl", "sfr", "sll", "slr", "left", "right", "drop", "lit"]
 SCRIPTS = {
     "every function": ["a: SUB > 1"] + [f"a: pub {name}.{value} = x" for name in FUNCTIONS for value in VALUES],
     "several tokens": ["a: SUB > 1"]
@@ -95,22 +102,117 @@ listen: 127.0.0.1:-1
 accounts { A { users: [{user: a, password: a}], mappings {
   "w": [{destination: w1, weight: 20%}, {destination: w2, weight: "30%"}, {destination: w3, weight: 50}]
   "half": [{destination: h1, weight: 40%}]
+  "loss": [{destination: loss, weight: 30%}, {destination: l1, weight: 30%}]
+  "here": [{destination: e1, weight: 50%}, {destination: e2, weight: 100%, cluster: elsewhere}]
+  "some.*": [{destination: "so.{{partition(2,1)}}", weight: 50%}, {destination: "so.$1.x", weight: 50%}]
   "r.*": "n.{{random(4)}}"
 } } }
 """
+
+
+WEIGHED = ["w", "half", "r.1", "loss", "here", "some.a"]
 
 
 def test_weights(either: Start) -> None:
     """About as often as it says; what no weight is left for keeps its name."""
     server = either(WEIGHTS)
     count = 2000
-    script = ["a: SUB > 1", "a: " + "\r\n".join(f"PUB {name} 0\r\n" for name in ("w", "half", "r.1") for _ in range(count))]
+    script = ["a: SUB > 1", "a: " + "\r\n".join(f"PUB {name} 0\r\n" for name in WEIGHED for _ in range(count))]
     heard = Cast(server, "a").play(script)
     found = Counter(line.split()[3] for line in heard if line.startswith("a < MSG"))
     shares = {"w1": 0.2, "w2": 0.3, "w3": 0.5, "h1": 0.4, "half": 0.6, **{f"n.{i}": 0.25 for i in range(4)}}
-    assert found.keys() == shares.keys() and found.total() == 3 * count
+    shares |= {"loss": 0.3, "l1": 0.3, "e1": 0.5, "here": 0.5, "so.0": 0.5, "so.a.x": 0.5}
+    assert found.keys() == shares.keys()
     for subject, share in shares.items():
         assert abs(found[subject] / count - share) < 0.08, found  # seven standard deviations
+
+
+# ---- what comes by MQTT
+
+MQTT = """
+listen: 127.0.0.1:-1
+server_name: S
+jetstream {{ store_dir: "{folder}" }}
+mqtt {{ listen: 127.0.0.1:{port} }}
+accounts {{
+  A {{
+    users: [
+      {{user: a, password: a}}, {{user: m, password: m}},
+      {{user: p, password: p, permissions: {{publish: ["out.1", "plain", "$MQTT.>"], subscribe: [">"]}}}} ]
+    jetstream: enabled
+    exports: [{{service: "svc.*"}}, {{service: "ask.*"}}, {{stream: "ex.>"}}]
+    mappings {{ "in.*": "out.$1", "w": [{{destination: w1, weight: 100}}], "gone": [{{destination: gone2, weight: 0}}], "st.*": "ex.$1" }} }}
+  B {{
+    users: [{{user: b, password: b}}, {{user: n, password: n}}]
+    jetstream: enabled
+    imports: [
+      {{service: {{account: A, subject: "svc.*"}}}}, {{service: {{account: A, subject: "ask.*"}}, share: true}},
+      {{stream: {{account: A, subject: "ex.>"}}, prefix: imp}} ]
+    mappings {{ "call.*": "svc.$1" }} }}
+}}
+"""
+SAID = [
+    ("m", "in/1"), ("m", "w"), ("m", "gone"), ("m", "st/7"), ("n", "svc/1"), ("n", "ask/1"), ("n", "call/1"), ("p", "in/1"),
+    ("p", "in/2"), ("p", "plain"), ("m", "out/9"),
+]  # fmt: skip
+
+
+class Devices(Cast):
+    """MQTT clients besides: ``tell`` publishes a topic with a QoS."""
+
+    def __init__(self, server: Any, users: str, port: int, devices: str) -> None:
+        super().__init__(server, users)
+        self.devices = {user: Device(port) for user in devices}
+        for user, device in self.devices.items():
+            device.send(Connect(f"{user}-device", user=user, password=user.encode()))
+            device.expect(Connack(False, 0))
+
+    def play(self, script: Iterable[str]) -> list[str]:
+        heard = super().play(script)
+        for device in self.devices.values():
+            device.close()
+        return heard
+
+    def _do(self, user: str, operation: str) -> None:
+        verb, _, rest = operation.partition(" ")
+        if verb == "tell":
+            qos, topic = rest.split()
+            packet_id = 7 if qos == "1" else 0
+            self.devices[user].send(Publish(topic, b"x", qos=int(qos), packet_id=packet_id))
+            if packet_id:
+                self._note(user, str(self.devices[user].next()))
+            self._until_answered(user)
+        elif verb == "subscribe":
+            self.devices[user].send(Subscribe(1, ((rest, 0),)))
+            self._note(user, str(self.devices[user].next()))
+        else:
+            super()._do(user, operation)
+        if user in self.wires:
+            self._listen(user)
+        for other in self.devices:
+            self._until_answered(other)
+
+    def _until_answered(self, user: str) -> None:
+        device = self.devices[user]
+        device.send(Signal(Kind.PINGREQ))
+        while (packet := device.next()) != Signal(Kind.PINGRESP):
+            self._note(user, str(packet))
+
+    def _note(self, user: str, text: str) -> None:
+        if "$MQTT" not in text and "$JS" not in text:  # how each of them does it
+            super()._note(user, text)
+
+
+def test_mapped_from_mqtt(start_edge: Start, start_nats: Start, tmp_path: Path) -> None:
+    script = ["a: SUB > 1", "b: SUB svc.> 1", "b: SUB imp.> 2", *(f"{user}: tell {qos} {topic}" for qos in "01" for user, topic in SAID)]
+    script += ["m: subscribe out/+", "m: subscribe in/+", "n: subscribe imp/#", "m: tell 0 in/5", "m: tell 0 st/5"]
+    script += ["a: pub in.6 = y", "a: pub st.6 = y", "m: tell 1 in/7"]
+    heard = []
+    for name, start in (("edge", start_edge), ("nats", start_nats)):
+        port = free_port()
+        server = start(MQTT.format(folder=tmp_path / f"{name}-js", port=port), name)
+        heard.append(Devices(server, "ab", port, "mnp").play(script))
+    assert_same(*heard)
 
 
 # ---- made-up mappings

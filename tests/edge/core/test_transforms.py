@@ -22,7 +22,10 @@ TOKEN = st.text("abc-1", min_size=1, max_size=6)
         ("*", "{{splitfromleft(1,9)}}", "abc", "abc"), ("*", "{{slicefromleft(1,2)}}", "abcde", "ab.cd.e"),
         ("*", "{{SliceFromRight(1,2)}}", "abcde", "a.bc.de"), ("*", "{{slicefromright(1,2)}}", "abcd", "ab.cd"),
         ("*", "{{split(1,-)}}", "-a--b-c-", "a.b.c"), ("*", "{{left(1,2)}}.{{right(1,2)}}", "abcde", "ab.de"),
-        ("*", "{{left(1,9)}}", "abc", "abc"), ("*", "{{random(1)}}", "x", "0"),
+        ("*", "{{left(1,9)}}", "abc", "abc"), ("*", "{{random(1)}}", "x", "0"), ("*", "{{random(-1)}}", "x", "0"),
+        ("*", "{{split(1,)}}", "abc", "a.b.c"), ("*", "s.{{split(1,-)}}", "--a-b", "s..a.b"), ("*", "s.{{split(1,-)}}", "--", "s."),
+        ("a.*", "b.{{wildcard(0)}}.$-1", "a.x", "b.a.a"), ("a.*", "b.{{left(0,1)}}", "a.x", "b.a"), ("*", "b.$x.$", "y", "b.$x.$"),
+        ("*", "{{partition(-1,1)}}", "foo", "2851307223"), ("*", "{{ partition( 10 , 1 ) }}", "foo", "3"),
     ],
 )  # fmt: skip
 def test_what_becomes_of_a_subject(source: str, destination: str, subject: str, expected: str | None) -> None:
@@ -37,6 +40,7 @@ def test_what_becomes_of_a_subject(source: str, destination: str, subject: str, 
         ("a.*", "b.{{wildcard(1,2)}}", "too many"), ("a.*", "b.{{wildcard(x)}}", "wrong format"),
         ("a.*", "b.{{nothing(1)}}", "unknown function"), ("a.*", "b.{{left(1)}}", "not enough"), ("a.*", "b.{{left(1,2,3)}}", "too many"),
         ("a.*", "b.{{left(x,2)}}", "wrong format"), ("a.*", "b.{{split(1,-,3)}}", "too many"), ("a.*", "b.{{partition(x,1)}}", "wrong format"),
+        ("a.*", "b.{{WILDCARD(1)}}", "unknown function"), ("a.*", "b.{{ split( 1,- ) }}", "wrong format"), ("a", "$0", "out of range"),
         ("a.*", "b.{{partition(3,2)}}", "out of range"), ("a.*", "{{random(1,2)}}", "too many"), ("a.*", "{{oops}}", "unknown function"),
     ],
 )  # fmt: skip
@@ -45,7 +49,7 @@ def test_what_is_no_transform(source: str, destination: str, problem: str) -> No
         Transform(source, destination)
 
 
-@pytest.mark.parametrize("destination", ["b.$1", "b.{{left(1,1)}}.$2"])
+@pytest.mark.parametrize("destination", ["b.$1", "b.{{left(1,1)}}.$2", "b.$1.$2.$0"])
 def test_an_import_uses_every_wildcard_and_no_other_function(destination: str) -> None:
     with pytest.raises(ValueError):
         Transform("a.*.*", destination, strict=True)
