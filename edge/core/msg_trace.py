@@ -81,7 +81,7 @@ class MessageTrace:
 
     def _add(self, what: str, **fields: Any) -> None:
         event = {"type": what, "ts": rfc3339(self.wall())}
-        self.events.append(event | {name: value for name, value in fields.items() if value != ""})
+        self.events.append(event | {name: value for name, value in fields.items() if value != "" or name == "to"})
 
 
 class MessageTracer(Protocol):

@@ -60,7 +60,7 @@ class ServiceImport(Gate):
             trace.imported(exporter.name, subject, there)
             if not self.export.allow_trace:
                 if trace.only:
-                    return True
+                    return False
                 exporter.router.traced = trace = None
                 headers = header_set(headers, DEST, DISABLED)
         expected = ""

@@ -73,8 +73,6 @@ CONVERSATIONS: dict[str, list[Step]] = {
             [">.a"], ["$JS.>"], ["$JS.API.INFO"], ["$JS.EVENT.ADVISORY.X"], ["$JS.ACK.>"], ["$JSC.x"], ["$NRG.x"], ["$SYS.x"],
             ["$SYS.ACCOUNT.A.>"], [">"], ["*"], ["*.>"], ["*.*.*"],
         )), drop(),
-        create(subjects=["$JS.>"], no_ack=True), drop(),
-        create(subjects=["$SYS.>"], no_ack=True), drop(),
         create(subjects=[]), info(), pub("S"), drop(),
         create(), api("STREAM.CREATE.T", {"name": "T", "subjects": ["t", "s.x"]}), api("STREAM.CREATE.T", {"name": "T", "subjects": ["*.x"]}),
         api("STREAM.CREATE.T", {"name": "T", "subjects": ["t"]}), api("STREAM.UPDATE.T", {"name": "T", "subjects": ["s.q"]}),
