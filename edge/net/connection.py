@@ -141,6 +141,9 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.pause_reading()
         if listener.hot:
             self._stall()
+        if listener.router.brake.is_on:
+            self.transport.pause_reading()
+            listener.router.brake.wait(self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closing:
@@ -350,7 +353,9 @@ class Connection(asyncio.BufferedProtocol):
         self.listener.loop.call_later(STALL_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
-        if not (self.closing or self.client.is_waiting or self.transport.is_reading()):
+        if self.listener.router.brake.is_on:
+            self.listener.router.brake.wait(self._go_on)
+        elif not (self.closing or self.client.is_waiting or self.transport.is_reading()):
             self.transport.resume_reading()
 
 
