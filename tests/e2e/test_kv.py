@@ -174,7 +174,7 @@ def test_nats_py(program: Program, pair: Pair) -> None:
     pair.compare(program)
 
 
-@pytest.mark.parametrize("program", ["values", "limits", "watching", "time_to_live"])
+@pytest.mark.parametrize("program", ["values", "limits", "watching", "mirrors", "time_to_live"])
 def test_nats_js(program: str, pair: Pair) -> None:
     pair.compare_node("kv.mjs", program)
 
