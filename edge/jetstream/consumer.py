@@ -24,6 +24,7 @@ from edge.message import header_add
 from edge.store.contract import Row
 
 MAX_BURST = 1 << 20
+ACKS = (b"", b"+ACK", b"+OK")
 
 
 class Consumer:
@@ -66,7 +67,11 @@ class Consumer:
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
         if self.config.deliver_policy == "last_per_subject":
-            self.cursor.pick_last()
+            self._pick(self.stream.last_seq)
+
+    def _pick(self, up_to: int) -> None:
+        self.cursor.pick_last(up_to)
+        self.acks.picked_up_to = up_to if self.cursor.picked else 0
 
     def configure(self, config: ConsumerConfig) -> None:
         """Another configuration; under other filters what was read ahead is read anew."""
@@ -229,27 +234,30 @@ class Consumer:
             return
         now = self.active_at = self.clock.monotonic()
         seq = place.stream_seq
-        word, _, rest = payload.strip().partition(b" ")
-        if seq > self.acks.delivered.stream_seq and word in (b"", b"+ACK", b"+OK"):
-            return  # of a consumer that had this name in another life: nothing is acknowledged by it
-        match word:
-            case b"" | b"+ACK" | b"+OK":
-                self._sample(place, now)
-                self._acked(seq)
-            case b"+NXT":
+        was_delivered = seq <= self.acks.delivered.stream_seq  # else: of a consumer that had this name in another life
+        if payload in ACKS:
+            if not was_delivered:
+                return
+            self._sample(place, now)
+            self._acked(seq)
+        elif payload.startswith(b"+NXT"):
+            if was_delivered:
                 self._sample(place, now)
                 self._acked(seq)
                 self._touch()
-                if reply:
-                    self.request(reply, rest)
+            if reply:
+                self.request(reply, payload[4:])
+            return
+        elif payload.startswith(b"-NAK"):
+            self._nak(place, payload[4:], now)
+        elif payload == b"+WPI":
+            self.acks.postpone(seq, self.acks.wait_ns(place.deliveries), now)
+        elif payload.startswith(b"+TERM"):
+            reason = payload[5:].strip().decode("utf-8", "replace")
+            self.advisories.terminated(self.stream.name, self.name, place, reason)
+            if not was_delivered:
                 return
-            case b"-NAK":
-                self._nak(place, rest, now)
-            case b"+WPI":
-                self.acks.postpone(seq, self.acks.wait_ns(place.deliveries), now)
-            case b"+TERM":
-                self._acked(seq)
-                self.advisories.terminated(self.stream.name, self.name, place, rest.decode("utf-8", "replace"))
+            self._acked(seq)
         if reply:
             self.answers.append(reply)
         self._touch()
@@ -281,12 +289,14 @@ class Consumer:
 
     def _nak(self, place: AckPlace, rest: bytes, now: int) -> None:
         seq, delay = place.stream_seq, parse_nak_delay(rest)
-        if seq in self.acks.pending and place.consumer_seq <= self.acks.delivered.consumer_seq:
-            self.advisories.naked(self.stream.name, self.name, place)
+        acks = self.acks
+        if seq not in acks.pending or not acks.floor.consumer_seq < place.consumer_seq <= acks.delivered.consumer_seq:
+            return
+        self.advisories.naked(self.stream.name, self.name, place)
         if delay > 0:
-            self.acks.postpone(seq, delay, now)
-        elif seq in self.acks.pending:
-            self.acks.redeliver(seq)
+            acks.postpone(seq, delay, now)
+        else:
+            acks.redeliver(seq)
 
     # ---- time
 
@@ -353,6 +363,8 @@ class Consumer:
         if not self.dirty or self.config.direct:
             return
         self.dirty = False
+        if not self.cursor.picked:
+            self.acks.picked_up_to = 0
         answers, self.answers = self.answers, []
         self.stream.store.put_consumer_state(self.stream.id, self.name, self.acks.encode())
         self.stream.store.commit(partial(self._saved, answers), urgent=bool(answers))
@@ -378,9 +390,9 @@ class Consumer:
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""
         self.acks.decode(state, self.stream.last_seq, self.clock.monotonic())
-        self.cursor.delivered = self.acks.delivered.stream_seq
-        if self.config.deliver_policy == "last_per_subject":
-            self.cursor.pick_last()
+        self.cursor = Cursor(self.stream, self.config.filters, self.acks.delivered.stream_seq)
+        if self.acks.picked_up_to:
+            self._pick(self.acks.picked_up_to)
 
     def close(self) -> None:
         """No more: tell those who wait."""

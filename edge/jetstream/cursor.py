@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Container, Sequence
 
 from edge.jetstream.stream import Stream
-from edge.store.contract import Row
+from edge.store.contract import MAX_SEQ, Row
 from edge.subjects import matches
 
 READ_AHEAD = 256
@@ -25,12 +25,12 @@ class Cursor:
         self.verdicts: dict[str, bool] = {}  # does this subject match?
         self.picked: deque[int] = deque()  # to be delivered first, instead of all there was when they were picked
 
-    def pick_last(self) -> None:
-        """Of what is there now only the last message of each subject, and then all that comes."""
+    def pick_last(self, up_to: int) -> None:
+        """Of what is there up to a sequence only the last message of each subject, and then all that comes."""
         after = self.delivered
-        last_seqs = self.stream.subjects.last_seqs(self.filters or (">",))
+        last_seqs = self.stream.last_seqs(self.filters or (">",), up_to, MAX_SEQ)
         self.picked = deque(seq for seq in last_seqs if seq > after)
-        self.delivered = self.stream.last_seq
+        self.delivered = max(up_to, after)
 
     def filter(self, filters: Sequence[str]) -> None:
         """What was read ahead under other filters is read anew."""

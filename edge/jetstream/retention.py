@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.compaction import Compaction, compact_after_ns
+from edge.jetstream.durations import go_duration
 from edge.jetstream.expiry import NEVER, Expiry, time_to_live
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK
-from edge.jetstream.pull import go_duration
 from edge.jetstream.stream_config import StreamConfig
 from edge.message import header_block, header_set
 from edge.store.contract import NewRow

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.talk import NUMBERS, SECOND, Servers, Step, ack, api, consumer, info, listen, pub, pull, stream
+from tests.e2e.talk import NUMBERS, SECOND, Servers, Step, ack, api, consumer, info, listen, pub, pull
 
 DAY = 86_400 * SECOND
 
