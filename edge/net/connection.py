@@ -22,6 +22,7 @@ FIRST_PING_NS = 2_000_000_000
 STALL_SECONDS = 0.01  # a publisher waits so long after each chunk while a receiver is far behind
 PATIENCE = 10  # and so often for one that does not come nearer
 WRITE_HIGH = 1 << 20
+LOADED = 2 << 20  # bytes that wait to be written: what can be read from disk later is
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -332,6 +333,9 @@ class Connection(asyncio.BufferedProtocol):
             self.client.overrun = True
         else:
             self.listener.hot.add(self)
+
+    def is_loaded(self) -> bool:
+        return self.transport.get_write_buffer_size() > LOADED
 
     def is_far_behind(self) -> bool:
         return self.transport.get_write_buffer_size() > self.limits.max_pending // 4 * 3
