@@ -287,6 +287,9 @@ class Consumer:
     def needs(self, seq: int) -> bool:
         return seq in self.acks.pending or seq > self.cursor.delivered or seq in self.cursor.picked
 
+    def seen(self) -> int:
+        return self.cursor.delivered
+
     def _nak(self, place: AckPlace, rest: bytes, now: int) -> None:
         seq, delay = place.stream_seq, parse_nak_delay(rest)
         acks = self.acks

@@ -331,11 +331,13 @@ class Messages:
         after(error)
 
     def _recount(self) -> None:
-        """A removal did not reach the disk: what is there is what is there."""
+        """A removal did not reach the disk: what is there is what is there, but for what is still on its way out."""
         self.index = self.history = None
         self.tail.clear()
         self.messages, size = self.store.count(self.id, 0, self.last_seq)
-        self.bytes = size + self.messages * self.overhead
+        leaving = [row.size for seq in self.leaving for row in self.store.outline(self.id, seq, seq, 1)]
+        self.messages -= len(leaving)
+        self.bytes = size - sum(leaving) + self.messages * self.overhead
         self.first_seq = 1
         self._settle_front()
 
