@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from edge.core.peer import Subscription
-from edge.core.times import Clock, parse_rfc3339
+from edge.core.times import SECOND, Clock, parse_rfc3339
 from edge.errors import StoreError
 from edge.jetstream.acks import AckPlace, Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.advisories import Advisories
@@ -24,6 +24,7 @@ from edge.message import header_add
 from edge.store.contract import Row
 
 MAX_BURST = 1 << 20
+SAVE_NS = SECOND  # how long the place of somebody who watches may stay unsaved
 ACKS = (b"", b"+ACK", b"+OK")
 
 
@@ -56,6 +57,7 @@ class Consumer:
         self.touched = self.dirty = self.closed = False
         self.active_at = clock.monotonic()
         self.armed = 0  # the deadline that the timer knows of
+        self.save_at = 0  # its place is not saved before
         self.delivered_ns = self.acked_ns = 0  # wall time of the last of its kind
         self.prefix = f"$JS.ACK.{stream.name}.{config.name}"
 
@@ -313,6 +315,8 @@ class Consumer:
             found.append(self.clock.monotonic() + max(self.paused_ns - self.clock.wall(), 0))
         if self.config.inactive_ns:
             found.append(self.active_at + self.config.inactive_ns)
+        if self.dirty and self.save_at:
+            found.append(self.save_at)
         self.armed = min(found, default=0)
         return self.armed or None
 
@@ -338,6 +342,8 @@ class Consumer:
             self.not_before = 0
         if self.paused_ns and self.paused_ns <= self.clock.wall():
             self._resume()
+        if self.dirty and 0 < self.save_at <= now:
+            self._enlist()
         for seq in self.acks.due(now):
             self.acks.redeliver(seq)
         self.way.tick(now)
@@ -363,8 +369,28 @@ class Consumer:
             self.soon = False
             self.way.deliver(self.clock.monotonic())
             self._arm()
-        if not self.dirty or self.config.direct:
-            return
+        if self.dirty and not self.config.direct and not self._may_wait():
+            self._save_state()
+
+    def _may_wait(self) -> bool:
+        """Of those who watch a bucket or read in order a place that is saved with each message would wear the disk
+        more than the messages do.  What they get once more after a cut they tell by the consumer's own count."""
+        config = self.config
+        if config.durable or config.ack_policy != "none" or self.stream.config.retention != "limits":
+            return False
+        now = self.clock.monotonic()
+        if now < self.save_at:
+            self._arm()
+            return True
+        self.save_at = now + SAVE_NS
+        return False
+
+    def settle(self) -> None:
+        """The end of the process: nothing waits any longer."""
+        if self.dirty and not self.config.direct:
+            self._save_state()
+
+    def _save_state(self) -> None:
         self.dirty = False
         if not self.cursor.picked:
             self.acks.picked_up_to = 0

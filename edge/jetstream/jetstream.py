@@ -107,6 +107,12 @@ class JetStream:
         api = self.apis[account.account.name] = Api(account, self.server_name)
         api.start()
 
+    def settle(self) -> None:
+        """The end of the process: what waited to be saved is queued to the store."""
+        for account in self.accounts.values():
+            for consumer in account.keeper.all():
+                consumer.settle()
+
     def deadline(self) -> int | None:
         found = [deadline for account in self.accounts.values() if (deadline := account.deadline()) is not None]
         return min(found, default=None)

@@ -229,6 +229,40 @@ def test_what_was_acknowledged_is_there_after_a_kill(start_edge: Callable[..., A
     asyncio.run(read())
 
 
+def test_a_watcher_goes_on_after_a_kill(
+    start_edge: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """At once: the consumer behind it is still there.  Of nats-server a client has to find out by silence."""
+    server = start_edge(f'listen: 127.0.0.1:{free_port()}\njetstream {{ store_dir: "{tmp_path / "store"}" }}')
+
+    async def main() -> None:
+        back = asyncio.Event()
+
+        async def reconnected() -> None:
+            back.set()
+
+        async def ignore(error: Exception) -> None:
+            """The connection is lost."""
+
+        nc = await nats.connect(
+            server.url, reconnected_cb=reconnected, error_cb=ignore, reconnect_time_wait=0.1, max_reconnect_attempts=-1
+        )
+        kv = await nc.jetstream().create_key_value(bucket="B")
+        await kv.put("a", b"1")
+        watcher = await kv.watchall()
+        assert [entry(await watcher.updates(PATIENCE)) for _ in range(2)] == ["a b'1' 1 0 None", "end"]
+        server.kill()
+        server.start()
+        await asyncio.wait_for(back.wait(), PATIENCE)
+        for revision, key in enumerate(("b", "a"), 2):
+            await kv.put(key, b"new")
+            found = await watcher.updates(5)  # less than the silence that a client gives up after
+            assert (found.key, found.value, found.revision) == (key, b"new", revision)
+        await nc.close()
+
+    asyncio.run(main())
+
+
 def test_ten_thousand_keys(start_edge: Callable[..., Any], tmp_path: Path) -> None:
     """Listed, watched and purged: nothing of it looks at the whole bucket for each key."""
     server = start_edge(f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path / "store"}" }}')
