@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge.jetstream.stream import Stream
 
 EXPIRE_EVERY_NS = 250_000_000  # messages leave by age in batches, as in nats-server
+MOST_PATIENCE_NS = 60 * SECOND
 
 
 class Retention:
@@ -33,6 +34,8 @@ class Retention:
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.expired_ns = 0
         self.owed: list[int] = []  # what must go, and did not because the disk failed
+        self.retry_at = 0  # wall time
+        self.patience_ns = EXPIRE_EVERY_NS
         self.compaction: Compaction | None = None
 
     @property
@@ -144,10 +147,13 @@ class Retention:
 
     def _taken(self, seqs: list[int], error: StoreError | None) -> None:
         """What could not be taken away is seen again, and tried again."""
-        if error is not None:
-            self.owed += seqs
-            self.expired_ns = self.stream.clock.wall()
-            self.stream.clock.wake()
+        if error is None:
+            self.patience_ns = EXPIRE_EVERY_NS
+            return
+        self.owed += seqs
+        self.retry_at = self.stream.clock.wall() + self.patience_ns
+        self.patience_ns = min(self.patience_ns * 2, MOST_PATIENCE_NS)
+        self.stream.clock.wake()
 
     # ---- time
 
@@ -156,7 +162,7 @@ class Retention:
         stream = self.stream
         found = []
         if self.owed:
-            found.append(self.expired_ns + EXPIRE_EVERY_NS)
+            found.append(self.retry_at)
         if self.config.allow_msg_ttl and stream.messages and (expires := self._expiry().next()):
             found.append(expires)
         if self.config.max_age_ns and stream.messages:
@@ -174,7 +180,7 @@ class Retention:
                 self._take(gone)
 
     def _expire(self) -> None:
-        if self.owed and self.stream.clock.wall() >= self.expired_ns + EXPIRE_EVERY_NS:
+        if self.owed and self.stream.clock.wall() >= self.retry_at:
             owed, self.owed = self.owed, []
             self._take(owed)
         if self.config.allow_msg_ttl:

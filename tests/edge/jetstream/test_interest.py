@@ -115,9 +115,9 @@ def test_an_acknowledged_message_that_could_not_go_goes_as_soon_as_it_can(bench:
     ack(bench, second)
     assert left(bench) == [1, 2, 3]
     bench.pass_time(10 * SECOND)
-    assert len(bench.gate.commits) < 100, "no more often than the disk can stand"
+    assert len(bench.gate.commits) < 40, "ever less often, as long as the disk fails"
     bench.gate.failing = None
-    bench.pass_time(SECOND)
+    bench.pass_time(60 * SECOND)
     assert left(bench) == [3]
     bench.reopen()
     ack(bench, third)
