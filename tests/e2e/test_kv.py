@@ -11,7 +11,7 @@ import nats
 import pytest
 from nats.js.api import KeyValueConfig, RePublish, StorageType
 
-from tests.e2e.diary import Diary, Pair, Program
+from tests.e2e.diary import Diary, Pair, Program, end
 
 PATIENCE = 15
 
@@ -205,10 +205,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(start_edge: Callable[..., A
         while len(revisions) < 400:
             await asyncio.sleep(0.01)
         server.kill()
-        for writer in writers:
-            assert not writer.done()
-            writer.cancel()
-        await asyncio.wait(writers)
+        await end(writers)
         await nc.close()
 
     async def read() -> None:

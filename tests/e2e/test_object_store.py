@@ -15,7 +15,7 @@ import pytest
 from nats.js.api import ObjectMeta, ObjectMetaOptions, ObjectStoreConfig, StorageType
 from nats.js.errors import ObjectNotFoundError
 
-from tests.e2e.diary import Diary, Pair, Program
+from tests.e2e.diary import Diary, Pair, Program, end
 
 PATIENCE = 15
 MB = 1 << 20
@@ -225,10 +225,7 @@ def test_half_an_object_is_none(server: Any) -> None:
         while (await store.status()).stream_info.state.messages < 60:
             await asyncio.sleep(0.01)
         server.kill()
-        for writer in writers:
-            assert not writer.done()
-            writer.cancel()
-        await asyncio.wait(writers)
+        await end(writers)
         await nc.close()
         return str(whole.digest)
 
