@@ -59,4 +59,5 @@ class Storage:
 
     def close(self) -> None:
         self.ticker.stop()
+        self.jetstream.settle()
         self.store.close()

@@ -50,6 +50,9 @@ class Shell(Protocol):
     def is_far_behind(self) -> bool:
         """Does so much wait to be written that no message should be added to it?"""
 
+    def is_loaded(self) -> bool:
+        """Does so much wait to be written that what can wait should?"""
+
     def on_verdict(self, client: "Client") -> None:
         """A verdict has come after ``receive`` had returned: call it again, with nothing."""
 
@@ -208,6 +211,9 @@ class Client(Peer):
         if not self.out:
             self.router.touched.append(self)
         self.out.append(data)
+
+    def is_loaded(self) -> bool:
+        return self.shell.is_loaded()
 
     def flush(self) -> None:
         if self.overrun:

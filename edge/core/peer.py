@@ -43,6 +43,10 @@ class Peer:
         """Would it be given this message?"""
         return True
 
+    def is_loaded(self) -> bool:
+        """Has it so much to take already that what can wait should?"""
+        return False
+
     def flush(self) -> None:
         """Hand on what has gathered since the last flush."""
 

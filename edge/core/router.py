@@ -5,6 +5,7 @@ flushed once at its end, so that a chunk of a hundred messages is one write to e
 """
 
 from edge.core.account import Account
+from edge.core.brake import Brake
 from edge.core.msg_trace import MessageTrace, MessageTracer
 from edge.core.peer import Flushable, Peer
 
@@ -40,6 +41,7 @@ class Router:
         self.tracer: MessageTracer | None = None
         self.traced: MessageTrace | None = None  # the message that is on its way, where it is to be traced
         self.last_cid = 0
+        self.brake = Brake()
 
     def account(self, name: str) -> Account:
         """The account of this name, made on first use."""

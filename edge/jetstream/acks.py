@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from edge.jetstream.consumer_config import ConsumerConfig
+from edge.jetstream.durations import MAX_NS, parse_duration
 
 
 class Pending:
@@ -40,6 +41,7 @@ class Acks:
         self.deadlines: list[tuple[int, int]] = []  # heap of (deadline, stream sequence); stale entries stay behind
         self.again: OrderedDict[int, None] = OrderedDict()  # stream sequences due for another delivery
         self.redelivered: dict[int, int] = {}
+        self.picked_up_to = 0  # up to here only the last message of each subject is delivered; 0: that is done
 
     def is_full(self) -> bool:
         """Must something be acknowledged before anything new is delivered?"""
@@ -191,20 +193,22 @@ class Acks:
                 last[2] += 1
             else:
                 runs.append([seq, known.cseq, 1, known.count])
-        return json.dumps([[*self.delivered, *self.floor], runs], separators=(",", ":")).encode()
+        picked = [self.picked_up_to] if self.picked_up_to else []
+        return json.dumps([[*self.delivered, *self.floor], runs, *picked], separators=(",", ":")).encode()
 
     def decode(self, state: bytes, last_seq: int, now: int) -> None:
         """Messages that were pending wait for their ack anew.  ValueError or TypeError for what is no state.
 
         What a power cut took back from the stream behind ``last_seq`` was never delivered either.
         """
-        (dc, ds, fc, fs), runs = json.loads(state)
+        (dc, ds, fc, fs), runs, *picked = json.loads(state)
         pending = [
             (seq + i, Pending(cseq + i, count, 0))
             for seq, cseq, length, count in runs
             for i in range(length)
             if seq + i <= last_seq
         ]
+        self.picked_up_to = min(int(picked[0]), last_seq) if picked else 0
         self.delivered = Position(int(dc), min(int(ds), last_seq))
         self.floor = min(Position(int(fc), int(fs)), self.delivered, key=lambda position: position.stream_seq)
         for seq, known in pending:
@@ -233,17 +237,13 @@ def parse_ack_subject(subject: str) -> AckPlace | None:
     return AckPlace(*map(int, numbers))
 
 
-UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
-
-
 def parse_nak_delay(rest: bytes) -> int:
     """Nanoseconds of ``-NAK {"delay": ns}`` or ``-NAK 5s``; 0 for none or what cannot be read."""
     text = rest.decode("utf-8", "replace").strip()
     try:
-        if text.startswith("{"):
-            delay = json.loads(text).get("delay", 0)
-            return delay if type(delay) is int else 0
-        number = text.rstrip("nuµms")
-        return int(float(number) * UNITS.get(text[len(number) :], 0))
-    except (ValueError, OverflowError, RecursionError):
+        if not text.startswith("{"):
+            return parse_duration(text)
+        delay = json.loads(text).get("delay", 0)
+        return delay if type(delay) is int and abs(delay) <= MAX_NS else 0
+    except (ValueError, RecursionError):
         return 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from edge.core.peer import Subscription
-from edge.core.times import Clock, parse_rfc3339
+from edge.core.times import SECOND, Clock, parse_rfc3339
 from edge.errors import StoreError
 from edge.jetstream.acks import AckPlace, Acks, parse_ack_subject, parse_nak_delay
 from edge.jetstream.advisories import Advisories
@@ -24,6 +24,8 @@ from edge.message import header_add
 from edge.store.contract import Row
 
 MAX_BURST = 1 << 20
+SAVE_NS = SECOND  # how long the place of somebody who watches may stay unsaved
+ACKS = (b"", b"+ACK", b"+OK")
 
 
 class Consumer:
@@ -55,6 +57,7 @@ class Consumer:
         self.touched = self.dirty = self.closed = False
         self.active_at = clock.monotonic()
         self.armed = 0  # the deadline that the timer knows of
+        self.save_at = 0  # its place is not saved before
         self.delivered_ns = self.acked_ns = 0  # wall time of the last of its kind
         self.prefix = f"$JS.ACK.{stream.name}.{config.name}"
 
@@ -66,7 +69,11 @@ class Consumer:
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
         if self.config.deliver_policy == "last_per_subject":
-            self.cursor.pick_last()
+            self._pick(self.stream.last_seq)
+
+    def _pick(self, up_to: int) -> None:
+        self.cursor.pick_last(up_to)
+        self.acks.picked_up_to = up_to if self.cursor.picked else 0
 
     def configure(self, config: ConsumerConfig) -> None:
         """Another configuration; under other filters what was read ahead is read anew."""
@@ -229,27 +236,30 @@ class Consumer:
             return
         now = self.active_at = self.clock.monotonic()
         seq = place.stream_seq
-        word, _, rest = payload.strip().partition(b" ")
-        if seq > self.acks.delivered.stream_seq and word in (b"", b"+ACK", b"+OK"):
-            return  # of a consumer that had this name in another life: nothing is acknowledged by it
-        match word:
-            case b"" | b"+ACK" | b"+OK":
-                self._sample(place, now)
-                self._acked(seq)
-            case b"+NXT":
+        was_delivered = seq <= self.acks.delivered.stream_seq  # else: of a consumer that had this name in another life
+        if payload in ACKS:
+            if not was_delivered:
+                return
+            self._sample(place, now)
+            self._acked(seq)
+        elif payload.startswith(b"+NXT"):
+            if was_delivered:
                 self._sample(place, now)
                 self._acked(seq)
                 self._touch()
-                if reply:
-                    self.request(reply, rest)
+            if reply:
+                self.request(reply, payload[4:])
+            return
+        elif payload.startswith(b"-NAK"):
+            self._nak(place, payload[4:], now)
+        elif payload == b"+WPI":
+            self.acks.postpone(seq, self.acks.wait_ns(place.deliveries), now)
+        elif payload.startswith(b"+TERM"):
+            reason = payload[5:].strip().decode("utf-8", "replace")
+            self.advisories.terminated(self.stream.name, self.name, place, reason)
+            if not was_delivered:
                 return
-            case b"-NAK":
-                self._nak(place, rest, now)
-            case b"+WPI":
-                self.acks.postpone(seq, self.acks.wait_ns(place.deliveries), now)
-            case b"+TERM":
-                self._acked(seq)
-                self.advisories.terminated(self.stream.name, self.name, place, rest.decode("utf-8", "replace"))
+            self._acked(seq)
         if reply:
             self.answers.append(reply)
         self._touch()
@@ -279,14 +289,19 @@ class Consumer:
     def needs(self, seq: int) -> bool:
         return seq in self.acks.pending or seq > self.cursor.delivered or seq in self.cursor.picked
 
+    def seen(self) -> int:
+        return self.cursor.delivered
+
     def _nak(self, place: AckPlace, rest: bytes, now: int) -> None:
         seq, delay = place.stream_seq, parse_nak_delay(rest)
-        if seq in self.acks.pending and place.consumer_seq <= self.acks.delivered.consumer_seq:
-            self.advisories.naked(self.stream.name, self.name, place)
+        acks = self.acks
+        if seq not in acks.pending or not acks.floor.consumer_seq < place.consumer_seq <= acks.delivered.consumer_seq:
+            return
+        self.advisories.naked(self.stream.name, self.name, place)
         if delay > 0:
-            self.acks.postpone(seq, delay, now)
-        elif seq in self.acks.pending:
-            self.acks.redeliver(seq)
+            acks.postpone(seq, delay, now)
+        else:
+            acks.redeliver(seq)
 
     # ---- time
 
@@ -300,6 +315,8 @@ class Consumer:
             found.append(self.clock.monotonic() + max(self.paused_ns - self.clock.wall(), 0))
         if self.config.inactive_ns:
             found.append(self.active_at + self.config.inactive_ns)
+        if self.dirty and self.save_at:
+            found.append(self.save_at)
         self.armed = min(found, default=0)
         return self.armed or None
 
@@ -325,6 +342,8 @@ class Consumer:
             self.not_before = 0
         if self.paused_ns and self.paused_ns <= self.clock.wall():
             self._resume()
+        if self.dirty and 0 < self.save_at <= now:
+            self._enlist()
         for seq in self.acks.due(now):
             self.acks.redeliver(seq)
         self.way.tick(now)
@@ -350,9 +369,31 @@ class Consumer:
             self.soon = False
             self.way.deliver(self.clock.monotonic())
             self._arm()
-        if not self.dirty or self.config.direct:
-            return
+        if self.dirty and not self.config.direct and not self._may_wait():
+            self._save_state()
+
+    def _may_wait(self) -> bool:
+        """Of those who watch a bucket or read in order a place that is saved with each message would wear the disk
+        more than the messages do.  What they get once more after a cut they tell by the consumer's own count."""
+        config = self.config
+        if config.durable or config.ack_policy != "none" or self.stream.config.retention != "limits":
+            return False
+        now = self.clock.monotonic()
+        if now < self.save_at:
+            self._arm()
+            return True
+        self.save_at = now + SAVE_NS
+        return False
+
+    def settle(self) -> None:
+        """The end of the process: nothing waits any longer."""
+        if self.dirty and not self.config.direct:
+            self._save_state()
+
+    def _save_state(self) -> None:
         self.dirty = False
+        if not self.cursor.picked:
+            self.acks.picked_up_to = 0
         answers, self.answers = self.answers, []
         self.stream.store.put_consumer_state(self.stream.id, self.name, self.acks.encode())
         self.stream.store.commit(partial(self._saved, answers), urgent=bool(answers))
@@ -378,9 +419,9 @@ class Consumer:
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""
         self.acks.decode(state, self.stream.last_seq, self.clock.monotonic())
-        self.cursor.delivered = self.acks.delivered.stream_seq
-        if self.config.deliver_policy == "last_per_subject":
-            self.cursor.pick_last()
+        self.cursor = Cursor(self.stream, self.config.filters, self.acks.delivered.stream_seq)
+        if self.acks.picked_up_to:
+            self._pick(self.acks.picked_up_to)
 
     def close(self) -> None:
         """No more: tell those who wait."""

@@ -11,7 +11,7 @@ from edge.core.times import SECOND
 from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.consumer_config import ConsumerConfig
-from edge.jetstream.pull import go_duration
+from edge.jetstream.durations import go_duration
 from edge.jetstream.stream_config import MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, StreamConfig, is_name, metadata_size
 from edge.subjects import is_valid, is_wildcard, matches, overlap, subset
 

@@ -186,7 +186,8 @@ class Consumers:
 
     # ---- recovery
 
-    def recover(self, stream: Stream, record: ConsumerRecord) -> None:
+    def recover(self, stream: Stream, record: ConsumerRecord) -> bool:
+        """False for a record that cannot be read: said in the log."""
         try:
             fields = json.loads(record.config)
             given = fields["config"]
@@ -194,13 +195,14 @@ class Consumers:
             consumer = Consumer(stream, config, int(fields["created"]), self.clock, self.advisories, 1)
         except (ValueError, KeyError, TypeError, AttributeError, ApiError) as exc:
             log.error("consumer %s of stream %s cannot be recovered: %s", record.name, stream.name, exc)
-            return
+            return False
         try:
             consumer.restore(record.state)
         except (ValueError, TypeError) as exc:
             consumer.begin(start_seq(stream, config))
             log.error("consumer %s of stream %s begins anew: its state is damaged: %s", record.name, stream.name, exc)
         self.attach(consumer)
+        return True
 
 
 def _nobody_waits(error: StoreError | None) -> None:

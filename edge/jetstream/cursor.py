@@ -2,12 +2,14 @@
 
 from collections import deque
 from collections.abc import Container, Sequence
+from itertools import islice
 
 from edge.jetstream.stream import Stream
-from edge.store.contract import Row
+from edge.store.contract import MAX_SEQ, Row
 from edge.subjects import matches
 
 READ_AHEAD = 256
+FEW, SPARSE = 16, 4  # so many picked messages, with so many between them, are worth reading all of them
 MAX_VERDICTS = 10_000
 
 
@@ -24,13 +26,15 @@ class Cursor:
         self.counted_seq = 0
         self.verdicts: dict[str, bool] = {}  # does this subject match?
         self.picked: deque[int] = deque()  # to be delivered first, instead of all there was when they were picked
+        self.fetched: deque[Row] = deque()  # the first of them
 
-    def pick_last(self) -> None:
-        """Of what is there now only the last message of each subject, and then all that comes."""
+    def pick_last(self, up_to: int) -> None:
+        """Of what is there up to a sequence only the last message of each subject, and then all that comes."""
         after = self.delivered
-        last_seqs = self.stream.subjects.last_seqs(self.filters or (">",))
+        last_seqs = self.stream.last_seqs(self.filters or (">",), up_to, MAX_SEQ)
         self.picked = deque(seq for seq in last_seqs if seq > after)
-        self.delivered = self.stream.last_seq
+        self.fetched.clear()
+        self.delivered = max(up_to, after)
 
     def filter(self, filters: Sequence[str]) -> None:
         """What was read ahead under other filters is read anew."""
@@ -46,9 +50,11 @@ class Cursor:
     def next(self) -> Row | None:
         """The next message, taken."""
         while self.picked:
-            picked = self.stream.get(self.picked.popleft())
-            if picked is not None:
-                return picked
+            if not self.fetched:
+                self._fetch()
+            seq = self.picked.popleft()
+            if self.fetched and self.fetched[0].seq == seq:  # else it has gone
+                return self.fetched.popleft()
         while self.ahead or self._read():
             row = self.ahead.popleft()
             if row.seq >= self.stream.first_seq:
@@ -61,10 +67,20 @@ class Cursor:
         """``next`` was in vain."""
         if row.seq <= self.delivered:
             self.picked.appendleft(row.seq)
+            self.fetched.appendleft(row)
             return
         self.ahead.appendleft(row)
         if self.left is not None and row.seq <= self.counted_seq:
             self.left += 1
+
+    def _fetch(self) -> None:
+        """Of a bucket that keeps one of each nearly every message is picked: many are read at once."""
+        first = self.picked[0]
+        if self.picked[min(FEW, len(self.picked)) - 1] - first < FEW * SPARSE:
+            some = set(islice(self.picked, READ_AHEAD))
+            self.fetched.extend(row for row in self.stream.scan(first, READ_AHEAD) if row.seq in some)
+        elif (row := self.stream.get(first)) is not None:
+            self.fetched.append(row)
 
     def _read(self) -> bool:
         """Read ahead; False at the end of the stream."""
@@ -103,6 +119,7 @@ class Cursor:
         """The stream has fewer messages."""
         if self.picked:
             self.picked = deque(seq for seq in self.picked if seq not in gone)
+            self.fetched = deque(row for row in self.fetched if row.seq not in gone)
         if highest >= self._unread_seq():
             self._read_anew()
         elif highest > self.delivered:

@@ -1,14 +1,13 @@
 """Messages with a time to live of their own (``Nats-TTL``; reference: jetstream.md section 3)."""
 
 import heapq
-import re
 
 from edge.core.times import SECOND
-from edge.jetstream.acks import UNITS
+from edge.jetstream.durations import parse_duration
 from edge.message import header_get
 
 NEVER = -1
-PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+MOST_DIGITS = 18  # some thousand million years
 
 
 class Expiry:
@@ -48,11 +47,10 @@ def parse_ttl(text: str) -> int:
     if text.lower() == "never":
         return NEVER
     if text != "0" and text.isdecimal() and text.isascii():
+        if len(text) > MOST_DIGITS:
+            raise ValueError(text)
         return int(text)
-    parts = PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(text)
-    ns = sum(int(float(number) * (UNITS | {"h": 3600 * SECOND})[unit]) for number, unit in parts)
+    ns = parse_duration(text)
     if ns < SECOND:
         raise ValueError(text)
     return ns // SECOND

@@ -2,9 +2,10 @@
 ``workqueue``; reference: jetstream.md section 2)."""
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Protocol
 
-from edge.store.contract import Row
+from edge.store.contract import Outline, Row
 
 
 class Needing(Protocol):
@@ -16,6 +17,9 @@ class Needing(Protocol):
     def needs(self, seq: int) -> bool:
         """Has it not acknowledged this message of a subject that it wants?"""
 
+    def seen(self) -> int:
+        """It needs everything behind this sequence."""
+
 
 class Interest:
     """The consumers of one stream.  ``queue``: every message is for one of them only."""
@@ -24,9 +28,15 @@ class Interest:
         self.queue = queue
         self.consumers: list[Needing] = []
 
-    def unneeded(self, rows: Iterable[Row]) -> list[int]:
+    def unneeded(self, rows: Iterable[Row | Outline]) -> list[int]:
         """Those of ``rows`` that nobody has to see any more."""
         return [row.seq for row in rows if not self._is_needed(row)]
+
+    def handled(self, rows: Iterable[Outline]) -> list[int]:
+        """Those of ``rows`` that everybody who wants them is done with, and that somebody wanted."""
+        seen = max((consumer.seen() for consumer in self.consumers), default=0)
+        rows = takewhile(lambda row: row.seq <= seen, rows)
+        return [row.seq for row in rows if not self._is_needed(row) and self._is_wanted(row.subject)]
 
     def unwanted(self, rows: Sequence[tuple[int, str, int, bytes, bytes]]) -> list[int]:
         """Those of new ``rows`` that nobody will ever ask for."""
@@ -37,10 +47,13 @@ class Interest:
         for row in rows:
             wanted = known.get(row[1])
             if wanted is None:
-                wanted = known[row[1]] = any(consumer.wants(row[1]) for consumer in self.consumers)
+                wanted = known[row[1]] = self._is_wanted(row[1])
             if not wanted:
                 found.append(row[0])
         return found
 
-    def _is_needed(self, row: Row) -> bool:
+    def _is_wanted(self, subject: str) -> bool:
+        return any(consumer.wants(subject) for consumer in self.consumers)
+
+    def _is_needed(self, row: Row | Outline) -> bool:
         return any(consumer.needs(row.seq) for consumer in self.consumers if consumer.wants(row.subject))

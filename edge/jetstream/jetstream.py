@@ -76,6 +76,7 @@ class JetStream:
     def _bring_back(self, records: list[StreamRecord], consumers: list[ConsumerRecord]) -> None:
         """What belongs to accounts that are here; the rest is left for later."""
         left, streams = [], {}
+        unsure: set[Stream] = set()  # nobody knows what somebody still needs of them
         for record in records:
             account = self.accounts.get(record.account)
             if account is None:
@@ -88,7 +89,11 @@ class JetStream:
         for consumer in consumers:
             if consumer.stream in streams:
                 account, stream = streams[consumer.stream]
-                account.keeper.recover(stream, consumer)
+                if not account.keeper.recover(stream, consumer):
+                    unsure.add(stream)
+        for _, stream in streams.values():
+            if stream not in unsure:
+                stream.retention.recover()
         self.left_consumers = [consumer for consumer in consumers if consumer.stream in waiting]
         self.left = left
 
@@ -101,6 +106,12 @@ class JetStream:
     def _serve(self, account: JetStreamAccount) -> None:
         api = self.apis[account.account.name] = Api(account, self.server_name)
         api.start()
+
+    def settle(self) -> None:
+        """The end of the process: what waited to be saved is queued to the store."""
+        for account in self.accounts.values():
+            for consumer in account.keeper.all():
+                consumer.settle()
 
     def deadline(self) -> int | None:
         found = [deadline for account in self.accounts.values() if (deadline := account.deadline()) is not None]

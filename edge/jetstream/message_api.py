@@ -49,7 +49,8 @@ class MessageApi:
         if stream.config.deny_delete:
             raise errors.DELETE_NOT_PERMITTED
         seq = fields.get("seq", 0)
-        if not stream.delete(seq, self.api.after("stream_msg_delete", request, lambda: {"success": True})):
+        after = self.api.after("stream_msg_delete", request, lambda: {"success": True})
+        if not stream.delete(seq, after, erase=not fields.get("no_erase")):
             if seq > stream.last_seq:
                 error = errors.STREAM_STORE_EOF
             else:

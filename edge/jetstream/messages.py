@@ -265,12 +265,13 @@ class Messages:
             self.first_seq, self.first_ns = self.last_seq + 1, 0
             self.messages = self.bytes = 0
 
-    def delete(self, seq: int, after: After) -> bool:
-        """Take one message away; False when it is not there.  ``after`` follows the commit."""
+    def delete(self, seq: int, after: After, erase: bool = False) -> bool:
+        """Take one message away; False when it is not there.  ``erase``: what it said is overwritten on disk.
+        ``after`` follows the commit."""
         row = self._outline(seq)
         if row is None:
             return False
-        self._take([row], after)
+        self._take([row], after, erase)
         return True
 
     def purge(self, pattern: str, before: int, keep: int, after: After) -> int:
@@ -307,9 +308,9 @@ class Messages:
             found = [row for row in older if matches(pattern, row.subject)]
         return found[:-keep] if keep else found
 
-    def _take(self, rows: list[Outline], after: After) -> None:
+    def _take(self, rows: list[Outline], after: After, erase: bool = False) -> None:
         seqs = [row.seq for row in rows]
-        self.store.delete(self.id, seqs)
+        (self.store.erase if erase else self.store.delete)(self.id, seqs)
         self._forget(rows)
         self.leaving.update(seqs)
         if rows:
@@ -330,11 +331,13 @@ class Messages:
         after(error)
 
     def _recount(self) -> None:
-        """A removal did not reach the disk: what is there is what is there."""
+        """A removal did not reach the disk: what is there is what is there, but for what is still on its way out."""
         self.index = self.history = None
         self.tail.clear()
         self.messages, size = self.store.count(self.id, 0, self.last_seq)
-        self.bytes = size + self.messages * self.overhead
+        leaving = [row.size for seq in self.leaving for row in self.store.outline(self.id, seq, seq, 1)]
+        self.messages -= len(leaving)
+        self.bytes = size - sum(leaving) + self.messages * self.overhead
         self.first_seq = 1
         self._settle_front()
 

@@ -1,5 +1,6 @@
 """How fast a consumer may go: by a rate in bits, or as the messages once came."""
 
+from edge.core.times import SECOND
 from edge.store.contract import Row
 
 MILLISECOND = 1_000_000
@@ -15,7 +16,7 @@ class Pace:
         self.bytes_per_second = bits_per_second // 8
         self.burst = burst
         self.replay_until = replay_until
-        self.room = burst
+        self.room = burst * SECOND  # of a byte the billionth part, so that nothing is lost by asking often
         self.filled_at = 0
         self.last_ns = 0  # when the last message was stored
         self.last_sent = 0
@@ -27,11 +28,11 @@ class Pace:
             if distance > MILLISECOND and now < self.last_sent + distance:
                 return self.last_sent + distance - now
         if self.bytes_per_second:
-            elapsed = now - self.filled_at
-            self.room = min(self.room + elapsed * self.bytes_per_second // 1_000_000_000, self.burst)
+            self.room = min(self.room + (now - self.filled_at) * self.bytes_per_second, self.burst * SECOND)
             self.filled_at = now
-            if self.room < min(size, self.burst):
-                return (min(size, self.burst) - self.room) * 1_000_000_000 // self.bytes_per_second + 1
-            self.room -= size
+            lacking = min(size, self.burst) * SECOND - self.room
+            if lacking > 0:
+                return -(-lacking // self.bytes_per_second)
+            self.room -= size * SECOND
         self.last_ns, self.last_sent = row.time_ns, now
         return 0

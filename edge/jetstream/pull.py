@@ -5,6 +5,7 @@ from typing import Any
 
 from edge.errors import ApiError
 from edge.jetstream.consumer_config import ConsumerConfig
+from edge.jetstream.durations import go_duration
 from edge.jetstream.fields import parse_object
 from edge.message import status_block
 
@@ -85,20 +86,3 @@ def status(code: int, text: str, request: PullRequest | None = None) -> bytes:
         ("Nats-Pending-Bytes", str(request.left_bytes)),
     ]
     return status_block(code, text, counts)
-
-
-def go_duration(ns: int) -> str:
-    """As Go writes a duration: ``1.5s``, ``2m0s``, ``250ms``."""
-    if ns < 1_000_000_000:
-        unit, name = next((unit, name) for unit, name in ((10**6, "ms"), (10**3, "µs"), (1, "ns")) if ns >= unit)
-        return f"{_decimal(ns, unit)}{name}"
-    minutes, rest = divmod(ns, 60 * 10**9)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-    return f"{text}{_decimal(rest, 10**9)}s"
-
-
-def _decimal(ns: int, unit: int) -> str:
-    whole, part = divmod(ns, unit)
-    digits = f"{part:0{len(str(unit)) - 1}d}".rstrip("0") if part else ""
-    return f"{whole}.{digits}" if digits else str(whole)

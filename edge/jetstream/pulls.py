@@ -1,10 +1,13 @@
 """Delivery to those who ask: pull requests that wait, in turn (reference: jetstream.md section 5)."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edge.core.peer import Subscription
 from edge.jetstream.priority import Pin, check_request, overflows
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
+from edge.jetstream.push import HOLD_NS, PER_MESSAGE, SLICE
 from edge.message import status_block
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ class Pulls:
         self.consumer = consumer
         self.waiting: deque[PullRequest] = deque()
         self.pin = Pin(consumer)
+        self.go_on_at = 0  # there was more to send than a turn allows, or somebody does not keep up
 
     def open(self) -> None:
         """Whoever wants messages asks."""
@@ -41,8 +45,6 @@ class Pulls:
                 self.pin.renew(now)
             self._line_up(request)
             self.deliver(now)
-            if request.no_wait and not request.expires_at and request in self.waiting:
-                self._end_no_wait(request)
 
     def _line_up(self, request: PullRequest) -> None:
         """At the end; of policy ``prioritized`` behind those of its own priority."""
@@ -76,15 +78,34 @@ class Pulls:
 
     def deliver(self, now: int) -> None:
         """Give waiting requests what there is: what must come again before what is new."""
+        self.go_on_at = 0
+        self._deliver(now)
+        if self.go_on_at:
+            self.consumer.clock.wake()
+            return
+        for request in [request for request in self.waiting if request.no_wait and not request.expires_at]:
+            self._end_no_wait(request)
+
+    def _deliver(self, now: int) -> None:
         consumer = self.consumer
         passed_over = 0
+        room = SLICE
         while len(self.waiting) > passed_over:
             request = self.waiting[0]
-            if not consumer.has_listener(request.reply):
+            if room <= 0:
+                self.go_on_at = now
+                return
+            listeners = self._listeners(request.reply)
+            if not listeners:
                 self.waiting.popleft()
                 continue
             if request.expires_at and request.expires_at <= now:
                 self._expire(self.waiting.popleft())
+                continue
+            if room == SLICE and any(sub.peer.is_loaded() for sub in listeners):
+                self.go_on_at = now + HOLD_NS
+                self.waiting.rotate(-1)
+                passed_over += 1
                 continue
             if not self._may_be_served(request):
                 self.waiting.rotate(-1)
@@ -109,9 +130,14 @@ class Pulls:
                 continue
             extra = [("Nats-Pin-Id", self.pin.id)] if self.pinning else ()
             size = consumer.send(row, request.reply, now, extra)
+            room -= size + PER_MESSAGE
             request.batch -= 1
             request.left_bytes = max(request.left_bytes - size, 0)
             self._turn(request, now)
+
+    def _listeners(self, reply: str) -> Sequence[Subscription]:
+        plain, queues = self.consumer.account.sublist.match_once(reply)
+        return plain if not queues else [*plain, *(sub for group in queues for sub in group)]
 
     @property
     def pinning(self) -> bool:
@@ -146,6 +172,8 @@ class Pulls:
         found = [deadline for request in self.waiting if (deadline := request.deadline())]
         if self.pin.expires_at:
             found.append(self.pin.expires_at)
+        if self.go_on_at:
+            found.append(self.go_on_at)
         return min(found, default=None)
 
     def tick(self, now: int) -> None:

@@ -9,7 +9,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge.core.peer import Link, Subscription
+from edge.core.peer import Link, Peer, Subscription
 from edge.jetstream.pull import PullRequest, status
 from edge.message import header_get, status_block
 
@@ -38,7 +38,8 @@ class Push:
         self.asked_for = 0  # bytes that its answer accounts for
         self.heartbeat_at = 0
         self.links: list[Link] = []  # that lead to listeners
-        self.go_on_at = 0  # there was more to send than a turn allows, or a leaf connection does not keep up
+        self.receivers: list[Peer] = []  # listeners here
+        self.go_on_at = 0  # there was more to send than a turn allows, or somebody does not keep up
         self.answers: Subscription | None = None
 
     def open(self, soon: bool = False) -> None:
@@ -86,6 +87,7 @@ class Push:
         listeners = [sub for members in groups for sub in members if sub.subject == subject]
         listening = bool(listeners)
         self.links = [sub.peer for sub in listeners if isinstance(sub.peer, Link)]
+        self.receivers = [sub.peer for sub in listeners if not isinstance(sub.peer, Link)]
         now = consumer.clock.monotonic()
         if listening is self.active:
             return
@@ -111,6 +113,10 @@ class Push:
         consumer = self.consumer
         config = consumer.config
         self.go_on_at = 0
+        if self._is_loaded():
+            self.go_on_at = now + HOLD_NS
+            consumer.clock.wake()
+            return
         room = LINK_SLICE if self.links else SLICE
         while self.active and not (config.flow_control and self.sent > self.window):
             if room <= 0 or any(link.is_congested() for link in self.links):
@@ -126,6 +132,11 @@ class Push:
                 self.heartbeat_at = now + config.idle_heartbeat_ns
             if config.flow_control:
                 self._count(size)
+
+    def _is_loaded(self) -> bool:
+        """What one of them is too slow for stays on disk: in memory it would wait for it anyway."""
+        loaded = (peer.is_loaded() for peer in self.receivers)
+        return bool(self.receivers) and (all(loaded) if self.consumer.config.deliver_group else any(loaded))
 
     def _count(self, size: int) -> None:
         self.sent += size

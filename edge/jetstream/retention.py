@@ -3,16 +3,17 @@
 """
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.compaction import Compaction, compact_after_ns
+from edge.jetstream.durations import go_duration
 from edge.jetstream.expiry import NEVER, Expiry, time_to_live
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK
-from edge.jetstream.pull import go_duration
 from edge.jetstream.stream_config import StreamConfig
 from edge.message import header_block, header_set
 from edge.store.contract import NewRow
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edge.jetstream.stream import Stream
 
 EXPIRE_EVERY_NS = 250_000_000  # messages leave by age in batches, as in nats-server
+MOST_PATIENCE_NS = 60 * SECOND
 
 
 class Retention:
@@ -31,6 +33,9 @@ class Retention:
         self.interest: Interest | None = None
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.expired_ns = 0
+        self.owed: list[int] = []  # what must go, and did not because the disk failed
+        self.retry_at = 0  # wall time
+        self.patience_ns = EXPIRE_EVERY_NS
         self.compaction: Compaction | None = None
 
     @property
@@ -54,7 +59,7 @@ class Retention:
         self.enforce_limits()
         self._enforce_of_each({row[1] for row in rows})
         if self.interest is not None and (unwanted := self.interest.unwanted(rows)):
-            stream.take(unwanted, nobody_waits)
+            self._take(unwanted)
         if config.allow_msg_ttl:
             expiry = self._expiry()
             for row in rows:
@@ -112,7 +117,7 @@ class Retention:
         history = stream.histories()
         crowded = [seq for subject in subjects for seq in history.beyond(subject, most)]
         if crowded:
-            stream.take(sorted(crowded), nobody_waits)
+            self._take(sorted(crowded))
 
     # ---- who needs what
 
@@ -122,12 +127,33 @@ class Retention:
             rows = [row for seq in seqs if (row := self.stream.get(seq)) is not None]
             unneeded = self.interest.unneeded(rows)
             if unneeded:
-                self.stream.take(unneeded, nobody_waits)
+                self._take(unneeded)
 
     def review(self) -> None:
         """Consumers have come or gone: what nobody needs goes."""
         if self.interest is not None and not self.interest.queue:
-            self.stream.take(self.interest.unneeded(self.stream.walk(self.stream.first_seq)), nobody_waits)
+            self._take(self.interest.unneeded(self.stream.outlines(self.stream.first_seq)))
+
+    def recover(self) -> None:
+        """What was acknowledged goes, should a cut have left it."""
+        if self.interest is not None and not self.interest.queue:
+            self._take(self.interest.handled(self.stream.outlines(self.stream.first_seq)))
+
+    # ---- the disk
+
+    def _take(self, seqs: list[int]) -> None:
+        if seqs:
+            self.stream.take(seqs, partial(self._taken, seqs))
+
+    def _taken(self, seqs: list[int], error: StoreError | None) -> None:
+        """What could not be taken away is seen again, and tried again."""
+        if error is None:
+            self.patience_ns = EXPIRE_EVERY_NS
+            return
+        self.owed += seqs
+        self.retry_at = self.stream.clock.wall() + self.patience_ns
+        self.patience_ns = min(self.patience_ns * 2, MOST_PATIENCE_NS)
+        self.stream.clock.wake()
 
     # ---- time
 
@@ -135,6 +161,8 @@ class Retention:
         """Wall time at which to look for messages that are too old."""
         stream = self.stream
         found = []
+        if self.owed:
+            found.append(self.retry_at)
         if self.config.allow_msg_ttl and stream.messages and (expires := self._expiry().next()):
             found.append(expires)
         if self.config.max_age_ns and stream.messages:
@@ -149,9 +177,12 @@ class Retention:
         if self.compaction is not None and self.compaction.due(now) <= now:
             gone = self.compaction.slice(self.stream, now)
             if gone:
-                self.stream.take(gone, nobody_waits)
+                self._take(gone)
 
     def _expire(self) -> None:
+        if self.owed and self.stream.clock.wall() >= self.retry_at:
+            owed, self.owed = self.owed, []
+            self._take(owed)
         if self.config.allow_msg_ttl:
             self._expire_each()
         elif self.config.max_age_ns and self.stream.messages:
@@ -180,7 +211,7 @@ class Retention:
         if not doomed:
             return
         rows = [doomed[seq] for seq in sorted(doomed)]
-        stream.take([row.seq for row in rows], nobody_waits)
+        self._take([row.seq for row in rows])
         if self.config.marker_ttl_ns:
             marked = {row.subject for row in rows if b"\r\nNats-Marker-Reason:" not in row.headers}
             for subject in marked:
@@ -193,4 +224,4 @@ class Retention:
 
 
 def nobody_waits(error: StoreError | None) -> None:
-    """What was to go is not seen any more; the next removal takes it along, or the next start does."""
+    """Of the front of the stream: on disk until the next time, and not seen any more."""

@@ -209,6 +209,7 @@ class Stream(Messages):
             self._note_ahead()
             self.underway.append(rows)
             self.coming += batch.size
+            self.account.router.brake.add(batch.size)
             self.store.append(self.id, rows)
         elif not batch.answers:
             return
@@ -262,6 +263,8 @@ class Stream(Messages):
     # ---- committed, then visible, then acked
 
     def _committed(self, batch: Batch, error: StoreError | None) -> None:
+        if batch.rows:
+            self.account.router.brake.arrived(batch.size)
         if error is not None:
             self._roll_back()
             self.health.failed(error)

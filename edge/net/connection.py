@@ -22,6 +22,7 @@ FIRST_PING_NS = 2_000_000_000
 STALL_SECONDS = 0.01  # a publisher waits so long after each chunk while a receiver is far behind
 PATIENCE = 10  # and so often for one that does not come nearer
 WRITE_HIGH = 1 << 20
+LOADED = 2 << 20  # bytes that wait to be written: what can be read from disk later is
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -141,6 +142,9 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.pause_reading()
         if listener.hot:
             self._stall()
+        if listener.router.brake.is_on:
+            self.transport.pause_reading()
+            listener.router.brake.wait(self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closing:
@@ -330,6 +334,9 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.listener.hot.add(self)
 
+    def is_loaded(self) -> bool:
+        return self.transport.get_write_buffer_size() > LOADED
+
     def is_far_behind(self) -> bool:
         return self.transport.get_write_buffer_size() > self.limits.max_pending // 4 * 3
 
@@ -350,7 +357,9 @@ class Connection(asyncio.BufferedProtocol):
         self.listener.loop.call_later(STALL_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
-        if not (self.closing or self.client.is_waiting or self.transport.is_reading()):
+        if self.listener.router.brake.is_on:
+            self.listener.router.brake.wait(self._go_on)
+        elif not (self.closing or self.client.is_waiting or self.transport.is_reading()):
             self.transport.resume_reading()
 
 

@@ -119,6 +119,13 @@ class LeafConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, size: int) -> None:
         self.link.receive(bytes(self.view[:size]), time.monotonic_ns())
         self.router.flush()
+        if self.router.brake.is_on:
+            self.transport.pause_reading()
+            self.router.brake.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.handshake is not None:

@@ -82,9 +82,13 @@ class MqttConnection(asyncio.BufferedProtocol):
             self.client.receive(data, time.monotonic_ns())
         except ProtocolError as exc:
             self.close(str(exc))
-        self.listener.broker.router.flush()
+        router = self.listener.broker.router
+        router.flush()
         if self.client.is_busy and not self.closing:
             self.transport.pause_reading()
+        elif router.brake.is_on:
+            self.transport.pause_reading()
+            router.brake.wait(self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
@@ -130,6 +134,10 @@ class MqttConnection(asyncio.BufferedProtocol):
     def on_verdict(self) -> None:
         self.client.judged()
         self.listener.broker.router.flush()
+
+    def _go_on(self) -> None:
+        if not self.client.is_busy:
+            self.resume()
 
     def resume(self) -> None:
         if not self.closing and not self.transport.is_reading():

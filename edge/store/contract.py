@@ -93,6 +93,9 @@ class Store(Protocol):
     def delete_range(self, stream: int, first: int, last: int) -> None:
         """Both ends included."""
 
+    def erase(self, stream: int, seqs: list[int]) -> None:
+        """As ``delete``, and soon nothing of their contents stands in the files any more."""
+
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None: ...
     def put_stream_state(self, stream: int, state: bytes) -> None: ...
     def drop_stream(self, stream: int) -> None:

@@ -49,6 +49,9 @@ class MemoryStore:
     def delete_range(self, stream: int, first: int, last: int) -> None:
         self.pending.append(partial(self._delete_range, stream, first, last))
 
+    def erase(self, stream: int, seqs: list[int]) -> None:
+        self.delete(stream, seqs)
+
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None:
         self.pending.append(partial(self.streams.__setitem__, stream, (account, name, config, state)))
 

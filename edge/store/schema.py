@@ -66,6 +66,9 @@ APPEND = {1: "INSERT INTO message VALUES (?,?,?,?,?,?)"} | {size: _append(size) 
 DELETE_SIZE = 128
 DELETE = f"DELETE FROM message WHERE id IN ({','.join('?' * DELETE_SIZE)})"
 
+# What is deleted between these two is overwritten with zeros in the pages that it was on.
+OVERWRITE, OVERWRITE_NO_MORE = "PRAGMA secure_delete = ON", "PRAGMA secure_delete = OFF"
+
 # A range of many rows is only noted, and taken away bit by bit: at once the log would grow as long as the rows are, for
 # which a full disk has no room, and everyone would wait.  Smaller bits would write the pages at their ends too often.
 DOOM_RANGE = """

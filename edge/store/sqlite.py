@@ -66,6 +66,9 @@ class SqliteStore:
     def delete_range(self, stream: int, first: int, last: int) -> None:
         self.writes += statements.delete_range(stream, first, last)
 
+    def erase(self, stream: int, seqs: list[int]) -> None:
+        self.writes += statements.erase(stream, seqs)
+
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None:
         self.writes += statements.put_stream(stream, account, name, config, state)
 

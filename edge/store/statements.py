@@ -48,6 +48,10 @@ def delete(stream: int, seqs: list[int]) -> list[Write]:
     return found
 
 
+def erase(stream: int, seqs: list[int]) -> list[Write]:
+    return [Statement(schema.OVERWRITE, ()), *delete(stream, seqs), Statement(schema.OVERWRITE_NO_MORE, ())]
+
+
 def delete_range(stream: int, first: int, last: int) -> list[Write]:
     base = stream << SEQ_BITS
     ends = base | first, base | last

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import apsw
 
 from edge.errors import StoreError
+from edge.store import schema
 from edge.store.contract import Done
 from edge.store.database import checkpoint
 from edge.store.reserve import RESERVE_BYTES, Reserve
@@ -25,6 +26,7 @@ log = logging.getLogger("edge.store")
 # How long a busy loop keeps the interpreter from the writer, at each statement.  Python's 5 ms cost 50 times the rate.
 SWITCH_SECONDS = 0.0005
 RECHECK_SECONDS = 1.0  # of a full disk
+ERASE_SECONDS = 1.0  # how long what was erased may still stand in the log
 MENDINGS = 3
 CORRUPT = (apsw.CorruptError, apsw.NotADBError)
 FULL = "no space left on the device of the store"
@@ -38,6 +40,9 @@ class Unit(NamedTuple):
 
     def appends(self) -> bool:
         return any(isinstance(write, list) for write in self.writes)
+
+    def erases(self) -> bool:
+        return any(isinstance(write, Statement) and write.sql == schema.OVERWRITE for write in self.writes)
 
     def deletes(self) -> bool:
         return any(isinstance(write, Statement) and write.on_messages for write in self.writes)
@@ -70,6 +75,7 @@ class Writer:
         self.full = not self._has_room()
         self.doomed = doomed(connection)
         self.stuck = False  # taking them away failed
+        self.empty_log_at = 0.0  # the log holds what was erased; monotonic
         self.said = ""
         self.commits = 0  # since the start: what flash wears by
         self.condition = threading.Condition()
@@ -107,6 +113,8 @@ class Writer:
                 self._serve(units)
             if self.doomed and not self.stuck:
                 self._delete_some()
+            if self.empty_log_at and time.monotonic() >= self.empty_log_at:
+                self._empty_log()
             if self.damaged:
                 self._mend()
 
@@ -141,6 +149,11 @@ class Writer:
                 elif self.full and not self.halted:
                     self.condition.wait(RECHECK_SECONDS)
                     self.full = not self._has_room()
+                elif self.empty_log_at:
+                    wait = self.empty_log_at - time.monotonic()
+                    if wait <= 0:
+                        return []
+                    self.condition.wait(wait)
                 else:
                     self.condition.wait()
 
@@ -160,6 +173,18 @@ class Writer:
             self.said = ""
         if any(unit.deletes() for unit in units):
             self.doomed, self.stuck = doomed(self.connection), False
+        if not self.empty_log_at and any(unit.erases() for unit in units):
+            self.empty_log_at = time.monotonic() + ERASE_SECONDS
+
+    def _empty_log(self) -> None:
+        """Once for all that was erased meanwhile: it takes a few syncs."""
+        try:
+            checkpoint(self.connection)
+        except apsw.Error as exc:
+            log.info("store: the log is emptied later: %s", exc)
+            self.empty_log_at = time.monotonic() + ERASE_SECONDS
+        else:
+            self.empty_log_at = 0.0
 
     def _delete_some(self) -> None:
         """A bit of what is doomed.  When it fails it has time until the next start, or the next range."""

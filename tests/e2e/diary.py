@@ -110,3 +110,13 @@ def compare(ours: list[str], theirs: list[str]) -> None:
     for mine, real in zip(ours, theirs, strict=True):
         assert mine == real
     assert ours, "it noted nothing"
+
+
+async def end(tasks: list["asyncio.Task[Any]"]) -> None:
+    """They are at work still, and a task that has just been answered can miss that it was cancelled."""
+    left = set(tasks)
+    assert not any(task.done() for task in left)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)

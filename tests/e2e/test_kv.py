@@ -11,7 +11,7 @@ import nats
 import pytest
 from nats.js.api import KeyValueConfig, RePublish, StorageType
 
-from tests.e2e.diary import Diary, Pair, Program
+from tests.e2e.diary import Diary, Pair, Program, end
 
 PATIENCE = 15
 
@@ -174,7 +174,7 @@ def test_nats_py(program: Program, pair: Pair) -> None:
     pair.compare(program)
 
 
-@pytest.mark.parametrize("program", ["values", "limits", "watching", "time_to_live"])
+@pytest.mark.parametrize("program", ["values", "limits", "watching", "mirrors", "time_to_live"])
 def test_nats_js(program: str, pair: Pair) -> None:
     pair.compare_node("kv.mjs", program)
 
@@ -205,10 +205,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(start_edge: Callable[..., A
         while len(revisions) < 400:
             await asyncio.sleep(0.01)
         server.kill()
-        for writer in writers:
-            assert not writer.done()
-            writer.cancel()
-        await asyncio.wait(writers)
+        await end(writers)
         await nc.close()
 
     async def read() -> None:
@@ -227,6 +224,40 @@ def test_what_was_acknowledged_is_there_after_a_kill(start_edge: Callable[..., A
     asyncio.run(write())
     server.start()
     asyncio.run(read())
+
+
+def test_a_watcher_goes_on_after_a_kill(
+    start_edge: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """At once: the consumer behind it is still there.  Of nats-server a client has to find out by silence."""
+    server = start_edge(f'listen: 127.0.0.1:{free_port()}\njetstream {{ store_dir: "{tmp_path / "store"}" }}')
+
+    async def main() -> None:
+        back = asyncio.Event()
+
+        async def reconnected() -> None:
+            back.set()
+
+        async def ignore(error: Exception) -> None:
+            """The connection is lost."""
+
+        nc = await nats.connect(
+            server.url, reconnected_cb=reconnected, error_cb=ignore, reconnect_time_wait=0.1, max_reconnect_attempts=-1
+        )
+        kv = await nc.jetstream().create_key_value(bucket="B")
+        await kv.put("a", b"1")
+        watcher = await kv.watchall()
+        assert [entry(await watcher.updates(PATIENCE)) for _ in range(2)] == ["a b'1' 1 0 None", "end"]
+        server.kill()
+        server.start()
+        await asyncio.wait_for(back.wait(), PATIENCE)
+        for revision, key in enumerate(("b", "a"), 2):
+            await kv.put(key, b"new")
+            found = await watcher.updates(5)  # less than the silence that a client gives up after
+            assert (found.key, found.value, found.revision) == (key, b"new", revision)
+        await nc.close()
+
+    asyncio.run(main())
 
 
 def test_ten_thousand_keys(start_edge: Callable[..., Any], tmp_path: Path) -> None:

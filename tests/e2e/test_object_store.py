@@ -15,7 +15,7 @@ import pytest
 from nats.js.api import ObjectMeta, ObjectMetaOptions, ObjectStoreConfig, StorageType
 from nats.js.errors import ObjectNotFoundError
 
-from tests.e2e.diary import Diary, Pair, Program
+from tests.e2e.diary import Diary, Pair, Program, end
 
 PATIENCE = 15
 MB = 1 << 20
@@ -194,6 +194,26 @@ def test_a_large_object_passes_through(server: Any) -> None:
     asyncio.run(main())
 
 
+def test_publishers_faster_than_the_disk_are_read_no_faster(server: Any) -> None:
+    """Nobody waits for an ack, and yet nothing is lost and memory stays what it was."""
+
+    async def main() -> None:
+        nc = await nats.connect(server.url, pending_size=LARGE)
+        js = nc.jetstream()
+        await js.add_stream(name="S", subjects=["s"])
+        before = peak_memory(server)
+        for _ in range(LARGE // MB):
+            await nc.publish("s", b"x" * (MB - 100))
+        await nc.flush(timeout=60)
+        await js.publish("s", b"the last one", timeout=60)
+        assert (await js.stream_info("S")).state.messages == LARGE // MB + 1
+        grown = peak_memory(server) - before
+        assert grown < 80 * MB, f"{grown / MB:.1f} MB more"
+        await nc.close()
+
+    asyncio.run(main())
+
+
 def test_half_an_object_is_none(server: Any) -> None:
     """The server is killed while one is put: what was there before is there, and the chunks can be found and purged."""
 
@@ -205,10 +225,7 @@ def test_half_an_object_is_none(server: Any) -> None:
         while (await store.status()).stream_info.state.messages < 60:
             await asyncio.sleep(0.01)
         server.kill()
-        for writer in writers:
-            assert not writer.done()
-            writer.cancel()
-        await asyncio.wait(writers)
+        await end(writers)
         await nc.close()
         return str(whole.digest)
 

@@ -26,9 +26,11 @@ async function see(what, watcher, count) {
   for (let i = 0; i < count; i++) note(what, entry((await watcher.next()).value));
 }
 
-async function gone(kv, left) {
-  while ((await kv.status()).values > left) await new Promise((later) => setTimeout(later, 50));
+async function until(kv, wanted) {
+  while (!wanted((await kv.status()).values)) await new Promise((later) => setTimeout(later, 50));
 }
+
+const gone = (kv, left) => until(kv, (values) => values <= left);
 
 const programs = {
   async values(nc, kvm) {
@@ -130,6 +132,41 @@ const programs = {
     }
     const status = await told.status();
     note("status", JSON.stringify(status.republish), status.compression);
+  },
+
+  async mirrors(nc, kvm) {
+    const origin = await kvm.create("O", { history: 3 });
+    const other = await kvm.create("P");
+    for (const value of ["1", "2"]) await origin.put("a", value);
+    await origin.put("b", "3");
+    await other.put("c", "4");
+    const mirror = await kvm.create("M", { mirror: { name: "O" }, history: 3 });
+    const sum = await kvm.create("S", { sources: [{ name: "O" }, { name: "KV_P" }], history: 3 });
+    await until(mirror, (values) => values === 3);
+    await until(sum, (values) => values === 4);
+    await attempt("get from a mirror", () => mirror.get("a"), entry);
+    await attempt("get a revision from a mirror", () => mirror.get("a", { revision: 1 }), entry);
+    await attempt("put into a mirror", () => mirror.put("a", "5"));
+    await attempt("keys of a mirror", async () => all(await mirror.keys(), String));
+    await attempt("get from a sum", () => sum.get("a"), (e) => `${e.key} ${e.string()}`);
+    await attempt("get another from a sum", () => sum.get("c"), (e) => `${e.key} ${e.string()}`);
+    await attempt("keys of a sum", async () => (await all(await sum.keys(), String)).split("; ").sort());
+    await attempt("history in a sum", async () => all(await sum.history({ key: "a" }), (e) => e.string()));
+    const watcher = (await sum.watch({ include: "updates" }))[Symbol.asyncIterator]();
+    for (const [kv, key] of [[origin, "a"], [other, "d"], [sum, "e"]]) {
+      await kv.put(key, "new");
+      await see("seen in the sum", watcher, 1);
+    }
+    await other.delete("c");
+    await see("deleted in the sum", watcher, 1);
+    await origin.purge("a");
+    await see("purged in the sum", watcher, 1);
+    await attempt("history of what was purged", async () => all(await sum.history({ key: "a" })));
+    const { streamInfo } = await sum.status();
+    note("sources", JSON.stringify(streamInfo.config.sources), streamInfo.sources.map((s) => `${s.name} ${s.lag}`));
+    await until(mirror, (values) => values === 2);
+    await attempt("destroy the origin of a mirror", () => origin.destroy());
+    await attempt("status of the mirror", () => mirror.status(), (s) => s.values);
   },
 
   async time_to_live(nc, kvm) {

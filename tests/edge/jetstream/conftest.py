@@ -23,7 +23,7 @@ BEGIN = 1_800_000_000 * SECOND
 
 
 WRITES = {
-    "append", "delete", "delete_range", "put_stream", "put_stream_state", "drop_stream", "put_consumer",
+    "append", "delete", "delete_range", "erase", "put_stream", "put_stream_state", "drop_stream", "put_consumer",
     "put_consumer_state", "drop_consumer", "put_value", "drop_value",
 }  # fmt: skip
 

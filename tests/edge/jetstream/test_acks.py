@@ -116,6 +116,7 @@ def test_the_subject_of_an_ack(subject: str, place: AckPlace | None) -> None:
         (b"", 0), (b'{"delay": 5}', 5), (b'{"delay": "5"}', 0), (b"{}", 0), (b"{", 0), (b"5s", 5 * SECOND),
         (b"1.5s", 1_500_000_000), (b"250ms", 250_000_000), (b"7us", 7_000), ("7µs".encode(), 7_000), (b"9ns", 9),
         (b"2m", 120 * SECOND), (b"5", 0), (b"s", 0), (b"nan s", 0), (b"infs", 0), (b"\xff\xfes", 0),
+        (b'{"delay": 99999999999999999999}', 0), (b"99999999999h", 0), (b"1h1s", 3601 * SECOND), (b"-5s", -5 * SECOND),
     ],
 )  # fmt: skip
 def test_the_delay_of_a_nak(rest: bytes, delay: int) -> None:

@@ -21,7 +21,7 @@ def test_what_is_no_duration(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(0, "0s"), (1, "1ns"), (1500, "1.5µs"), (250_000_000, "250ms"), (SECOND, "1s"), (90 * SECOND, "1m30s"), (60 * SECOND, "1m0s"),
+    [(0, "0s"), (1, "1ns"), (1500, "1.5µs"), (5400 * SECOND + 1, "1h30m0.000000001s"), (250_000_000, "250ms"), (SECOND, "1s"), (90 * SECOND, "1m30s"), (60 * SECOND, "1m0s"),
      (3600 * SECOND, "1h0m0s"), (3661 * SECOND + 500_000_000, "1h1m1.5s")],
 )  # fmt: skip
 def test_durations_are_written_as_go_writes_them(ns: int, text: str) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from edge.core.times import SECOND
 from edge.jetstream.consumer_config import ConsumerConfig
-from edge.jetstream.pull import BadRequest, PullRequest, go_duration, over_cap, parse_pull, status
+from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,3 @@ def test_a_status_says_what_was_still_to_come() -> None:
     assert status(408, "Request Timeout", request) == (
         b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 3\r\nNats-Pending-Bytes: 100\r\n\r\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (1, "1ns"), (1_500, "1.5µs"), (250_000_000, "250ms"), (SECOND, "1s"), (1_500_000_000, "1.5s"),
-        (60 * SECOND, "1m0s"), (90 * SECOND, "1m30s"), (3600 * SECOND, "1h0m0s"), (5400 * SECOND + 1, "1h30m0.000000001s"),
-    ],
-)  # fmt: skip
-def test_durations_as_go_writes_them(ns: int, text: str) -> None:
-    assert go_duration(ns) == text

@@ -1,5 +1,6 @@
 """How much a push sends at once, and what it waits for."""
 
+import json
 from typing import Any
 
 from edge.core.peer import Link, Subscription
@@ -71,3 +72,28 @@ def test_a_leaf_connection_that_does_not_keep_up_is_waited_for(bench: Any) -> No
     bench.pass_time(HOLD_NS)
     assert len(leaf.sent) == 12
     assert [reply.split(".")[6] for reply in leaf.sent] == [str(number) for number in range(1, 13)]
+
+
+def test_the_place_of_a_watcher_is_saved_once_in_a_while(bench: Any) -> None:
+    """With each message it would cost more than the message; a clean end saves it too."""
+    bench.stream()
+    bench.account.subscribe("watch", lambda *message: None)
+    config = {"name": "W", "deliver_subject": "watch", "ack_policy": "none", "inactive_threshold": 3600 * SECOND}
+    bench.api("CONSUMER.CREATE.S.W", {"stream_name": "S", "config": config})
+    bench.pass_time(SECOND)
+
+    def delivered() -> int:
+        """As of what is on disk."""
+        bench.settle()
+        (state,) = [record.state for record in bench.gate.load().consumers]
+        return int(json.loads(state)[0][1])
+
+    for _ in range(3):
+        bench.stored("s.a")
+        assert delivered() == 1
+        bench.pass_time(SECOND // 10)
+    bench.pass_time(SECOND)
+    assert delivered() == 3
+    bench.stored("s.a")
+    bench.jetstream.settle()
+    assert delivered() == 4

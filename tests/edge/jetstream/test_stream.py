@@ -279,3 +279,19 @@ def test_what_comes_when_the_last_reader_has_gone_is_read_all_the_same(bench: An
     bench.stored("s.a", b"3")
     assert [stream.get(seq).payload for seq in range(1, 5)] == [b"0", b"1", b"2", b"3"]
     assert bench.api("STREAM.INFO.S")["state"]["last_seq"] == 4
+
+
+def test_the_brake_knows_what_is_under_way(bench: Any) -> None:
+    bench.stream()
+    brake = bench.router.brake
+    bench.publish("s.a", b"x" * 1000)
+    bench.flush()
+    assert brake.underway == 1000 + 3 + bench.js.streams["S"].overhead
+    bench.settle()
+    assert brake.underway == 0
+    bench.gate.failing = StoreError("no")
+    bench.publish("s.a", b"x" * 1000)
+    bench.flush()
+    bench.gate.failing = None
+    bench.settle()
+    assert brake.underway == 0

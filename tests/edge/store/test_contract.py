@@ -225,3 +225,13 @@ def test_large_rows_come_a_few_at_a_time(store: Store, owner: Any) -> None:
     assert found[::-1] == [Row(*row) for row in rows]
     if isinstance(store, SqliteStore):
         assert len(store.scan(A, 1, 10, 99)) == 4 and len(store.outline(A, 1, 10, 99)) == 10
+
+
+def test_erased_is_deleted(store: Store, owner: Any, make_rows: Rows) -> None:
+    store.append(A, make_rows(*range(1, 7)))
+    owner.committed(store)
+    store.erase(A, [2])
+    store.erase(A, [4, 6])
+    store.delete(A, [5])
+    owner.committed(store)
+    assert [row.seq for row in store.scan(A, 1, 99, 99)] == [1, 3]

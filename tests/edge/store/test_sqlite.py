@@ -156,3 +156,27 @@ def test_the_folder_is_free_again_when_its_server_is_gone(owner: Any, tmp_path: 
     process.send_signal(how)
     process.wait()
     owner.open(tmp_path / "s")
+
+
+@pytest.mark.parametrize("size", [40, 300_000])  # within a page, and over many
+def test_what_was_erased_stands_in_no_file(owner: Any, tmp_path: Path, size: int) -> None:
+    """Neither in the database nor, some time later, in its log."""
+    store = owner.open(tmp_path)
+    secret = b"the secret of the house "
+    rows = [(seq, "s", 1, b"", (secret if seq == 5 else b"what anybody may know ") * (size // 24 + 1)) for seq in range(1, 10)]
+    store.append(1, rows)
+    owner.committed(store)
+    assert holds(tmp_path, secret)
+    store.erase(1, [5])
+    owner.committed(store)
+    deadline = time.monotonic() + 15
+    while holds(tmp_path, secret):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert store.count(1, 1, 99)[0] == 8 and not holds(tmp_path, secret)
+    owner.close(store)
+    assert not holds(tmp_path, secret) and owner.open(tmp_path).count(1, 1, 99)[0] == 8
+
+
+def holds(folder: Path, secret: bytes) -> bool:
+    return any(secret in path.read_bytes() for path in folder.glob(f"{FILE}*"))
