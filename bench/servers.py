@@ -70,11 +70,13 @@ class Server:
         self._log: deque[str] = deque(maxlen=1000)
         self._news = threading.Condition()
         self._ended = False
+        environment = {**os.environ, "GOMAXPROCS": "1"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its modules compiled
         begin = time.perf_counter()
         with on_core(core):
             self.process = subprocess.Popen(
                 [*program, "-c", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, text=True, env={**os.environ, "GOMAXPROCS": "1"}, cwd=ROOT,
+                stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
             )  # fmt: skip
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

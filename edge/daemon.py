@@ -19,6 +19,7 @@ from edge.core.router import Router
 from edge.core.tls_spec import Tls
 from edge.errors import PetioleError, StartError
 from edge.flags import Flags
+from edge.lean import keep_freed_heap
 from edge.lifecycle import Lifecycle, Listener, lame_duck
 from edge.logins import Logins, server_keys
 from edge.net.info import NATS_LEVEL, ServerInfo
@@ -399,6 +400,7 @@ def run(config: Config, flags: Flags) -> int:
         print(f"petiole-edge: cannot write the log {config.log.file}: {exc.strerror}", file=sys.stderr)
         return 1
     raise_file_limit()
+    keep_freed_heap()
     try:
         uvloop.run(serve(config, flags))
     except PetioleError as exc:

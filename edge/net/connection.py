@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("edge")
 
 FIRST_PING_NS = 2_000_000_000
-STALL_SECONDS = 0.01  # a publisher waits so long after each chunk while a receiver is far behind
+STALL_SECONDS = 0.005  # a publisher waits so long after each chunk while a receiver is far behind
 PATIENCE = 10  # and so often for one that does not come nearer
 WRITE_HIGH = 1 << 20
 LOADED = 2 << 20  # bytes that wait to be written: what can be read from disk later is
