@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import conditions, table
+from bench import conditions, jetstream, table
 from bench.load import BenchError, Load, build
 from bench.servers import Cores
 from bench.workloads import WORKLOADS, Stage, Workload
 
+ALL = (*WORKLOADS, *jetstream.WORKLOADS)
 RESULTS = Path(__file__).with_name("RESULTS.md")
 RUNS, SECONDS = 5, 3.0
 QUICK_RUNS, QUICK_SECONDS = 1, 1.0
@@ -24,7 +25,8 @@ def main() -> int:
     options = read_options()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # unwinding ends the servers
     runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if options.quick else (RUNS, SECONDS)
-    chosen = [workload for workload in WORKLOADS if not options.only or workload.name in options.only]
+    named = options.only or [workload.name for workload in ALL if not (options.quick and workload.long)]
+    chosen = [workload for workload in ALL if workload.name in named]
     try:
         with tempfile.TemporaryDirectory(prefix="petiole-bench-", dir=options.dir) as folder:
             page = measure(Path(folder), chosen, runs, seconds)
@@ -43,7 +45,7 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short run of each; does not write RESULTS.md")
-    names = [workload.name for workload in WORKLOADS]
+    names = [workload.name for workload in ALL]
     parser.add_argument(
         "--only", action="append", choices=names, metavar="NAME",
         help=f"this workload alone, may be repeated: {', '.join(names)}; does not write RESULTS.md",
@@ -77,6 +79,7 @@ def measure(folder: Path, workloads: Iterable[Workload], runs: int, seconds: flo
 def alternate(workload: Workload, stage: Stage, runs: int) -> table.Measured:
     """The contenders in turn, so that the moods of the machine meet all of them."""
     measured: dict[str, dict[str, list[float]]] = {contender.name: {} for contender in workload.contenders}
+    runs = min(runs, workload.runs)
     for turn in range(runs):
         for contender in workload.contenders:
             print(f"{workload.name}, run {turn + 1} of {runs}: {contender.name}", file=sys.stderr)

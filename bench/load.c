@@ -2,7 +2,15 @@
  *
  *   load PORT deliver [lanes=1] [fan=1] [subjects=1] [others=0] [headers=0] [slow=0] [rate=0] [size=128] [seconds=3]
  *   load PORT request [size=128] [seconds=3]
- *   load PORT publish [window=4000] [size=128] [seconds=3]     to js.data, which a new and empty stream captures
+ *   load PORT publish [window=4000] [size=128] [subjects=1] [seconds=3] [count=0] [after=0]
+ *   load PORT telemetry [rate=200] [size=100] [seconds=3]
+ *   load PORT pull [batch=100] [size=128] [subjects=1] [seconds=3] [count=0] [after=0]
+ *   load PORT ordered [size=128] [subjects=1] [count=0] [after=0]
+ *
+ * publish: to js.data or, with more subjects, js.00000.t and so on, which the stream BENCH captures; it has `after`
+ * messages before.  telemetry: so many a second, and nobody is told.  pull: the durable consumer PULL of BENCH, `batch`
+ * messages for each request, each acknowledged.  ordered: `count` messages behind `after` by a consumer as clients make
+ * them to read in order.  A count ends the load, where it is not 0, however long that takes.
  *
  * auth=1: as user "load" with password "secret".  slow=1: twice as long, and in the second half there is one more
  * subscriber of everything, which reads `rate` bytes a second (0: nothing at all) and may be dropped for it; what it gets
@@ -40,8 +48,9 @@ static struct {
     const char *name;
     double value;
 } settings[] = {{"lanes", 1}, {"fan", 1}, {"subjects", 1}, {"others", 0}, {"headers", 0},
-                {"size", 128}, {"window", 4000}, {"auth", 0}, {"slow", 0}, {"rate", 0}, {"seconds", 3}, {"patience", 15}};
-enum { LANES, FAN, SUBJECTS, OTHERS, HEADERS, SIZE, WINDOW, AUTH, SLOW, RATE, SECONDS, PATIENCE, SETTINGS };
+                {"size", 128}, {"window", 4000}, {"auth", 0}, {"slow", 0}, {"rate", 0}, {"seconds", 3}, {"patience", 15},
+                {"count", 0}, {"after", 0}, {"batch", 100}};
+enum { LANES, FAN, SUBJECTS, OTHERS, HEADERS, SIZE, WINDOW, AUTH, SLOW, RATE, SECONDS, PATIENCE, COUNT, AFTER, BATCH, SETTINGS };
 
 static size_t set(int which) { return (size_t)settings[which].value; }
 
@@ -586,31 +595,50 @@ static size_t take_ack(struct peer *peer, const char *at, size_t have)
     if (!slot->open || slot->number != n)
         die("message %llu is acked a second time or was never sent", n);
     slot->open = 0;
-    latency(now() - slot->sent_at);
+    if (!set(COUNT))
+        latency(now() - slot->sent_at);
     seq = memmem(payload, length, "\"seq\":", 6);
     if (*at == 'H' || memmem(payload, length, "\"error\"", 7) || seq == NULL)
         take_refusal(payload, length);
-    else if (!refused && strtoull(seq + 6, NULL, 10) != n + 1)
+    else if (!refused && strtoull(seq + 6, NULL, 10) != set(AFTER) + n + 1)
         die("message %llu is acked with %.*s", n, (int)length, payload);
     peer->got++;
     return (size_t)(payload - at) + length + 2;
 }
 
+/* What message `seq` of the stream is: its subject and, `size` times, its letter. */
+static size_t subject_of(count seq, char *out)
+{
+    if (set(SUBJECTS) == 1)
+        return (size_t)sprintf(out, "js.data");
+    return (size_t)sprintf(out, "js.%05llu.t", seq * 7919 % set(SUBJECTS));
+}
+
+static int letter_of(count seq) { return 'a' + (int)(seq % 26); }
+
+static size_t put_message(char *out, count seq, const char *reply)
+{
+    size_t at = (size_t)sprintf(out, "PUB "), size = set(SIZE);
+    at += subject_of(seq, out + at);
+    at += (size_t)sprintf(out + at, " %s%zu\r\n", reply, size);
+    memset(out + at, letter_of(seq), size);
+    memcpy(out + at + size, "\r\n", 2);
+    return at + size + 2;
+}
+
 /* Frames for as many slots as are free and a chunk holds; their bytes. */
 static size_t fill(char *out, count *sent)
 {
+    char reply[LINE];
     size_t filled = 0, size = set(SIZE);
     double t = now();
-    while (filled + size + LINE <= CHUNK + size) {
+    while (filled + size + LINE <= CHUNK + size && !(set(COUNT) && *sent >= set(COUNT))) {
         struct slot *slot = &slots[*sent % set(WINDOW)];
         if (slot->open)
             break;
         *slot = (struct slot){*sent, t, 1};
-        filled += (size_t)sprintf(out + filled, "PUB js.data _INBOX.load.%llu %zu\r\n", *sent, size);
-        memset(out + filled, 'a' + (int)(*sent % 26), size);
-        memcpy(out + filled + size, "\r\n", 2);
-        filled += size + 2;
-        ++*sent;
+        snprintf(reply, sizeof reply, "_INBOX.load.%llu ", *sent);
+        filled += put_message(out + filled, set(AFTER) + ++*sent, reply);
     }
     return filled;
 }
@@ -626,7 +654,7 @@ static int publish(int port)
     join(&peer, port, "SUB _INBOX.load.* 1\r\n");
     double begin = now(), cpu = cpu_used(), t = begin;
     for (;; t = now()) {
-        int ended = t - begin >= settings[SECONDS].value;
+        int ended = set(COUNT) ? sent >= set(COUNT) : t - begin >= settings[SECONDS].value;
         if (at == filled && !ended) {
             at = 0;
             filled = fill(out, &sent);
@@ -643,6 +671,179 @@ static int publish(int port)
     cpu = cpu_used() - cpu;
     settle(&peer);
     return report(sent, sent, peer.got, refused, t - begin, cpu);
+}
+
+/* ---- telemetry: a trickle that nobody waits for --------------------------------------------------------------- */
+
+static int telemetry(int port)
+{
+    struct peer peer = {0};
+    char *out = room(1, set(SIZE) + LINE);
+    count sent = 0;
+
+    join(&peer, port, "");
+    double begin = now(), cpu = cpu_used(), t = begin;
+    for (; t - begin < settings[SECONDS].value; t = now()) {
+        if ((double)sent < (t - begin) * settings[RATE].value) {
+            ++sent;
+            send_all(&peer, out, put_message(out, set(AFTER) + sent, ""));
+        } else
+            wait_for_peers(1);
+    }
+    cpu = cpu_used() - cpu;
+    settle(&peer);
+    return report(sent, sent, sent, 0, t - begin, cpu);
+}
+
+/* ---- pull and ordered: what a stream holds, read by a consumer ------------------------------------------------ */
+
+struct reading {
+    char *out; /* acks and requests that are to be sent */
+    size_t filled;
+    count asked, acked; /* requests, and messages that were acknowledged */
+    int acks;
+};
+
+static void take_status(struct peer *peer, const char *at, const char *reply, size_t length)
+{
+    struct reading *reading = peer->context;
+    const char *head = strchr(at, '\n') + 1, *stalled = strstr(at, "Nats-Consumer-Stalled: ");
+    if (strncmp(head, "NATS/1.0 100", 12) != 0)
+        die("instead of a message: %.*s", (int)(head - at + 80), at);
+    if (length == 0 && stalled != NULL) {
+        reply = stalled + strlen("Nats-Consumer-Stalled: ");
+        length = strcspn(reply, "\r");
+    }
+    if (length > 0) /* flow control */
+        reading->filled += (size_t)sprintf(reading->out + reading->filled, "PUB %.*s 0\r\n\r\n", (int)length, reply);
+}
+
+/* Of "$JS.ACK.<stream>.<consumer>.<count>.<seq>.<consumer seq>.<time>.<pending>", or with domain and account in front. */
+static void read_place(const char *reply, size_t length, count *seq, count *consumer_seq)
+{
+    const char *at = reply, *end = reply + length, *starts[16];
+    int tokens = 0;
+    while (tokens < 16) {
+        starts[tokens++] = at;
+        at = memchr(at, '.', (size_t)(end - at));
+        if (at++ == NULL)
+            break;
+    }
+    if (tokens < 9 || strncmp(reply, "$JS.ACK.", 8) != 0)
+        die("a reply subject is %.*s", (int)length, reply);
+    int skipped = tokens == 9 ? 0 : 2;
+    *seq = strtoull(starts[5 + skipped], NULL, 10);
+    *consumer_seq = strtoull(starts[6 + skipped], NULL, 10);
+}
+
+/* A stored message is right when it is the next, by both sequences, with its subject and its letters. */
+static size_t take_stored(struct peer *peer, const char *at, size_t have)
+{
+    struct reading *reading = peer->context;
+    char line[LINE], wanted[LINE];
+    size_t length;
+    const char *payload = payload_of(at, have, &length);
+    if (payload == NULL)
+        return 0;
+    size_t used = (size_t)(payload - at) + length + 2;
+    const char *words[6];
+    size_t number = 0, lengths[6];
+    for (const char *word = at; number < 6; word += lengths[number++] + 1) {
+        words[number] = word;
+        lengths[number] = strcspn(word, " \r");
+        if (word[lengths[number]] == '\r') {
+            number++;
+            break;
+        }
+    }
+    int has_headers = *at == 'H';
+    size_t plain = has_headers ? 5 : 4; /* words of a line without a reply */
+    const char *reply = number > plain ? words[3] : "";
+    size_t reply_length = number > plain ? lengths[3] : 0;
+    if (reply_length == 0 || strncmp(reply, "$JS.ACK.", 8) != 0) {
+        if (has_headers)
+            take_status(peer, at, reply, reply_length);
+        else if (memmem(payload, length, "\"error\"", 7))
+            die("the consumer is refused: %.*s", (int)length, payload);
+        return used;
+    }
+    count seq, consumer_seq, next = set(AFTER) + peer->got + 1;
+    read_place(reply, reply_length, &seq, &consumer_seq);
+    if (seq != next || consumer_seq != peer->got + 1)
+        die("message %llu, the consumer's %llu, came where message %llu should", seq, consumer_seq, next);
+    size_t subject = subject_of(seq, wanted);
+    if (lengths[1] != subject || memcmp(words[1], wanted, subject) != 0)
+        die("message %llu has the subject %.*s and should have %s", seq, (int)lengths[1], words[1], wanted);
+    if (length != set(SIZE) || *payload != letter_of(seq) || memcmp(payload, payload + 1, length - 1) != 0)
+        die("message %llu is %.*s", seq, (int)length, payload);
+    peer->got++;
+    if (reading->acks) {
+        memcpy(line, reply, reply_length);
+        reading->filled += (size_t)sprintf(reading->out + reading->filled, "PUB %.*s 4\r\n+ACK\r\n", (int)reply_length, line);
+        reading->acked++;
+    }
+    return used;
+}
+
+static void send_filled(struct peer *peer, struct reading *reading)
+{
+    send_all(peer, reading->out, reading->filled);
+    reading->filled = 0;
+}
+
+static int pull(int port)
+{
+    struct reading reading = {.out = room(1, INBUF * 2), .acks = 1};
+    struct peer peer = {.take = take_stored, .context = &reading};
+    char request[LINE];
+
+    join(&peer, port, "SUB _INBOX.load.* 1\r\n");
+    int size = sprintf(request, "{\"batch\":%zu,\"expires\":30000000000}", set(BATCH));
+    double begin = now(), cpu = cpu_used(), t = begin;
+    for (;; t = now()) {
+        int ended = set(COUNT) ? peer.got >= set(COUNT) : t - begin >= settings[SECONDS].value;
+        if (peer.got == reading.asked * set(BATCH)) {
+            if (ended)
+                break;
+            reading.filled += (size_t)sprintf(reading.out + reading.filled,
+                                              "PUB $JS.API.CONSUMER.MSG.NEXT.BENCH.PULL _INBOX.load.%llu %d\r\n%s\r\n",
+                                              reading.asked++, size, request);
+        }
+        send_filled(&peer, &reading);
+        if (stalled(peer.got, t))
+            break;
+        wait_for_peers(100);
+    }
+    send_filled(&peer, &reading);
+    settle(&peer); /* what it acknowledged has been read */
+    t = now();
+    return report(reading.asked * set(BATCH), reading.asked * set(BATCH), peer.got, 0, t - begin, cpu_used() - cpu);
+}
+
+static int ordered(int port)
+{
+    struct reading reading = {.out = room(1, INBUF * 2)};
+    struct peer peer = {.take = take_stored, .context = &reading};
+    char create[2 * LINE];
+
+    join(&peer, port, "SUB _INBOX.load.c 1\r\nSUB _INBOX.load.d 2\r\n");
+    int size = sprintf(create,
+                       "{\"stream_name\":\"BENCH\",\"config\":{\"name\":\"ordered%d\",\"deliver_subject\":\"_INBOX.load.d\","
+                       "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%zu,\"ack_policy\":\"none\",\"max_deliver\":1,"
+                       "\"replay_policy\":\"instant\",\"flow_control\":true,\"idle_heartbeat\":5000000000,"
+                       "\"ack_wait\":79200000000000,\"mem_storage\":true,\"num_replicas\":1}}", getpid(), set(AFTER) + 1);
+    double begin = now(), cpu = cpu_used(), t = begin;
+    reading.filled = (size_t)sprintf(reading.out, "PUB $JS.API.CONSUMER.CREATE.BENCH.ordered%d _INBOX.load.c %d\r\n%s\r\n",
+                                     getpid(), size, create);
+    for (; peer.got < set(COUNT) && !stalled(peer.got, t); t = now()) {
+        send_filled(&peer, &reading);
+        wait_for_peers(100);
+    }
+    t = now();
+    cpu = cpu_used() - cpu;
+    send_filled(&peer, &reading);
+    settle(&peer);
+    return report(set(COUNT), set(COUNT), peer.got, 0, t - begin, cpu);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- */
@@ -665,7 +866,7 @@ static void read_setting(const char *text)
 int main(int argc, char **argv)
 {
     if (argc < 3)
-        die("usage: load PORT deliver|request|publish [setting=number ...]");
+        die("usage: load PORT deliver|request|publish|telemetry|pull|ordered [setting=number ...]");
     for (int i = 3; i < argc; i++)
         read_setting(argv[i]);
     for (int i = LANES; i <= WINDOW; i++)
@@ -679,5 +880,11 @@ int main(int argc, char **argv)
         return request(port);
     if (strcmp(argv[2], "publish") == 0)
         return publish(port);
+    if (strcmp(argv[2], "telemetry") == 0)
+        return telemetry(port);
+    if (strcmp(argv[2], "pull") == 0)
+        return pull(port);
+    if (strcmp(argv[2], "ordered") == 0)
+        return ordered(port);
     die("%s: no such load", argv[2]);
 }

@@ -57,14 +57,18 @@ def on_core(core: int) -> Iterator[None]:
 
 
 class Server:
-    """A running contender.  ``started_ms``: from the start of the process to the first INFO on its client port."""
+    """A running contender.  ``started_ms``: from the start of the process to the first INFO on its client port.
 
-    def __init__(self, contender: Contender, folder: Path, core: int) -> None:
+    ``store`` outlives it; without one it has an empty one of its own.
+    """
+
+    def __init__(self, contender: Contender, folder: Path, core: int, store: Path | None = None) -> None:
         folder.mkdir(parents=True)
         self.contender = contender
         self.folder = folder
+        self.all_written = 0  # bytes, once it has ended: what its end wrote is among them
         config = folder / "server.conf"
-        text = contender.config.replace("$STORE", str(folder / "store"))
+        text = contender.config.replace("$STORE", str(store or folder / "store"))
         config.write_text(f"listen: 127.0.0.1:-1\n{text}\n")
         program = [sys.executable, "-m", "edge", "run"] if contender.is_edge else [nats_server()]
         self._log: deque[str] = deque(maxlen=1000)
@@ -72,7 +76,7 @@ class Server:
         self._ended = False
         environment = {**os.environ, "GOMAXPROCS": "1"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its modules compiled
-        begin = time.perf_counter()
+        self.begin = begin = time.perf_counter()
         with on_core(core):
             self.process = subprocess.Popen(
                 [*program, "-c", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -112,12 +116,15 @@ class Server:
         return self._proc("io", "write_bytes:")
 
     def stop(self) -> None:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock
         self.process.terminate()
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        blocks = resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock - before
+        self.all_written = blocks * 512  # the same count as write_bytes of /proc/PID/io
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()

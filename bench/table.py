@@ -44,7 +44,7 @@ def render(tables: Iterable[tuple[Sequence[Row], Measured]]) -> str:
 def line(row: Row, measured: Measured) -> str:
     edge, rival = measured[EDGE][row.figure], measured[row.rival][row.figure]
     ours, theirs = statistics.median(edge), statistics.median(rival)
-    ratio = ours / theirs if theirs else None
+    ratio = ours / theirs if theirs > 0 else None
     title = [row.what, row.unit, "less is better" if row.less else "", f"against {row.against}" if row.against else ""]
     cells = [
         ", ".join(part for part in title if part),

@@ -1,6 +1,5 @@
 """What is measured.  Each workload starts one contender afresh, drives it, and gives its figures by name."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -8,15 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-import nats
-from nats.js.api import StreamConfig
-
 from bench.load import BenchError, Counted, Load
 from bench.servers import Contender, Cores, Server, allow_connections
+from bench.streams import make_stream
 from bench.table import Row, Target
 
 SETTLE = 3.0  # seconds before memory is looked at: a Go heap shrinks a little after the start
 PATIENCE = 20.0
+MOST_RUNS = 100
 
 Figures = dict[str, float]
 
@@ -30,14 +28,15 @@ class Stage:
         self._folder = folder
         self._numbers = count()
 
-    def start(self, contender: Contender) -> Server:
-        return Server(contender, self._fresh(), self.cores.server)
+    def start(self, contender: Contender, store: Path | None = None) -> Server:
+        """Over ``store``, which stays; without one over an empty one of its own."""
+        return Server(contender, self.fresh(), self.cores.server, store)
 
     def start_hub(self) -> Server:
         """A nats-server for leaves, beside the load and away from what is measured."""
-        return Server(HUB, self._fresh(), self.cores.load)
+        return Server(HUB, self.fresh(), self.cores.load)
 
-    def _fresh(self) -> Path:
+    def fresh(self) -> Path:
         return self._folder / str(next(self._numbers))
 
 
@@ -46,12 +45,15 @@ Run = Callable[[Stage, Contender], Figures]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """``run`` is made for each of ``contenders`` in turn, the edge first; ``rows`` compare the others with it."""
+    """``run`` is made for each of ``contenders`` in turn, the edge first, ``runs`` times at most; ``rows`` compare the
+    others with it.  ``long``: --quick is without it."""
 
     name: str
     run: Run
     contenders: tuple[Contender, ...]
     rows: tuple[Row, ...]
+    runs: int = MOST_RUNS
+    long: bool = False
 
 
 def deliver(**settings: int) -> Run:
@@ -85,30 +87,13 @@ def request(**settings: int) -> Run:
     return run
 
 
-def publish(window: int) -> Run:
-    """Publishes to a new stream, so many without their ack; each ack is checked, and the stream is asked afterwards."""
-
-    def run(stage: Stage, contender: Contender) -> Figures:
-        with stage.start(contender) as server:
-            asyncio.run(make_stream(server.port))
-            before = server.written_bytes()
-            counted = stage.load.run(server.port, "publish", window=window)
-            written = server.written_bytes() - before
-            kept = asyncio.run(messages_of_stream(server.port))
-            if kept != counted.received:
-                raise BenchError(f"{contender.name} acked {counted.received} messages and its stream has {kept}")
-            return {**figures(counted), "written": written / (counted.received * SIZE)}
-
-    return run
-
-
 def idle_leaf(stage: Stage, contender: Contender) -> Figures:
     """A leaf of a hub, with a stream, and nothing to do."""
     with stage.start_hub() as hub:
         port = hub.wait_for_log(r"Listening for leafnode connections on 127\.0\.0\.1:(\d+)")
         with stage.start(replace(contender, config=contender.config.replace("$HUB", port))) as server:
             hub.wait_for_log("Leafnode connection created")
-            asyncio.run(make_stream(server.port))
+            make_stream(server.port)
             time.sleep(SETTLE)
             return {"rss": server.rss_mb()}
 
@@ -152,19 +137,6 @@ def figures(counted: Counted) -> Figures:
     return {"rate": counted.rate, "p50": counted.p50_us, "p99": counted.p99_us, "load_cpu": counted.load_cpu}
 
 
-async def make_stream(port: int) -> None:
-    nc = await nats.connect(f"nats://127.0.0.1:{port}")
-    await nc.jetstream().add_stream(StreamConfig(name="BENCH", subjects=["js.>"]))
-    await nc.close()
-
-
-async def messages_of_stream(port: int) -> int:
-    nc = await nats.connect(f"nats://127.0.0.1:{port}")
-    info = await nc.jetstream().stream_info("BENCH")
-    await nc.close()
-    return info.state.messages
-
-
 SIZE = 128  # bytes of payload, as load.c sends without being told
 JETSTREAM = 'jetstream { store_dir: "$STORE" }'
 LEAF = JETSTREAM + '\nserver_name: leaf\nleafnodes { remotes [ { url: "nats://leaf:secret@127.0.0.1:$HUB" } ] }'
@@ -194,10 +166,8 @@ NATS_JS = Contender("nats-server", False, JETSTREAM)
 NATS_LEAF = Contender("nats-server", False, LEAF)
 ALWAYS = Contender("nats-server, always", False, 'jetstream { store_dir: "$STORE", sync_interval: always }')
 DEFAULT = Contender("nats-server, default", False, JETSTREAM)
-ON_DISK = "`sync_interval: always`"
 LOGIN = "with login, permissions, accounts"
 KEPT = Target(90, absolute=True)
-NOT_ON_DISK = "its default: acks not on disk"
 
 
 def core(name: str, what: str, target: Target | None, **settings: int) -> Workload:
@@ -231,19 +201,6 @@ WORKLOADS = (
     Workload("slow", slow_consumer, (EDGE, NATS), (
         Row("1 → 10: what is left of its deliveries beside a receiver that reads 1 MB/s", "%", "slow", NATS.name, KEPT),
         Row("the same beside one that reads nothing", "%", "deaf", NATS.name, KEPT),
-    )),
-    Workload("publish", publish(4000), (EDGE_JS, ALWAYS, DEFAULT), (
-        Row("JetStream publish, window 4,000, 128 B, each ack on disk", "acks/s", "rate", ALWAYS.name, Target(30),
-            against=ON_DISK),
-        Row("the same", "acks/s", "rate", DEFAULT.name, Target(0.5), against=NOT_ON_DISK),
-        Row("the same: bytes written for each byte of payload", "", "written", ALWAYS.name, less=True, against=ON_DISK),
-        Row("the same", "", "written", DEFAULT.name, less=True, against=NOT_ON_DISK),
-    )),
-    Workload("publish-one", publish(1), (EDGE_JS, ALWAYS, DEFAULT), (
-        Row("JetStream publish, one in flight, 128 B, p50", "µs", "p50", ALWAYS.name, less=True, against=ON_DISK),
-        Row("the same, p99", "µs", "p99", ALWAYS.name, less=True, against=ON_DISK),
-        Row("JetStream publish, one in flight, 128 B, p50", "µs", "p50", DEFAULT.name, less=True, against=NOT_ON_DISK),
-        Row("the same, p99", "µs", "p99", DEFAULT.name, less=True, against=NOT_ON_DISK),
     )),
     Workload("leaf", idle_leaf, (EDGE_LEAF, NATS_LEAF), (
         Row("RSS idle, with JetStream and one leaf remote", "MB", "rss", NATS_LEAF.name, Target(30, absolute=True),

@@ -1,6 +1,5 @@
 """The generator against real servers, and against one that loses, repeats, alters and refuses."""
 
-import asyncio
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from bench.load import SOURCE, BenchError, Load, build
-from bench.workloads import SECURED, make_stream, messages_of_stream
+from bench.streams import consumer_state, make_consumer, make_stream, messages_of_stream
+from bench.workloads import SECURED
 
 LiarPort = Callable[[Callable[[int, bytes, bytes, bytes], bytes]], int]
 
@@ -73,9 +73,35 @@ def test_acks_are_of_messages_in_the_stream(
     either: Callable[..., Any], load: Load, tmp_path: Path, window: int
 ) -> None:
     port = either(f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path / "store"}" }}').port
-    asyncio.run(make_stream(port))
+    make_stream(port)
     counted = load.run(port, "publish", window=window)
-    assert counted.received == counted.sent == asyncio.run(messages_of_stream(port)) > 0
+    assert counted.received == counted.sent == messages_of_stream(port) > 0
+
+
+def test_what_is_stored_is_read(either: Callable[..., Any], load: Load, tmp_path: Path) -> None:
+    """From the middle, on several subjects; each message is held against what was published."""
+    port = either(f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path / "store"}" }}').port
+    make_stream(port)
+    assert load.run(port, "publish", count=1000, subjects=7, size=20).received == 1000
+    assert load.run(port, "publish", count=1000, subjects=7, size=20, after=1000).received == 1000
+    make_consumer(port, 500)
+    assert load.run(port, "pull", count=1200, subjects=7, size=20, after=500).received == 1200
+    state = consumer_state(port)
+    assert state.num_ack_pending == 0 and state.ack_floor is not None and state.ack_floor.stream_seq == 1700
+    assert load.run(port, "ordered", count=1500, subjects=7, size=20, after=500).received == 1500
+    with pytest.raises(BenchError, match=r"has the subject js\.\d+\.t and should have js\."):
+        load.run(port, "ordered", count=1500, subjects=6, size=20, after=500)
+    with pytest.raises(BenchError, match=r"message 1701(, the consumer's| is| has)"):
+        load.run(port, "pull", count=100, subjects=7, size=20)
+
+
+def test_a_trickle_arrives(either: Callable[..., Any], load: Load, tmp_path: Path) -> None:
+    port = either(f'listen: 127.0.0.1:-1\njetstream {{ store_dir: "{tmp_path / "store"}" }}').port
+    make_stream(port)
+    sent = load.run(port, "telemetry", rate=1000, size=100).sent
+    assert 10 < sent <= 51
+    while messages_of_stream(port) != sent:
+        pass  # they gather for the commit window
 
 
 def test_without_a_stream_no_publish_counts(either: Callable[..., Any], load: Load) -> None:
