@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.account import Account
 from edge.core.times import Clock
@@ -23,7 +23,7 @@ from edge.jetstream.messages import After
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, stream_config
 from edge.jetstream.stream_rules import check_single, updated, with_rules
-from edge.store.contract import NewRow, Store, StreamRecord
+from edge.store.contract import ConsumerRecord, NewRow, Store, StreamRecord
 from edge.subjects import overlap
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ class Stores(NamedTuple):
 
     def of(self, config: StreamConfig) -> Store:
         return self.memory if config.storage == "memory" else self.file
+
+
+class Transfer(Protocol):
+    """A stream on its way out or in."""
+
+    def deadline(self) -> int | None: ...
+    def tick(self, now: int) -> None: ...
 
 
 class JetStreamAccount:
@@ -61,6 +68,8 @@ class JetStreamAccount:
         self.health = health
         self.advisories = Advisories(account, clock, domain, server_name)
         self.streams: dict[str, Stream] = {}
+        self.arriving: dict[str, StreamConfig] = {}  # restored, and about to be streams
+        self.transfers: set[Transfer] = set()
         self.budgets = Budgets()  # the server's own, where there is one
         self.keeper = Consumers(self)
         self.consumers = self.keeper.by_stream
@@ -92,6 +101,8 @@ class JetStreamAccount:
                 raise errors.STREAM_NAME_EXISTS
             known.store.commit(after)
             return known
+        if config.name in self.arriving:
+            raise errors.STREAM_NAME_EXISTS
         self._check_overlap(config)
         stream = self._make_stream(self.next_id(), config)
         stream.created_ns = self.clock.wall()
@@ -228,9 +239,9 @@ class JetStreamAccount:
         return consumers
 
     def _check_overlap(self, config: StreamConfig) -> None:
-        for other in self.streams.values():
+        for other in [*(stream.config for stream in self.streams.values()), *self.arriving.values()]:
             if other.name != config.name and any(
-                overlap(mine, theirs) for mine in config.subjects for theirs in other.config.subjects
+                overlap(mine, theirs) for mine in config.subjects for theirs in other.subjects
             ):
                 raise errors.SUBJECTS_OVERLAP
 
@@ -275,10 +286,42 @@ class JetStreamAccount:
             raise errors.CONSUMER_NOT_FOUND
         return found
 
+    # ---- snapshots and restores
+
+    def later(self, call: Callable[[], None]) -> None:
+        """In a turn of its own, so that others have theirs in between."""
+        self.stores.memory.commit(lambda error: call())
+
+    def check_new(self, config: StreamConfig) -> StreamConfig:
+        """What a stream of this configuration would be; ApiError for one that cannot be here."""
+        config = self._ruled(config, pedantic=False)
+        self._check_limits(config)
+        return config
+
+    def check_free(self, config: StreamConfig) -> None:
+        """Is there a place for another stream like this?"""
+        if config.name in self.streams or config.name in self.arriving:
+            raise errors.RESTORE_NAME
+        check_single(config)
+        self._check_limits(config)
+        self._check_overlap(config)
+
+    def adopt(self, record: StreamRecord, consumers: list[ConsumerRecord]) -> Stream:
+        """What is on disk now as if it had always been there."""
+        stream = self.recover_stream(record)
+        assert stream is not None
+        self.advisories.stream_action(stream.name, "CREATED", "create")
+        for consumer in consumers:
+            self.keeper.recover(stream, consumer)
+        stream.retention.recover()
+        self.clock.wake()
+        return stream
+
     # ---- time
 
     def deadline(self) -> int | None:
         found = [deadline for consumer in self.keeper.all() if (deadline := consumer.deadline()) is not None]
+        found += [deadline for transfer in self.transfers if (deadline := transfer.deadline()) is not None]
         for stream in self.streams.values():
             if (deadline := stream.deadline()) is not None:
                 found.append(deadline)
@@ -288,6 +331,8 @@ class JetStreamAccount:
 
     def tick(self, now: int) -> None:
         self.keeper.tick(now)
+        for transfer in list(self.transfers):
+            transfer.tick(now)
         for stream in list(self.streams.values()):
             stream.tick()
             if stream.inlet is not None:

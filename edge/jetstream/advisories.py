@@ -27,6 +27,22 @@ class Advisories:
     def stream_action(self, stream: str, what: str, action: str) -> None:
         self._publish(f"STREAM.{what}.{stream}", "stream_action", {"stream": stream, "action": action})
 
+    def snapshot_created(self, stream: str, state: object, client: object) -> None:
+        fields = {"stream": stream, "state": state, "client": client, **self._domain()}
+        self._publish(f"STREAM.SNAPSHOT_CREATE.{stream}", "snapshot_create", fields)
+
+    def snapshot_completed(self, stream: str, start: str, end: str, client: object, problem: str) -> None:
+        said = {"error": problem} if problem else {}
+        fields = {"stream": stream, "start": start, "end": end, "client": client, **self._domain(), **said}
+        self._publish(f"STREAM.SNAPSHOT_COMPLETE.{stream}", "snapshot_complete", fields)
+
+    def restore_created(self, stream: str, client: object) -> None:
+        self._publish(f"STREAM.RESTORE_CREATE.{stream}", "restore_create", {"stream": stream, "client": client})
+
+    def restore_completed(self, stream: str, start: str, end: str, size: int, client: object) -> None:
+        fields = {"stream": stream, "start": start, "end": end, "bytes": size, "client": client}
+        self._publish(f"STREAM.RESTORE_COMPLETE.{stream}", "restore_complete", fields)
+
     def batch_abandoned(self, stream: str, batch: str, reason: str) -> None:
         fields = {"stream": stream, "batch": batch, "reason": reason}
         self._publish(f"STREAM.BATCH_ABANDONED.{stream}", "stream_batch_abandoned", fields)
@@ -59,8 +75,11 @@ class Advisories:
         self._publish(f"CONSUMER.UNPINNED.{stream}.{consumer}", "consumer_group_unpinned", fields)
 
     def _group(self, stream: str, consumer: str, group: str) -> dict[str, object]:
-        domain = {"domain": self.domain} if self.domain else {}
-        return {"account": self.account.name, "stream": stream, "consumer": consumer, **domain, "group": group}
+        named = {"account": self.account.name, "stream": stream, "consumer": consumer}
+        return {**named, **self._domain(), "group": group}
+
+    def _domain(self) -> dict[str, object]:
+        return {"domain": self.domain} if self.domain else {}
 
     def acked(self, stream: str, consumer: str, place: AckPlace, took_ns: int) -> None:
         """A sample of how long acks take."""

@@ -52,6 +52,7 @@ class Api:
     def __init__(self, jetstream: JetStreamAccount, server_name: str) -> None:
         from edge.jetstream.consumer_api import ConsumerApi
         from edge.jetstream.message_api import MessageApi
+        from edge.jetstream.snapshot_api import SnapshotApi
         from edge.jetstream.stream_api import StreamApi
 
         self.jetstream = jetstream
@@ -64,6 +65,7 @@ class Api:
         self.calls: dict[str, Call] = {
             "INFO": Call("account_info", 0, self.account_info),
             **StreamApi(self).calls(),
+            **SnapshotApi(self).calls(),
             **self.messages.calls(),
             **self.consumers.calls(),
         }
@@ -198,6 +200,7 @@ BESIDE_ERROR: Mapping[str, Fields] = {
     "stream_names": page(0, 0, 0) | {"streams": None},
     "stream_list": page(0, 0, 0) | {"streams": []},
     "stream_purge": {"purged": 0},
+    "stream_restore": {"deliver_subject": ""},
     "consumer_names": page(0, 0, 0) | {"consumers": []},
     "consumer_list": page(0, 0, 0) | {"consumers": []},
     "consumer_pause": {"paused": False, "pause_until": ZERO},

@@ -411,10 +411,13 @@ class Consumer:
         if self.config.direct:
             self.stream.store.commit(after)
             return
-        record = {"config": self.config.fields(), "durable": self.config.durable, "created": self.created_ns}
-        config = json.dumps(record).encode()
+        config = json.dumps(self.record()).encode()
         self.stream.store.put_consumer(self.stream.id, self.name, config, self.acks.encode())
         self.stream.store.commit(after)
+
+    def record(self) -> dict[str, object]:
+        """What it is, but for its state, in the form in which it is kept."""
+        return {"config": self.config.fields(), "durable": self.config.durable, "created": self.created_ns}
 
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""

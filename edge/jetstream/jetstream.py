@@ -10,8 +10,9 @@ from edge.jetstream.admission import Budgets
 from edge.jetstream.api import Api
 from edge.jetstream.health import Health
 from edge.jetstream.limits import ServerLimits
+from edge.jetstream.retention import nobody_waits
 from edge.jetstream.stream import Stream
-from edge.store.contract import ConsumerRecord, NewRow, Recovered, StreamRecord
+from edge.store.contract import HALF_MADE, ConsumerRecord, NewRow, Recovered, StreamRecord
 
 UNLIMITED = ServerLimits()
 
@@ -69,9 +70,19 @@ class JetStream:
     def recover(self, found: Recovered) -> None:
         """After the accounts are there: everything as it was committed."""
         self.last_id = max(found.last_id, max((record.id for record in found.streams), default=0))
+        self._forget_half_made(found)
         self._bring_back(found.streams, found.consumers)
         for record in self.left:
             log.warning("stream %s stays on disk: its account %s has no JetStream", record.name, record.account)
+
+    def _forget_half_made(self, found: Recovered) -> None:
+        """What restores have left that did not come to their end."""
+        for key in found.values:
+            if key.startswith(HALF_MADE):
+                log.warning("A restore was cut off: what it had brought is taken away")
+                self.stores.file.drop_stream(int(key.removeprefix(HALF_MADE)))
+                self.stores.file.drop_value(key)
+                self.stores.file.commit(nobody_waits, urgent=False)
 
     def _bring_back(self, records: list[StreamRecord], consumers: list[ConsumerRecord]) -> None:
         """What belongs to accounts that are here; the rest is left for later."""

@@ -395,7 +395,7 @@ class Stream(Messages):
 
     def save(self, after: After) -> None:
         """Configuration and state, durably."""
-        config = json.dumps(self.config.fields() | {"_announce": self.announce, "_created": self.created_ns}).encode()
+        config = recorded(self.config, self.announce, self.created_ns)
         self.store.put_stream(self.id, self.account.name, self.name, config, dumps(self.state()))
         self.store.commit(after)
 
@@ -429,6 +429,11 @@ class Stream(Messages):
     def _within(self, rows: list[Row], horizon: int) -> list[Row]:
         """Rows come newest first, and their times never rise."""
         return [row for row in rows if row.time_ns > horizon]
+
+
+def recorded(config: StreamConfig, announce: bool, created_ns: int) -> bytes:
+    """In the form in which it is kept."""
+    return json.dumps(config.fields() | {"_announce": announce, "_created": created_ns}).encode()
 
 
 def _id_of(headers: bytes) -> str:

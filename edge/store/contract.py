@@ -16,6 +16,9 @@ NewRow = tuple[int, str, int, bytes, bytes]  # seq, subject, time_ns, headers, p
 SEQ_BITS = 40
 MAX_SEQ = (1 << SEQ_BITS) - 1
 
+# A value under this and the id of a stream: its messages come before its record, and are nobody's until that is there.
+HALF_MADE = "half-made."
+
 
 class Row(NamedTuple):
     seq: int

@@ -90,7 +90,7 @@ class MemoryStore:
             [ConsumerRecord(stream, name, *record) for (stream, name), record in self.consumers.items()],
             dict(self.values),
             "memory",
-            max(self.streams, default=0),
+            max(self.streams.keys() | self.rows.keys(), default=0),
         )
 
     def read(self, stream: int, seq: int) -> Row | None:

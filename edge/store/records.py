@@ -1,13 +1,13 @@
 """Streams, consumers and values as they stand on disk: what is sound is loaded, what is not is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import apsw
 
 from edge.store import schema
-from edge.store.contract import MAX_SEQ, SEQ_BITS, ConsumerRecord, Recovered, StreamRecord
+from edge.store.contract import HALF_MADE, MAX_SEQ, SEQ_BITS, ConsumerRecord, Recovered, StreamRecord
 from edge.store.database import DAMAGE
 from edge.store.reader import BACK, FORWARD, Reader
 from edge.store.seal import seal_record, to_text
@@ -30,11 +30,12 @@ class Records:
 
     def load(self) -> Recovered:
         streams = [self._stream(record, floor) for record, floor in self._streams()]
-        known = {record.id for record in streams}
+        values = self._values()
+        known = {record.id for record in streams} | half_made(values)
         orphans = self._orphans(known)
         dropped = [first >> SEQ_BITS for first, _ in self.reader.doomed]
         return Recovered(
-            streams, self._consumers(), self._values(), f"SQLite {apsw.sqlite_lib_version()}",
+            streams, self._consumers(), values, f"SQLite {apsw.sqlite_lib_version()}",
             max(known.union(orphans, dropped), default=0), tuple(self.damage),
         )  # fmt: skip
 
@@ -119,6 +120,12 @@ class Records:
         except DAMAGE:
             self.broken = True
             self.damage.append(f"the {what} on a damaged page are lost")
+
+
+def half_made(values: Iterable[str]) -> set[int]:
+    """The ids of streams of which only messages are there, and are to go."""
+    found = [key.removeprefix(HALF_MADE) for key in values if key.startswith(HALF_MADE)]
+    return {int(id) for id in found if id.isdecimal()}
 
 
 def _holds(seal: Callable[[], int], crc: int) -> bool:
