@@ -176,6 +176,11 @@ class Client(Peer):
         self.out_msgs += count
         self.out_bytes += size
 
+    def takes_frames(self, sub: Subscription) -> bool:
+        if self.trace or not self.headers or sub.max or self.may_answer is not None:
+            return False
+        return self.permissions is None or not self.permissions.subscribe.deny
+
     def give(self, sub: Subscription, subject: str, reply: str, headers: bytes, payload: bytes) -> bool:
         if self.permissions is not None:
             if self.permissions.subscribe.deny and not self.may_have(sub, subject):

@@ -43,6 +43,14 @@ class Peer:
         """Would it be given this message?"""
         return True
 
+    def takes_frames(self, sub: "Subscription") -> bool:
+        """May messages for ``sub`` be handed over as finished lines, without a look at each?"""
+        return False
+
+    def put(self, data: bytes, count: int, size: int) -> None:
+        """``count`` finished messages of ``size`` bytes in all, to one that takes frames."""
+        raise NotImplementedError
+
     def is_loaded(self) -> bool:
         """Has it so much to take already that what can wait should?"""
         return False

@@ -6,7 +6,7 @@ No clock, no I/O: ``now`` and deadlines are monotonic nanoseconds.
 import heapq
 import json
 from collections import OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from edge.jetstream.consumer_config import ConsumerConfig
@@ -47,6 +47,11 @@ class Acks:
         """Must something be acknowledged before anything new is delivered?"""
         return 0 < self.config.max_ack_pending <= len(self.pending)
 
+    def room(self) -> int:
+        """How many new messages may be delivered before something must be acknowledged."""
+        most = self.config.max_ack_pending
+        return max(most - len(self.pending), 0) if most > 0 else MAX_NS
+
     def wait_ns(self, count: int) -> int:
         """How long the ``count``-th delivery waits for its ack."""
         backoff = self.config.backoff_ns
@@ -77,6 +82,22 @@ class Acks:
         if self.config.ack_policy != "flow_control":
             self._arm(seq, known, now + self.wait_ns(known.count))
         return cseq, known.count
+
+    def deliver_new(self, seqs: Sequence[int], now: int) -> None:
+        """As ``deliver`` for each of these, which are in order and have not been delivered before."""
+        before = self.delivered.consumer_seq
+        self.delivered = Position(before + len(seqs), seqs[-1])
+        if self.config.ack_policy == "none":
+            self.floor = self.delivered
+            return
+        deadline = now + self.wait_ns(1) if self.config.ack_policy != "flow_control" else 0
+        for cseq, seq in enumerate(seqs, before + 1):
+            known = self.pending[seq] = Pending(cseq, 1, deadline)
+            known.delivered_at = now
+        self.order.extend(seqs)
+        if deadline:
+            for seq in seqs:
+                heapq.heappush(self.deadlines, (deadline, seq))
 
     def next_again(self) -> int:
         """The sequence that is due for another delivery, taken; 0 for none."""

@@ -168,6 +168,10 @@ class Consumer:
             self.acks.ack(seq)  # damaged on disk: nobody can ever have it
         return None if self.acks.is_full() else self.cursor.next()
 
+    def is_plain(self) -> bool:
+        """Does every message go out as it is, and as soon as it can?"""
+        return self.pace is None and not self.paused_ns and not self.config.headers_only
+
     def put_back(self, row: Row) -> None:
         """``next`` was in vain."""
         if row.seq in self.acks.pending:
@@ -193,9 +197,12 @@ class Consumer:
         self.account.deliver(match, None, subject, ack_reply, headers, payload, row.subject)
         if self.config.ack_policy == "none":
             self.stream.retention.acknowledged((row.seq,))
+        self.note_delivery()
+        return _size(row, ack_reply)
+
+    def note_delivery(self) -> None:
         self.delivered_ns = self.clock.wall()
         self._touch()
-        return _size(row, ack_reply)
 
     def _ack_reply(self, row: Row, cseq: int, count: int) -> str:
         return f"{self.prefix}.{count}.{row.seq}.{cseq}.{row.time_ns}.{self.num_pending()}"

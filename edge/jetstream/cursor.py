@@ -63,6 +63,20 @@ class Cursor:
                 return row
         return None
 
+    def take(self, most: int) -> list[Row]:
+        """As many as are at hand, none only at the end; not for one that has picked messages."""
+        while most > 0 and (self.ahead or self._read()):
+            ahead, first = self.ahead, self.stream.first_seq
+            rows = [ahead.popleft() for _ in range(min(most, len(ahead)))]
+            if rows[0].seq < first:
+                rows = [row for row in rows if row.seq >= first]
+            if rows:
+                if self.left is not None:
+                    all_counted = rows[-1].seq <= self.counted_seq
+                    self.left -= len(rows) if all_counted else sum(row.seq <= self.counted_seq for row in rows)
+                return rows
+        return []
+
     def put_back(self, row: Row) -> None:
         """``next`` was in vain."""
         if row.seq <= self.delivered:

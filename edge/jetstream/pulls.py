@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge.core.peer import Subscription
+from edge.jetstream.burst import NOTHING, Burst, burst, sole_receiver
 from edge.jetstream.priority import Pin, check_request, overflows
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 from edge.jetstream.push import HOLD_NS, PER_MESSAGE, SLICE
@@ -115,6 +116,9 @@ class Pulls:
                 self.waiting.popleft()
                 consumer.say(request.reply, status(423, "Nats-Wrong-Pin-Id", request))
                 continue
+            if len(self.waiting) == 1 and (sent := self._burst(request, room, now)).messages:
+                room -= sent.size + sent.messages * PER_MESSAGE
+                continue
             if request.sized:
                 consumer.num_pending()  # counted now, it stays right when the message is taken
             row = consumer.next(now)
@@ -134,6 +138,17 @@ class Pulls:
             request.batch -= 1
             request.left_bytes = max(request.left_bytes - size, 0)
             self._turn(request, now)
+
+    def _burst(self, request: PullRequest, room: int, now: int) -> Burst:
+        """The only request gets all that it asks for, where nothing but their number decides."""
+        receiver = sole_receiver(self.consumer.account.sublist.match_once(request.reply))
+        if request.sized or receiver is None or self.consumer.config.priority_policy:
+            return NOTHING
+        sent = burst(self.consumer, receiver, min(max(request.batch, 1), room // PER_MESSAGE + 1), now)
+        if sent.messages:
+            request.batch -= sent.messages
+            self._turn(request, now)
+        return sent
 
     def _listeners(self, reply: str) -> Sequence[Subscription]:
         plain, queues = self.consumer.account.sublist.match_once(reply)

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edge.core.peer import Link, Peer, Subscription
+from edge.jetstream.burst import NOTHING, Burst, burst, sole_receiver
 from edge.jetstream.pull import PullRequest, status
 from edge.message import header_get, status_block
 
@@ -123,15 +124,22 @@ class Push:
                 self.go_on_at = now if room <= 0 else now + HOLD_NS
                 consumer.clock.wake()
                 return
-            row = consumer.next(now)
-            if row is None:
+            sent = self._send(room // PER_MESSAGE + 1, now)
+            if not sent.messages:
                 return
-            size = consumer.send(row, config.deliver_subject, now)
-            room -= size + PER_MESSAGE
+            room -= sent.size + sent.messages * PER_MESSAGE
             if config.idle_heartbeat_ns:
                 self.heartbeat_at = now + config.idle_heartbeat_ns
             if config.flow_control:
-                self._count(size)
+                self._count(sent.size)
+
+    def _send(self, most: int, now: int) -> Burst:
+        consumer, subject = self.consumer, self.consumer.config.deliver_subject
+        receiver = sole_receiver(consumer.account.sublist.match_once(subject))
+        if receiver is not None and (sent := burst(consumer, receiver, most, now)).messages:
+            return sent
+        row = consumer.next(now)
+        return NOTHING if row is None else Burst(1, consumer.send(row, subject, now))
 
     def _is_loaded(self) -> bool:
         """What one of them is too slow for stays on disk: in memory it would wait for it anyway."""

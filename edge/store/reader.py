@@ -6,14 +6,16 @@ also mislead a walk to end early without an error, so a walk that has ended is h
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
+from zlib import crc32
 
 import apsw
 
 from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, Outline, Row, SubjectRecord
 from edge.store.database import DAMAGE
-from edge.store.seal import seal_message, to_bytes, to_text
+from edge.store.seal import to_bytes, to_text
 
 log = logging.getLogger("edge.store")
 
@@ -190,21 +192,13 @@ class Reader:
         """Add the sound rows to ``rows``."""
         base = stream << SEQ_BITS
         low, high = (at, last) if way.step > 0 else (last, at)
-        room = MAX_BYTES
         unsound: list[int] = []
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
-            for id, time_ns, subject, headers, payload, crc in found:
-                if _is_sound(id, time_ns, subject, headers, payload, crc):
-                    rows.append(Row(id & MAX_SEQ, to_text(subject), time_ns, headers or b"", payload))
-                    room -= len(payload)
-                    if room <= 0:
-                        return Fetched(False, unsound, True)
-                else:
-                    unsound.append(id & MAX_SEQ)
+            is_large = _unseal(found, rows, unsound)
         except DAMAGE:
             return Fetched(True, unsound)
-        return Fetched(False, unsound)
+        return Fetched(False, unsound, is_large)
 
     def _is_past(self, way: Way, stream: int, at: int, last: int) -> bool:
         """Is nothing left between here and the far end, seen from there?"""
@@ -275,11 +269,39 @@ class Reader:
         log.error("store: stream %d: %s damaged and passed over", stream, what)
 
 
-def _is_sound(id: int, time_ns: int, subject: bytes, headers: bytes | None, payload: bytes, crc: int) -> bool:
-    try:
-        return seal_message(id, time_ns, subject, headers, payload) == crc
-    except TypeError:  # a field that has become NULL
-        return False
+def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:
+    """Until there are no more (False), or for now enough bytes (True).  What every message that is read passes: the
+    checksum is ``seal_message``, in place."""
+    room = MAX_BYTES
+    make = partial(tuple.__new__, Row)
+    while True:
+        id = 0
+        try:
+            for id, time_ns, subject, headers, payload, crc in found:
+                sealed = crc32(subject, (id ^ id >> 32 ^ time_ns ^ time_ns >> 32) & 0xFFFFFFFF)
+                if crc32(payload, crc32(headers, sealed) if headers else sealed) != crc:
+                    unsound.append(id & MAX_SEQ)
+                    continue
+                if time_ns < 0:
+                    try:
+                        headers, payload = _unpacked(headers, payload)
+                    except ValueError:
+                        unsound.append(id & MAX_SEQ)
+                        continue
+                    time_ns = ~time_ns
+                rows.append(make((id & MAX_SEQ, to_text(subject), time_ns, headers or b"", payload)))
+                room -= len(payload)
+                if room <= 0:
+                    return True
+            return False
+        except TypeError:  # a field that has become NULL
+            unsound.append(id & MAX_SEQ)
+
+
+def _unpacked(headers: bytes | None, payload: bytes) -> tuple[bytes, bytes]:
+    from edge.store.packed import unpack  # for streams that ask for it
+
+    return unpack(headers or b"", payload)
 
 
 def _nobody_asks() -> None:
