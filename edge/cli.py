@@ -184,10 +184,11 @@ def sql(folder: str, query: str | None, form: str | None) -> None:
     SELECT time, payload ->> '$.celsius' FROM messages WHERE subject = 'telemetry.barn' ORDER BY seq DESC LIMIT 10
     """
     from edge.tools.database.access import open_store
-    from edge.tools.database.sql import ask
+    from edge.tools.database.sql import ask, show_unpacked
 
     connection = open_store(folder)
     try:
+        show_unpacked(connection)
         for line in ask(connection, query or sys.stdin.read(), form or "table"):
             click.echo(line)
     finally:

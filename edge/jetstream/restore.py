@@ -135,7 +135,7 @@ class Restore:
         if not self.is_marked:
             self.is_marked = True
             self.store.put_value(self.mark, b"")
-        self.store.append(self.id, rows)
+        self.store.append(self.id, rows, self.config.compression != "none")
         self.busy = True
         self.first_seq = self.first_seq or rows[0][0]
         self.last_seq = rows[-1][0]

@@ -114,6 +114,7 @@ class Stream(Messages):
         self.guarded = (
             config.discard == "new" or config.max_msg_size > 0 or config.sealed or config.allow_msg_counter
         )
+        self.packs = config.compression != "none"
         transform = config.subject_transform
         self.transform = Transform(transform.src, transform.dest) if transform and transform.dest else None
         republish = config.republish
@@ -210,7 +211,7 @@ class Stream(Messages):
             self.underway.append(rows)
             self.coming += batch.size
             self.account.router.brake.add(batch.size)
-            self.store.append(self.id, rows)
+            self.store.append(self.id, rows, self.packs)
         elif not batch.answers:
             return
         self.rows = []

@@ -11,7 +11,7 @@ from edge.errors import StoreError
 from edge.store.seal import to_bytes
 
 Done = Callable[[StoreError | None], None]
-NewRow = tuple[int, str, int, bytes, bytes]  # seq, subject, time_ns, headers, payload
+NewRow = tuple[int, str, int, bytes, bytes]  # seq, subject, time_ns (not before 1970), headers, payload
 
 SEQ_BITS = 40
 MAX_SEQ = (1 << SEQ_BITS) - 1
@@ -91,7 +91,9 @@ class Store(Protocol):
 
     # ---- writes, durable with the commit that follows them
 
-    def append(self, stream: int, rows: list[NewRow]) -> None: ...
+    def append(self, stream: int, rows: list[NewRow], pack: bool = False) -> None:
+        """``pack``: payloads that get shorter by it are compressed on disk."""
+
     def delete(self, stream: int, seqs: list[int]) -> None: ...
     def delete_range(self, stream: int, first: int, last: int) -> None:
         """Both ends included."""

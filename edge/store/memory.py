@@ -40,7 +40,7 @@ class MemoryStore:
 
     # ---- writes
 
-    def append(self, stream: int, rows: list[NewRow]) -> None:
+    def append(self, stream: int, rows: list[NewRow], pack: bool = False) -> None:
         self.pending.append(partial(self._append, stream, rows))
 
     def delete(self, stream: int, seqs: list[int]) -> None:

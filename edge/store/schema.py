@@ -4,6 +4,27 @@ A migration, once released, never changes: a new format is a new entry at the en
 those that have run.
 """
 
+# Of a row that may be packed: when it came, how long its payload is, and its headers as text.
+TIME = "CASE WHEN time < 0 THEN -1 - time ELSE time END"
+PLAIN_SIZE = "CAST(CAST(headers AS TEXT) AS INTEGER)"
+HEADERS = (
+    "CASE WHEN time < 0 THEN nullif(CAST(substr(headers, instr(headers, x'0a') + 1) AS TEXT), '')"
+    " ELSE CAST(headers AS TEXT) END"
+)
+
+
+def _messages(packed: str) -> str:
+    """What the view ``messages`` shows; ``packed``: in place of a payload that is packed."""
+    return f"""
+        SELECT CAST(stream.name AS TEXT) AS stream, message.id & 0xFFFFFFFFFF AS seq,
+            CAST(subject AS TEXT) AS subject,
+            strftime('%Y-%m-%dT%H:%M:%fZ', {TIME} / 1e9, 'unixepoch') AS time,
+            {HEADERS} AS headers, CASE WHEN time < 0 THEN {packed} ELSE CAST(payload AS TEXT) END AS payload,
+            CASE WHEN time < 0 THEN {PLAIN_SIZE} END AS packed
+        FROM message JOIN stream ON stream.id = message.id >> 40
+    """
+
+
 MIGRATIONS = [
     # 1.  A message's place is its rowid, stream << 40 | seq: appends go to the end of one b-tree and a stream is one
     #     range of it.  No other index on it: a second index on (subject, seq) makes it 2.7 times slower and writes 15
@@ -48,8 +69,17 @@ MIGRATIONS = [
             FROM message JOIN stream ON stream.id = message.id >> 40
         """,
     ),
+    # 2.  A payload may be packed (packed.py).  Its row says so by a time below zero, and how long it is in front of
+    #     its headers: both come before the payload, of which a count then reads nothing.
+    (
+        "DROP VIEW messages",
+        f"CREATE VIEW messages AS {_messages('payload')}",
+    ),
 ]
 APPLICATION_ID = 0x50657469  # "Peti"
+
+# For a connection that has a function ``unpacked``: as the view, and it hides that.
+UNPACKED_VIEW = f"CREATE TEMP VIEW messages AS {_messages('CAST(unpacked(payload, headers) AS TEXT)')}"
 
 # Rows of an INSERT that appends; the interpreter is given up once for each (statements.py).
 APPEND_SIZES = (1, 16, 128, 1000)
@@ -112,17 +142,15 @@ _MESSAGE = (
 )
 SCAN = f"{_MESSAGE} ORDER BY id LIMIT ?"
 SCAN_BACK = f"{_MESSAGE} ORDER BY id DESC LIMIT ?"
-OUTLINE = (
-    "SELECT id, CAST(subject AS BLOB), length(CAST(subject AS BLOB)) + ifnull(length(headers), 0) + length(payload)"
-    " FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+_SIZE = (
+    "length(CAST(subject AS BLOB)) + ifnull(length(headers), 0)"
+    f" + CASE WHEN time < 0 THEN {PLAIN_SIZE} - instr(headers, x'0a') ELSE length(payload) END"
 )
+OUTLINE = f"SELECT id, CAST(subject AS BLOB), {_SIZE} FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 SUBJECTS = (
     "SELECT CAST(subject AS BLOB), count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
 )
-COUNT = (
-    "SELECT count(*), total(length(CAST(subject AS BLOB)) + ifnull(length(headers), 0) + length(payload))"
-    " FROM message WHERE id BETWEEN ? AND ?"
-)
+COUNT = f"SELECT count(*), total({_SIZE}) FROM message WHERE id BETWEEN ? AND ?"
 ROOT = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'message'"
 SALVAGE = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
 LAST_OF = "SELECT max(id) FROM message WHERE id BETWEEN ? AND ?"

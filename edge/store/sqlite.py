@@ -57,8 +57,8 @@ class SqliteStore:
 
     # ---- writes
 
-    def append(self, stream: int, rows: list[NewRow]) -> None:
-        self.writes.append(statements.append(stream, rows))
+    def append(self, stream: int, rows: list[NewRow], pack: bool = False) -> None:
+        self.writes.append(statements.append(stream, rows, pack))
 
     def delete(self, stream: int, seqs: list[int]) -> None:
         self.writes += statements.delete(stream, seqs)

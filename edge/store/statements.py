@@ -22,12 +22,18 @@ class Statement(NamedTuple):
 
 
 Appended = list[Any]  # the columns of all rows, one after the other
+
+
+class ToPack(Appended):
+    """Rows that are to be packed, where it makes them shorter."""
+
+
 Write = Statement | Appended
 
 
-def append(stream: int, rows: Iterable[NewRow]) -> Appended:
+def append(stream: int, rows: Iterable[NewRow], pack: bool = False) -> Appended:
     base = stream << SEQ_BITS
-    columns: Appended = []
+    columns: Appended = ToPack() if pack else []
     known, raw = "", b""
     for seq, subject, time_ns, headers, payload in rows:
         if subject != known:
@@ -141,6 +147,8 @@ def _plan(writes: Iterable[Write]) -> Iterator[tuple[str, Any]]:
     rows: Appended = []
     for write in writes:
         if isinstance(write, list):
+            if isinstance(write, ToPack):
+                write = _packed(write)
             rows += write
             continue
         if write.on_messages and rows:
@@ -148,6 +156,16 @@ def _plan(writes: Iterable[Write]) -> Iterator[tuple[str, Any]]:
             rows = []
         yield write.sql, write.bindings
     yield from _inserts(rows)
+
+
+def _packed(rows: ToPack) -> Appended:
+    """A commit may be tried again: what is packed is packed once."""
+    from edge.store.packed import pack  # and zlib's tables, for those who ask for it
+
+    columns = list(rows)
+    for i in range(0, len(columns), schema.COLUMNS):
+        pack(columns, i)
+    return columns
 
 
 def _inserts(rows: Appended) -> Iterator[tuple[str, Appended]]:

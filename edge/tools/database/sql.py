@@ -4,15 +4,36 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import apsw
 
+from edge.store import schema
 from edge.tools.errors import ToolError
 from edge.tools.figures import plain
 from edge.tools.table import Column, lines
 
 Value = int | float | str | bytes | None
 FORMS = ("table", "json", "csv")
+
+
+def show_unpacked(connection: apsw.Connection) -> None:
+    """To this connection the view shows every payload as it was published."""
+    connection.create_scalar_function("unpacked", _unpacked, 2, deterministic=True)
+    connection.pragma("query_only", "OFF")
+    connection.execute(schema.UNPACKED_VIEW)
+    connection.pragma("query_only", "ON")
+
+
+def _unpacked(*columns: Any) -> Any:
+    """Of payload and headers; None for what is damaged, which ``verify`` names."""
+    from edge.store.packed import unpack
+
+    payload, headers = columns
+    try:
+        return unpack(headers, payload)[1]
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def ask(connection: apsw.Connection, query: str, form: str) -> Iterator[str]:

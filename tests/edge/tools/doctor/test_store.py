@@ -223,7 +223,7 @@ def test_what_is_no_store(folder: Path, look: Look) -> None:
 
 def test_a_store_of_a_newer_version(folder: Path, look: Look) -> None:
     damage(folder, lambda data: data.__setitem__(slice(60, 64), (99).to_bytes(4)))
-    assert "petiole.db has format 99, this petiole-edge knows 1 -> install the newer" in bad(look(folder))[0]
+    assert "petiole.db has format 99, this petiole-edge knows 2 -> install the newer" in bad(look(folder))[0]
 
 
 def test_a_schema_that_makes_no_sense(folder: Path, look: Look) -> None:
