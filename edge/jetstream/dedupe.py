@@ -25,6 +25,10 @@ class Dedupe:
         self.seqs[msg_id] = seq
         self.order.append((now, msg_id, seq))
 
+    def ends(self) -> tuple[int, int]:
+        """The sequences that the oldest and the newest of them have; there may be none: (1, 0)."""
+        return (self.order[0][2], self.order[-1][2]) if self.order else (1, 0)
+
     def forget(self, above: int) -> None:
         """Messages above this sequence never came to be."""
         while self.order and self.order[-1][2] > above:

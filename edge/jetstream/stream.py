@@ -11,7 +11,7 @@ Invariants:
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -401,7 +401,8 @@ class Stream(Messages):
         self.store.commit(after)
 
     def state(self) -> dict[str, object]:
-        return super().state() | ({"origins": dict(self.positions)} if self.positions else {})
+        origins = {"origins": dict(self.positions)} if self.positions else {}
+        return super().state() | {"ids": self.dedupe.ends()} | origins
 
     def recover(self, record: StreamRecord) -> None:
         """As ``Messages.recover``, and the message ids within the window."""
@@ -411,25 +412,36 @@ class Stream(Messages):
             self.assigned_seq = self.last_seq
             newest = self.store.scan_back(self.id, self.last_seq, 1)
             self.newest_id = _id_of(newest[0].headers) if newest else ""
-            self._recover_ids()
+            self._recover_ids(record.state)
             self.retention.enforce_all()
 
-    def _recover_ids(self) -> None:
-        """No more than the tail of the stream is read.  What the clock makes younger than now keeps its window."""
+    def _recover_ids(self, state: bytes) -> None:
+        """No more is read than where they may stand.  What the clock makes younger than now keeps its window."""
         wall, monotonic = self.clock.wall(), self.clock.monotonic()
-        window = self.config.duplicate_window_ns
         found: list[tuple[int, str, int]] = []
-        last = self.last_seq
-        while rows := self._within(self.store.scan_back(self.id, last, 1024), wall - window):
-            for row in rows:
+        for first, last in self._places_of_ids(state):
+            for row in self._newer_than(wall - self.config.duplicate_window_ns, first, last):
                 if row.headers and (msg_id := header_get(row.headers, "Nats-Msg-Id")):
                     found.append((monotonic - max(wall - row.time_ns, 0), msg_id, row.seq))
-            last = rows[-1].seq - 1
         self.dedupe.restore(reversed(found))
 
-    def _within(self, rows: list[Row], horizon: int) -> list[Row]:
-        """Rows come newest first, and their times never rise."""
-        return [row for row in rows if row.time_ns > horizon]
+    def _places_of_ids(self, state: bytes) -> list[tuple[int, int]]:
+        """Sequences from ... to, the newest first: behind the state that was saved, and where that says so."""
+        try:
+            fields = json.loads(state)
+            counted, (first, last) = int(fields["last"]), map(int, fields["ids"])
+        except (ValueError, KeyError, TypeError):
+            return [(1, self.last_seq)]
+        return [(counted + 1, self.last_seq), (first, min(last, counted))]
+
+    def _newer_than(self, horizon: int, first: int, last: int) -> Iterator[Row]:
+        """From the last one on backwards: times never rise on that way."""
+        while first <= last and (rows := self.store.scan_back(self.id, last, 1024)):
+            for row in rows:
+                if row.seq < first or row.time_ns <= horizon:
+                    return
+                yield row
+            last = rows[-1].seq - 1
 
 
 def recorded(config: StreamConfig, announce: bool, created_ns: int) -> bytes:

@@ -9,6 +9,8 @@ import pytest
 from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.account import Limits
+from edge.store.contract import Row
+from edge.store.sqlite import SqliteStore
 
 
 def test_committed_then_visible_then_acknowledged(bench: Any) -> None:
@@ -295,3 +297,35 @@ def test_the_brake_knows_what_is_under_way(bench: Any) -> None:
     bench.gate.failing = None
     bench.settle()
     assert brake.underway == 0
+
+
+def test_a_start_looks_for_ids_only_where_they_may_be(make_bench: Any, monkeypatch: Any) -> None:
+    bench = make_bench()
+    stream = bench.stream(duplicate_window=60 * SECOND)
+    for i in range(3000):
+        bench.publish("s.1", reply="", **({"Nats_Msg_Id": str(i)} if 100 <= i < 103 else {}))
+    bench.settle()
+    stream.save_state()
+    bench.publish("s.1", reply="", Nats_Msg_Id="behind")
+    bench.publish("s.1", reply="")
+    bench.settle()
+    bench.gate.close()
+    read: list[int] = []
+    scan_back = SqliteStore.scan_back
+
+    def watched(store: SqliteStore, stream: int, last: int, limit: int) -> list[Row]:
+        rows = scan_back(store, stream, last, limit)
+        read.extend(row.seq for row in rows)
+        return rows
+
+    monkeypatch.setattr(SqliteStore, "scan_back", watched)
+    bench.open()
+    assert len(read) < 1024 + 103 + 5
+    for msg_id in ("100", "102", "behind"):
+        bench.publish("s.1", Nats_Msg_Id=msg_id)
+    bench.settle()
+    assert bench.acks() == [101, 103, 3001]
+    bench.reopen()
+    assert bench.stored("s.1", Nats_Msg_Id="101") == [102]
+    bench.pass_time(61 * SECOND)
+    assert bench.stored("s.1", Nats_Msg_Id="101") == [3003]
