@@ -195,32 +195,66 @@ def sql(folder: str, query: str | None, form: str | None) -> None:
         connection.close()
 
 
+def _server(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which running server."""
+    for option in (
+        click.option("--domain", default="", help="JetStream domain, of a server behind the one that is named."),
+        click.option("--creds", default="", metavar="FILE", type=click.Path(), help="Credentials to log in with."),
+        click.option("--server", metavar="URL", help="A running server, such as nats://user:password@127.0.0.1:4222."),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.argument("target", type=click.Path())
-@_store
-def backup(folder: str, target: str) -> None:
-    """Copy a store into one file.
+@click.option("-c", "--config", default="", metavar="FILE", type=click.Path(), help="That names the store.")
+@click.option("-s", "--store", default="", metavar="DIRECTORY", type=click.Path(), help="The store itself.")
+@click.option("--stream", default="", help="Only this one, out of a running server.")
+@_server
+def backup(target: str, config: str, store: str, stream: str, server: str | None, creds: str, domain: str) -> None:
+    """Copy a store, or one stream, into a file.
 
     Also while the server runs: everything that was acknowledged before is in it, all of one moment.
     """
-    from edge.tools.database.backup import backup as copy
     from edge.tools.figures import size
 
-    streams, length = copy(folder, target)
+    if bool(stream) is not bool(server):
+        raise click.UsageError("--stream and --server belong together: a stream out of a running server")
+    if server:
+        from edge.tools.database.streams import Server, take_out
+
+        end = take_out(Server(server, creds, domain), stream, target)
+        click.echo(f"{target}: {end.messages} messages, {size(os.path.getsize(target))}")
+        return
+    from edge.tools.database.access import find_store
+    from edge.tools.database.backup import backup as copy
+
+    streams, length = copy(find_store(store, config), target)
     click.echo(f"{target}: {streams} streams, {size(length)}")
 
 
 @cli.command()
 @click.argument("source", type=click.Path())
-@click.argument("folder", metavar="DIRECTORY", type=click.Path())
-def restore(source: str, folder: str) -> None:
+@click.argument("folder", metavar="[DIRECTORY]", required=False, type=click.Path())
+@click.option("--stream", default="", help="The name that a restored stream gets; else the one it had.")
+@_server
+def restore(source: str, folder: str | None, stream: str, server: str | None, creds: str, domain: str) -> None:
     """Make a store of a backup.
 
-    In a directory that has none yet.
+    In a directory that has none yet; or bring one stream back, to a running server that has none of its name.
     """
-    from edge.tools.database.backup import restore as bring_back
+    if bool(folder) is bool(server):
+        raise click.UsageError("either DIRECTORY, for a store, or --server, for a stream")
+    if server:
+        from edge.tools.database.streams import Server, bring_back
 
-    streams, messages = bring_back(source, folder)
+        name, messages = bring_back(Server(server, creds, domain), source, stream)
+        click.echo(f"{name}: {messages} messages")
+        return
+    from edge.tools.database.backup import restore as make_store
+
+    streams, messages = make_store(source, folder or "")
     click.echo(f"{folder}: {streams} streams, {messages} messages")
 
 

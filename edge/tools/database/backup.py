@@ -9,6 +9,7 @@ import os
 
 import apsw
 
+from edge.jetstream.archive import S2_HEAD
 from edge.store.database import FILE, lock_folder
 from edge.store.files import make_folder, sync_folder
 from edge.tools.database.access import check_format, open_store
@@ -61,6 +62,8 @@ def restore(source: str, folder: str) -> tuple[int, int]:
     """A backup becomes the store in ``folder``, which must have none.  Streams and messages.  ToolError."""
     if not os.path.exists(source):
         raise ToolError(f"there is no {source}")
+    if os.path.isfile(source) and _is_stream(source):
+        raise ToolError(f"{source} is the archive of one stream: restore it to a running server, with --server")
     path = os.path.join(folder, FILE)
     if os.path.exists(path):
         raise ToolError(f"{folder} holds a store already; move {path} away, or name another directory")
@@ -83,6 +86,11 @@ def restore(source: str, folder: str) -> tuple[int, int]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
     return counted
+
+
+def _is_stream(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(S2_HEAD)) == S2_HEAD
 
 
 def _open_backup(path: str) -> apsw.Connection:
