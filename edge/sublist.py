@@ -113,8 +113,23 @@ class Sublist(Generic[S]):
                 return self._walk(subject.split("."))
         return found
 
+    def sole(self, prefix: str) -> S | None:
+        """The only one that any subject under ``prefix.>`` can reach, if there is just one that any of them may."""
+        hits, nodes = self._descend(prefix.split("."))
+        plain, queues = _gather(hits)
+        found = [*plain, *(sub for members in queues for sub in members)]
+        for kid in (kid for node in nodes for kid in node.kids.values()):
+            for sub in self._below(kid):
+                found.append(sub)
+                if len(found) > 1:
+                    return None
+        return found[0] if len(found) == 1 else None
+
     def __iter__(self) -> Iterator[S]:
-        stack = [self.root]
+        return self._below(self.root)
+
+    def _below(self, node: Node[S]) -> Iterator[S]:
+        stack = [node]
         while stack:
             node = stack.pop()
             yield from node.plain

@@ -9,6 +9,7 @@ How it is fast (reference: performance.md):
 * A line is admitted at its second sight, so one-time subjects do not drive out the others.
 * A request has a reply of its own in every line: what goes before the reply is kept instead, with the same targets.
 * Messages with the same line that follow each other are a run: one split of the chunk, one join for each target.
+* Acks have a subject of their own each: the consumer that alone gets them reads them out of the chunk itself.
 
 Correctness never depends on the memo: verbose, pedantic, no-echo and traced clients go without, message by
 message.
@@ -18,7 +19,7 @@ import random
 from typing import TYPE_CHECKING
 
 from edge.core.msg_trace import MARK, MessageTracer
-from edge.core.peer import Gate, PeerKind, Subscription
+from edge.core.peer import Gate, PeerKind, RunReader, Subscription
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
     AUTHORIZATION_VIOLATION,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 MAX_ROUTES = 16_384
 MAX_SEEN = 16_384
+FAMILY = b"PUB $JS.ACK."
+FAMILY_TOKENS = 4  # $JS.ACK.<stream>.<consumer>
+MAX_FAMILY_LINE, MAX_FAMILY_PAYLOAD = 1_024, 16  # what is read in a run is not longer
 MAX_RUN = 1_024  # messages taken as one run; bounds what a misleading payload can make us split in vain
 
 
@@ -66,13 +70,14 @@ class Route:
 class Memo:
     """The routes of all clients that share an account and a set of permissions."""
 
-    __slots__ = ("generation", "has_headers", "requests", "routes", "seen")
+    __slots__ = ("families", "generation", "has_headers", "requests", "routes", "seen")
 
     def __init__(self) -> None:
         self.generation = -1
         self.has_headers = False  # in some of the routes
         self.routes: dict[bytes, Route] = {}
         self.requests: dict[bytes, Route] = {}  # by verb and subject
+        self.families: dict[bytes, RunReader | None] = {}  # by verb and the beginning of the subject
         self.seen: set[bytes] = set()
 
     def renew(self, generation: int) -> None:
@@ -82,6 +87,8 @@ class Memo:
             self.routes.clear()
         if self.requests:
             self.requests.clear()
+        if self.families:
+            self.families.clear()
 
     def keep(self, routes: "dict[bytes, Route]", line: bytes, route: Route) -> None:
         if len(routes) >= MAX_ROUTES:
@@ -188,6 +195,11 @@ class Intake:
                         break
                     pos = after
                     continue
+                if line.startswith(FAMILY):
+                    after = self._read_run(memo, line, data, pos)
+                    if after > pos:
+                        pos = after
+                        continue
             after = self._operation(data, pos, eol)
             while (after <= eol or eol < 0) and 0 <= after < end and not client.is_waiting:
                 pos = after  # the line ended in LF alone: the CRLF that was found is still ahead
@@ -280,6 +292,36 @@ class Intake:
             for sub in route.services:
                 sub.callback(subject, reply, headers, payload)
         return after
+
+    # ---- known beginnings of subjects
+
+    def _read_run(self, memo: Memo, line: bytes, data: bytes, pos: int) -> int:
+        """The position behind those that went to the one who reads them itself; ``pos`` when there are none."""
+        begin = b".".join(line.split(b".", FAMILY_TOKENS)[:FAMILY_TOKENS])
+        if begin not in memo.families:
+            if len(memo.families) >= MAX_ROUTES:
+                memo.families.clear()
+            memo.families[begin] = self._find_reader(text(begin[len(b"PUB ") :]))
+        reader = memo.families[begin]
+        if reader is None or self.max_control_line < MAX_FAMILY_LINE or self.max_payload < MAX_FAMILY_PAYLOAD:
+            return pos
+        count, size, after = reader(data, pos)
+        self.client.in_msgs += count
+        self.client.in_bytes += size
+        return after
+
+    def _find_reader(self, prefix: str) -> RunReader | None:
+        """Whose all subjects with this beginning are, if this client may publish each of them."""
+        client = self.client
+        below = f"{prefix}.>"
+        if client.account.mappings is not None:
+            return None
+        if client.permissions is not None:
+            rule = client.permissions.publish
+            if not rule.permits_interest(below) or rule.filters(below):
+                return None
+        sub = client.account.sublist.sole(prefix)
+        return sub.read_run if sub is not None else None
 
     # ---- everything else
 

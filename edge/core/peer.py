@@ -5,6 +5,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, payload
+# Takes the publishes that begin at a place in a chunk and that it understands: how many, the bytes of their payloads,
+# and the place behind them.
+RunReader = Callable[[bytes, int], tuple[int, int, int]]
 
 
 class PeerKind(enum.Enum):
@@ -139,9 +142,13 @@ class Subscription:
 
     ``max`` > 0 ends it after so many deliveries since its beginning; ``weight`` is the number of members behind a
     leaf's queue interest; ``announce`` tells leafs to ask for this subject; ``capture`` marks a stream.
+    ``read_run`` is for services that get many messages, each under a subject of its own (acks).
     """
 
-    __slots__ = ("announce", "callback", "capture", "delivered", "max", "peer", "queue", "sid", "subject", "weight")
+    __slots__ = (
+        "announce", "callback", "capture", "delivered", "max", "peer", "queue", "read_run", "sid", "subject",
+        "weight",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -160,6 +167,7 @@ class Subscription:
         self.callback = callback
         self.announce = announce
         self.capture = capture
+        self.read_run: RunReader | None = None
         self.max = 0
         self.delivered = 0
         self.weight = 1

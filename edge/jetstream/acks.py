@@ -38,7 +38,7 @@ class Acks:
         self.floor = self.delivered
         self.pending: dict[int, Pending] = {}  # by stream sequence
         self.order: deque[int] = deque()  # pending sequences by first delivery; acknowledged ones stay until in front
-        self.deadlines: list[tuple[int, int]] = []  # heap of (deadline, stream sequence); stale entries stay behind
+        self.deadlines: list[tuple[int, list[int]]] = []  # heap of those armed together; stale ones stay behind
         self.again: OrderedDict[int, None] = OrderedDict()  # stream sequences due for another delivery
         self.redelivered: dict[int, int] = {}
         self.picked_up_to = 0  # up to here only the last message of each subject is delivered; 0: that is done
@@ -96,8 +96,7 @@ class Acks:
             known.delivered_at = now
         self.order.extend(seqs)
         if deadline:
-            for seq in seqs:
-                heapq.heappush(self.deadlines, (deadline, seq))
+            heapq.heappush(self.deadlines, (deadline, [*seqs]))
 
     def next_again(self) -> int:
         """The sequence that is due for another delivery, taken; 0 for none."""
@@ -138,6 +137,17 @@ class Acks:
         self._move_floor()
         return acked
 
+    def ack_each(self, seqs: Sequence[int]) -> list[int]:
+        """As ``ack`` for each of these, where acks are explicit."""
+        pending = self.pending
+        acked = [seq for seq in seqs if pending.pop(seq, None) is not None]
+        if self.redelivered:
+            for seq in acked:
+                self.redelivered.pop(seq, None)
+        if acked:
+            self._move_floor()
+        return acked
+
     def postpone(self, seq: int, wait_ns: int, now: int) -> None:
         """Wait so long from now on."""
         known = self.pending.get(seq)
@@ -173,7 +183,7 @@ class Acks:
 
     def _arm(self, seq: int, known: Pending, deadline: int) -> None:
         known.deadline = deadline
-        heapq.heappush(self.deadlines, (deadline, seq))
+        heapq.heappush(self.deadlines, (deadline, [seq]))
 
     def deadline(self) -> int:
         """When the next message has waited long enough for its ack; 0 for never."""
@@ -183,21 +193,24 @@ class Acks:
     def due(self, now: int) -> list[int]:
         """The messages that have waited long enough, taken: each is to be redelivered."""
         found = []
-        self._pop_stale()
         while self.deadlines and self.deadlines[0][0] <= now:
-            _, seq = heapq.heappop(self.deadlines)
-            self.pending[seq].deadline = 0
-            found.append(seq)
-            self._pop_stale()
-        return found
+            deadline, seqs = heapq.heappop(self.deadlines)
+            for seq in seqs:
+                known = self.pending.get(seq)
+                if known is not None and known.deadline == deadline:
+                    known.deadline = 0
+                    found.append((deadline, seq))
+        return [seq for _, seq in sorted(found)]
 
     def _pop_stale(self) -> None:
         deadlines, pending = self.deadlines, self.pending
         while deadlines:
-            deadline, seq = deadlines[0]
-            known = pending.get(seq)
-            if known is not None and known.deadline == deadline:
-                return
+            deadline, seqs = deadlines[0]
+            while seqs:
+                known = pending.get(seqs[-1])
+                if known is not None and known.deadline == deadline:
+                    return
+                seqs.pop()
             heapq.heappop(deadlines)
 
     # ---- on disk

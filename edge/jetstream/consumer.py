@@ -58,6 +58,7 @@ class Consumer:
         self.active_at = clock.monotonic()
         self.armed = 0  # the deadline that the timer knows of
         self.save_at = 0  # its place is not saved before
+        self.saving = 0  # commits under way that hold its state
         self.delivered_ns = self.acked_ns = 0  # wall time of the last of its kind
         self.prefix = f"$JS.ACK.{stream.name}.{config.name}"
 
@@ -273,6 +274,20 @@ class Consumer:
         self.way.deliver(now)
         self._arm()
 
+    def ack_many(self, seqs: list[int]) -> None:
+        """As ``ack`` for each of these: explicit ones that nobody waits for."""
+        now = self.active_at = self.clock.monotonic()
+        last = self.acks.delivered.stream_seq
+        if max(seqs) > last:
+            seqs = [seq for seq in seqs if seq <= last]
+            if not seqs:
+                return
+        self.acked_ns = self.clock.wall()
+        self.stream.retention.acknowledged(self.acks.ack_each(seqs))
+        self._touch()
+        self.way.deliver(now)
+        self._arm()
+
     def _sample(self, place: AckPlace, now: int) -> None:
         percent = self.config.sample_freq.removesuffix("%")
         if not percent or self.config.ack_policy != "explicit":
@@ -381,8 +396,11 @@ class Consumer:
 
     def _may_wait(self) -> bool:
         """Of those who watch a bucket or read in order a place that is saved with each message would wear the disk
-        more than the messages do.  What they get once more after a cut they tell by the consumer's own count."""
+        more than the messages do.  What they get once more after a cut they tell by the consumer's own count.
+        What changes while a commit is under way goes with the next one, unless somebody waits for it."""
         config = self.config
+        if self.saving and not self.answers:
+            return True
         if config.durable or config.ack_policy != "none" or self.stream.config.retention != "limits":
             return False
         now = self.clock.monotonic()
@@ -403,11 +421,15 @@ class Consumer:
             self.acks.picked_up_to = 0
         answers, self.answers = self.answers, []
         self.stream.store.put_consumer_state(self.stream.id, self.name, self.acks.encode())
+        self.saving += 1
         self.stream.store.commit(partial(self._saved, answers), urgent=bool(answers))
 
     def _saved(self, answers: list[str], error: StoreError | None) -> None:
         """On failure nobody is told: the client asks again, and the state goes with the next change."""
+        self.saving -= 1
         if error is None:
+            if self.dirty:
+                self._enlist()
             self.account.publish_many([(reply, b"") for reply in answers])
         else:
             self.dirty = True

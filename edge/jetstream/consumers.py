@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge.core.times import ZERO
 from edge.errors import ApiError, StoreError
 from edge.jetstream import errors
+from edge.jetstream.ack_run import AckReader
 from edge.jetstream.consumer import Consumer, start_seq
 from edge.jetstream.consumer_config import ConsumerConfig, consumer_config
 from edge.jetstream.consumer_rules import (
@@ -151,6 +152,8 @@ class Consumers:
                 f"$JS.ACK.{domain}.*.{stream.name}.{consumer.name}.*.*.*.*.>",
             )
         ]
+        if consumer.config.ack_policy == "explicit":
+            consumer.subscriptions[0].read_run = AckReader(consumer)
 
     def detach(self, consumer: Consumer) -> None:
         for subscription in consumer.subscriptions:

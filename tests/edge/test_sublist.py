@@ -21,7 +21,9 @@ LITERAL = st.lists(st.sampled_from(["a", "b", "c", "*b"]), min_size=1, max_size=
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(PATTERN, st.sampled_from(["", "q", "r"])), max_size=12), st.lists(LITERAL, max_size=6), st.data())
+@given(
+    st.lists(st.tuples(PATTERN, st.sampled_from(["", "q", "r"])), max_size=12), st.lists(LITERAL, max_size=6), st.data()
+)
 def test_matches_as_one_by_one_comparison(
     wishes: list[tuple[str, str]], subjects: list[str], data: st.DataObject
 ) -> None:
@@ -76,3 +78,18 @@ def test_publish_to_a_wildcard_meets_it_once() -> None:
     sublist.insert(rest)
     assert sorted(map(id, sublist.match("a.*").plain)) == sorted([id(star), id(rest)])
     assert sorted(map(id, sublist.match("a.>").plain)) == sorted([id(star), id(rest)])
+
+
+def test_whose_alone_a_family_is() -> None:
+    sublist: Sublist[Wish] = Sublist()
+    mine = Wish("a.b.*.*")
+    assert sublist.sole("a.b") is None
+    sublist.insert(mine)
+    sublist.insert(Wish("a.b"))  # is not below it
+    sublist.insert(Wish("a.c.>"))
+    assert sublist.sole("a.b") is mine
+    for other in (Wish("a.b.c.d"), Wish("a.>"), Wish("*.b.x"), Wish("a.b.*.*"), Wish("a.*.*.d.e", "q"), Wish(">", "q")):
+        sublist.insert(other)
+        assert sublist.sole("a.b") is None
+        sublist.remove(other)
+        assert sublist.sole("a.b") is mine

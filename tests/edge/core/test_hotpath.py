@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge.core import hotpath
+from edge.core.permissions import Permissions, SubjectRule
 from edge.errors import ProtocolError
 
 Make = Callable[[], Any]
@@ -160,7 +161,9 @@ def test_memo_and_no_memo_say_the_same_however_it_is_cut(
             at, turn = at + size, turn + 1
         random.setstate(state)
         outputs.append(out)
-    assert outputs[0].count(b"MSG") == outputs[1].count(b"MSG") and outputs[0].count(b"PONG") == outputs[1].count(b"PONG")
+    assert outputs[0].count(b"MSG") == outputs[1].count(b"MSG") and outputs[0].count(b"PONG") == outputs[1].count(
+        b"PONG"
+    )
     if b" q " not in data:  # messages of one run go to one subscription after the other
         assert by_subscription(outputs[0]) == by_subscription(outputs[1])
 
@@ -192,7 +195,9 @@ def test_requests_keep_their_own_replies(bench: Any, verb: str) -> None:
     assert pub.intake.memo is not None and len(pub.intake.memo.requests) == 1 and not pub.intake.memo.routes
 
 
-@pytest.mark.parametrize("fault", [b"PUB s r x\r\n", b"PUB s r 2\r\nabcd\r\n", b"PUB s r 99999999\r\n", b"HPUB s r 9 3\r\nabc\r\n"])
+@pytest.mark.parametrize(
+    "fault", [b"PUB s r x\r\n", b"PUB s r 2\r\nabcd\r\n", b"PUB s r 99999999\r\n", b"HPUB s r 9 3\r\nabc\r\n"]
+)
 def test_a_known_request_is_checked_like_any_other(bench: Any, fault: bytes) -> None:
     pub = bench.client()
     bench.router.account("$G").subscribe("s", lambda *message: None)
@@ -200,3 +205,70 @@ def test_a_known_request_is_checked_like_any_other(bench: Any, fault: bytes) -> 
         bench.feed(pub, b"PUB s r%d 1\r\nx\r\nHPUB s r%d 12 12\r\nNATS/1.0\r\n\r\n\r\n" % (i, i))
     with pytest.raises(ProtocolError):
         bench.feed(pub, fault)
+
+
+LINES = b"".join(b"PUB $JS.ACK.S.C.%d 2\r\nab\r\n" % i for i in range(10))
+
+
+def readable(bench: Any) -> tuple[list[str], list[int]]:
+    """A service that is called for each message, or reads all of them itself: what each way was used for."""
+    called: list[str] = []
+    read: list[int] = []
+
+    def read_run(data: bytes, pos: int) -> tuple[int, int, int]:
+        rest = data[pos:].split(b"PING")[0]
+        read.append(rest.count(b"PUB"))
+        return rest.count(b"PUB"), 2 * rest.count(b"PUB"), pos + len(rest)
+
+    sub = bench.router.account("$G").subscribe("$JS.ACK.S.C.*", lambda subject, *_: called.append(subject))
+    sub.read_run = read_run
+    return called, read
+
+
+def test_a_service_reads_a_run_of_its_own_subjects(bench: Any) -> None:
+    called, read = readable(bench)
+    pub = bench.client()
+    assert bench.feed(pub, LINES + b"PING\r\n") == b"PONG\r\n"
+    assert (called, read) == ([], [10]) and (pub.in_msgs, pub.in_bytes) == (10, 20)
+    bench.feed(pub, b"PUB $JS.ACK.S.D.1 2\r\nab\r\n")
+    assert read == [10] and pub.in_msgs == 11
+
+
+@pytest.mark.parametrize("other", ["$JS.ACK.>", "$JS.ACK.S.C.3", "*.*.*.C.*", "$JS.ACK.S.C.*.more"])
+def test_others_get_what_they_listen_to(bench: Any, other: str) -> None:
+    called, read = readable(bench)
+    pub, sub = bench.client(), bench.client()
+    bench.feed(pub, LINES)
+    bench.feed(sub, b"SUB %b 1\r\n" % other.encode())
+    bench.feed(pub, LINES)
+    assert read == [10] and len(called) == 10
+    assert bench.take(sub).count(b"MSG $JS.ACK.S.C.3 ") == (0 if other.endswith("more") else 1)
+    bench.feed(sub, b"UNSUB 1\r\n")
+    bench.feed(pub, LINES)
+    assert read == [10, 10] and len(called) == 10
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_read", "refused"),
+    [
+        (SubjectRule(("$JS.ACK.>",)), True, 0),
+        (SubjectRule(deny=("$JS.ACK.S.C.5",)), False, 1),
+        (SubjectRule(deny=("$JS.ACK.S.D.>",)), True, 0),
+        (SubjectRule(("$JS.ACK.S.C.5",)), False, 9),
+    ],
+    ids=str,
+)
+def test_only_who_may_publish_all_of_them(bench: Any, rule: SubjectRule, is_read: bool, refused: int) -> None:
+    called, read = readable(bench)
+    pub = bench.client()
+    pub.set_permissions(Permissions(publish=rule))
+    said = bench.feed(pub, LINES)
+    assert said.count(b"-ERR") == refused and bool(read) is is_read
+    assert len(called) + sum(read) == 10 - refused
+
+
+@pytest.mark.parametrize("limits", [{"max_control_line": 1000}, {"max_payload": 10}], ids=str)
+def test_narrow_limits_are_kept_line_by_line(bench: Any, limits: dict[str, int]) -> None:
+    called, read = readable(bench)
+    bench.feed(bench.client(**limits), LINES)
+    assert len(called) == 10 and not read
