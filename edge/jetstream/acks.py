@@ -166,6 +166,21 @@ class Acks:
             self._move_floor()
         return bool(found)
 
+    def purge(self, first: int, gone: Container[int]) -> bool:
+        """These are not in the stream any more, and nothing before ``first`` comes any more; did that move anything?"""
+        before = self.delivered, self.floor
+        self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
+        found = [seq for seq in self.pending if seq < first or seq in gone]
+        floor = self.floor
+        if floor.stream_seq < first:
+            floor = Position(max(floor.consumer_seq, *(self.pending[seq].cseq for seq in found), 0), first - 1)
+        for seq in found:
+            self._drop(seq)
+        self._move_floor()
+        if self.pending:
+            self.floor = floor
+        return before != (self.delivered, self.floor)
+
     def _drop(self, seq: int) -> None:
         del self.pending[seq]
         self.redelivered.pop(seq, None)

@@ -16,12 +16,14 @@ from edge.jetstream.acks import AckPlace, Acks, parse_ack_subject, parse_nak_del
 from edge.jetstream.advisories import Advisories
 from edge.jetstream.consumer_config import ConsumerConfig
 from edge.jetstream.cursor import Cursor
+from edge.jetstream.messages import Purge
 from edge.jetstream.pace import Pace
 from edge.jetstream.pulls import Pulls
 from edge.jetstream.push import Push
 from edge.jetstream.stream import Stream
 from edge.message import header_add
 from edge.store.contract import Row
+from edge.subjects import subset
 
 MAX_BURST = 1 << 20
 SAVE_NS = SECOND  # how long the place of somebody who watches may stay unsaved
@@ -228,12 +230,25 @@ class Consumer:
         self.way.deliver(self.clock.monotonic())
         self._arm()
 
-    def on_removed(self, gone: Container[int], highest: int) -> None:
-        """The stream has fewer messages."""
+    def on_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
+        """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
-        if self.acks.forget(gone, highest):
+        if purge is not None and (place := self._behind(purge)):
+            moved = self.acks.purge(place, gone)
+            self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
+        else:
+            moved = self.acks.forget(gone, highest)
+        if moved:
             self.acked_ns = self.clock.wall()
             self._touch()
+
+    def _behind(self, purge: Purge) -> int:
+        """The first sequence that it can still want; 0 where the purge is not its concern."""
+        filters, pattern = self.config.filters, purge.pattern
+        if not pattern or (filters and all(subset(each, pattern) for each in filters)):
+            return purge.matching_seq or purge.last_seq + 1
+        concerned = not filters or any(subset(pattern, each) for each in filters)
+        return purge.first_seq if concerned else 0
 
     # ---- acks
 

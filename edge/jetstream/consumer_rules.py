@@ -95,9 +95,9 @@ def _check_settled(config: ConsumerConfig, stream: StreamConfig) -> None:
         raise errors.pedantic("inactive_threshold must be set if it's configured in stream limits")
 
 
-def settled(config: ConsumerConfig) -> ConsumerConfig:
-    """What is not durable goes some time after its last client."""
-    return config if config.durable or config.inactive_ns else config._replace(inactive_ns=INACTIVE_NS)
+def settled(config: ConsumerConfig, durable: str) -> ConsumerConfig:
+    """What is not durable (or was not, until now) goes some time after its last client."""
+    return config if durable or config.inactive_ns else config._replace(inactive_ns=INACTIVE_NS)
 
 
 # ---- what may not be

@@ -52,14 +52,14 @@ class Consumers:
             self._check_change(known, config)
             if config.sourcing:
                 known.reset(0)
-            self.update(known, settled(config), after)
+            self.update(known, settled(config, known.config.durable), after)
             return known
         if action == "update":
             raise errors.CONSUMER_DOES_NOT_EXIST
         self._check_new(stream, config)
-        consumer = Consumer(
-            stream, settled(config), self.clock.wall(), self.clock, self.advisories, start_seq(stream, config)
-        )
+        first = start_seq(stream, config)
+        config = settled(config, config.durable)
+        consumer = Consumer(stream, config, self.clock.wall(), self.clock, self.advisories, first)
         self.attach(consumer)
         consumer.save(partial(self._created, consumer, after))
         self.clock.wake()

@@ -55,6 +55,8 @@ class MessageApi:
                 error = errors.STREAM_STORE_EOF
             else:
                 error = errors.NOTHING_TO_DELETE if seq < stream.first_seq else errors.sequence_not_found(seq)
+            if stream.config.storage == "memory":
+                error = errors.sequence_not_found(seq)
             self.api.say_error("stream_msg_delete", request, error)  # which nats-server does not count as one
         return None
 

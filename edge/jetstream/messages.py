@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
+from typing import NamedTuple
 
 from edge.errors import StoreError
 from edge.jetstream.fields import dumps
@@ -23,8 +24,21 @@ BLOCK = 256  # rows read at once
 OUTLINES = 1000
 
 After = Callable[[StoreError | None], None]
-# The sequences that went, and the highest of them; none went: what was out of sight has come back.
-Removed = Callable[[Container[int], int], None]
+
+
+class Purge(NamedTuple):
+    """What was asked for, and where the stream begins and ends behind it.  ``matching_seq``: of the first message that
+    still matches; 0 for none."""
+
+    pattern: str
+    first_seq: int
+    matching_seq: int
+    last_seq: int
+
+
+# The sequences that went, the highest of them, and whether they were purged; none went, and nobody purged: what was out
+# of sight has come back.
+Removed = Callable[[Container[int], int, Purge | None], None]
 
 
 class Messages:
@@ -235,9 +249,9 @@ class Messages:
         self.save_state()
         return range(first, seq)
 
-    def _tell_removed(self, gone: Container[int], highest: int) -> None:
+    def _tell_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
         for listener in self.removal_listeners:
-            listener(gone, highest)
+            listener(gone, highest, purge)
 
     def _uncount(self, first: int, before: int) -> None:
         """Count out what lies between two sequences; by rows only where the index must know of each."""
@@ -280,13 +294,13 @@ class Messages:
         messages = self.messages
         self.was_purged = True
         if pattern:
-            self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after)
+            self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after, pattern=pattern)
         else:
             if keep:
                 kept = deque((row.seq for row in self.outlines(self.first_seq)), keep)
                 before = kept[0] if kept else 0
             gone = self._drop_front(before or self.last_seq + 1)
-            self.store.commit(partial(self._gone, gone, after))
+            self.store.commit(partial(self._gone, gone, after, ""))
         return messages - self.messages
 
     def take(self, seqs: Sequence[int], after: After) -> None:
@@ -308,7 +322,10 @@ class Messages:
             found = [row for row in older if matches(pattern, row.subject)]
         return found[:-keep] if keep else found
 
-    def _take(self, rows: list[Outline], after: After, erase: bool = False) -> None:
+    def _take(
+        self, rows: list[Outline], after: After, erase: bool = False, pattern: str | None = None
+    ) -> None:
+        """``pattern``: of the purge that this is."""
         seqs = [row.seq for row in rows]
         (self.store.erase if erase else self.store.delete)(self.id, seqs)
         self._forget(rows)
@@ -318,17 +335,25 @@ class Messages:
         if self.first_seq in self.leaving:
             self._settle_front()
         self.save_state()
-        self.store.commit(partial(self._gone, seqs, after))
+        self.store.commit(partial(self._gone, seqs, after, pattern))
 
-    def _gone(self, seqs: Sequence[int], after: After, error: StoreError | None) -> None:
+    def _gone(self, seqs: Sequence[int], after: After, pattern: str | None, error: StoreError | None) -> None:
         """Who reads the stream hears of it only now: until here it could have failed."""
         self.leaving.difference_update(seqs)
         if error is not None:
             self._recount()
             self._tell_removed((), self.last_seq)
-        elif seqs:
-            self._tell_removed(seqs if isinstance(seqs, range) else set(seqs), seqs[-1])
+        elif seqs or pattern is not None:
+            purge = None if pattern is None else self._purge(pattern)
+            self._tell_removed(seqs if isinstance(seqs, range) else set(seqs), seqs[-1] if seqs else 0, purge)
         after(error)
+
+    def _purge(self, pattern: str) -> Purge:
+        matching = self.first_seq
+        if pattern:
+            left = (row.seq for row in self.outlines(self.first_seq) if matches(pattern, row.subject))
+            matching = next(left, 0)
+        return Purge(pattern, self.first_seq, matching, self.last_seq)
 
     def _recount(self) -> None:
         """A removal did not reach the disk: what is there is what is there, but for what is still on its way out."""
