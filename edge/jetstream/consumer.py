@@ -234,11 +234,10 @@ class Consumer:
         """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
         if purge is not None and (place := self._behind(purge)):
-            moved = self.acks.purge(place, gone)
+            if self.acks.purge(place, gone):
+                self._touch()
             self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
-        else:
-            moved = self.acks.forget(gone, highest)
-        if moved:
+        elif self.acks.forget(gone, highest):
             self.acked_ns = self.clock.wall()
             self._touch()
 

@@ -83,9 +83,14 @@ def check_object(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str
     return fields
 
 
+EMPTY = {"strings": "", "ints": 0}  # what null is in a list of these
+
+
 def _checked(name: str, kind: str, item: Any) -> Any:
     if not _is_a(kind, item):
         raise _wrong(name, kind)
+    if kind in EMPTY:
+        item = [EMPTY[kind] if part is None else part for part in item]
     if kind == "strings" and not all(isinstance(part, str) for part in item):
         raise _wrong(name, kind)
     if kind == "ints" and not all(type(part) is int for part in item):

@@ -292,7 +292,8 @@ class Messages:
         """Take away what matches ``pattern`` (all, when empty): all of it, or what is before a sequence, or all but
         the last ``keep``.  The number of messages; ``after`` follows the commit."""
         messages = self.messages
-        self.was_purged = True
+        if pattern in ("", ">") and not keep and before != 1:
+            self.was_purged = True
         if pattern:
             self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after, pattern=pattern)
         else:
@@ -322,9 +323,7 @@ class Messages:
             found = [row for row in older if matches(pattern, row.subject)]
         return found[:-keep] if keep else found
 
-    def _take(
-        self, rows: list[Outline], after: After, erase: bool = False, pattern: str | None = None
-    ) -> None:
+    def _take(self, rows: list[Outline], after: After, erase: bool = False, pattern: str | None = None) -> None:
         """``pattern``: of the purge that this is."""
         seqs = [row.seq for row in rows]
         (self.store.erase if erase else self.store.delete)(self.id, seqs)

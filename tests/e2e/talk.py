@@ -118,6 +118,10 @@ class Conversation:
         self.wire.send(f"HPUB {subject} {reply} {len(block)} {size}\r\n".encode() + block + step.body + b"\r\n")
 
     def _message(self) -> str:
+        return self._heard()[2]
+
+    def _heard(self) -> tuple[str, str, str]:
+        """Subject, number of the subscription, and all of it."""
         head = self.wire.expect(rb"(PING\r\n)*H?MSG [^\r]*\r\n").decode().removeprefix("PING\r\n").split()
         data = self.wire.expect(rb".{%d}\r\n" % int(head[-1]))[:-2]
         hmsg = head[0] == "HMSG"
@@ -129,7 +133,7 @@ class Conversation:
         reply = "" if plain else head[3]
         headers = re.sub(rb"(400 Bad Request - )(invalid|Expecting|json).*", rb"\1<why>\r\n\r\n", headers)
         place = ACK.sub(r"\1<time>\2", f"{subject} {reply} {TIME.sub('<time>', headers.decode())!r}")
-        return f"{place} {normal(payload, self.inexact)}"
+        return head[1], head[2], f"{place} {normal(payload, self.inexact)}"
 
 
 def _settled_order(found: list[str]) -> list[str]:
