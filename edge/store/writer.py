@@ -18,6 +18,7 @@ from edge.errors import StoreError
 from edge.store import schema
 from edge.store.contract import Done
 from edge.store.database import checkpoint
+from edge.store.log_room import LogRoom
 from edge.store.reserve import RESERVE_BYTES, Reserve
 from edge.store.statements import Statement, Write, delete_some, doomed, transact
 
@@ -65,6 +66,7 @@ class Writer:
         mend: Callable[[], apsw.Connection],
     ) -> None:
         self.connection = connection
+        self.log_room = LogRoom(connection)
         self.reserve = reserve
         self.call_soon = call_soon
         self.window_ns = window_ns
@@ -128,6 +130,8 @@ class Writer:
             self._fail(units, StoreError(f"commit of {len(units)} units: {exc!r}"))
         else:
             self.call_soon(partial(self._tell, units))
+            if not self.full and any(unit.urgent for unit in units):
+                self.log_room.grow()
 
     def _take(self) -> list[Unit] | None:
         """All units, as soon as one is urgent or the oldest has waited for the window.
@@ -252,6 +256,7 @@ class Writer:
         self.mendings -= 1
         try:
             self.connection = self.mend()
+            self.log_room = LogRoom(self.connection)
             self.doomed, self.stuck = doomed(self.connection), False
         except (apsw.Error, OSError) as exc:  # from here on every commit fails, and says so
             log.critical("store: the database cannot be opened any more: %s", exc)
