@@ -167,8 +167,7 @@ class Acks:
         return bool(found)
 
     def purge(self, first: int, gone: Container[int]) -> bool:
-        """These are not in the stream any more, and nothing before ``first`` comes any more; did that move anything?"""
-        before = self.delivered, self.floor
+        """These are not in the stream any more, and nothing before ``first`` comes any more; was any pending?"""
         self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
         found = [seq for seq in self.pending if seq < first or seq in gone]
         floor = self.floor
@@ -179,7 +178,7 @@ class Acks:
         self._move_floor()
         if self.pending:
             self.floor = floor
-        return before != (self.delivered, self.floor)
+        return bool(found)
 
     def _drop(self, seq: int) -> None:
         del self.pending[seq]

@@ -147,7 +147,7 @@ class Admission:
         draft.seq += 1
         if headers and stream.config.allow_rollup:
             if rollup := header_get(headers, "Nats-Rollup"):
-                draft.rollups.append((draft.seq, "" if rollup == "all" else subject))
+                draft.rollups.append((draft.seq, "" if rollup.lower() == "all" else subject))
             if header_get(headers, NEXT) == PURGE and (scheduler := header_get(headers, SCHEDULER)):
                 draft.rollups.append((draft.seq, scheduler))
         if headers and stream.config.marker_ttl_ns:

@@ -234,10 +234,12 @@ class Consumer:
         """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
         if purge is not None and (place := self._behind(purge)):
-            if self.acks.purge(place, gone):
-                self._touch()
+            forgotten = self.acks.purge(place, gone)
+            self._touch()
             self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
-        elif self.acks.forget(gone, highest):
+        else:
+            forgotten = self.acks.forget(gone, highest)
+        if forgotten:
             self.acked_ns = self.clock.wall()
             self._touch()
 

@@ -89,7 +89,7 @@ def check_source(headers: bytes) -> None:
 
 def rollup_of(stream: Known, headers: bytes) -> str:
     """``sub`` or ``all``; empty: none."""
-    rollup = header_get(headers, "Nats-Rollup") or ""
+    rollup = (header_get(headers, "Nats-Rollup") or "").lower()
     if rollup:
         if not stream.config.allow_rollup or stream.config.deny_purge:
             raise errors.rollup_failed("rollup not permitted")

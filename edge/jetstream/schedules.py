@@ -135,7 +135,7 @@ def _checked(config: StreamConfig, subject: str, headers: bytes) -> bytes:
     rollup = header_get(headers, "Nats-Rollup")
     if not rollup:
         return header_add(headers, [("Nats-Rollup", "sub")])
-    if rollup != "sub":
+    if rollup.lower() != "sub":
         raise errors.SCHEDULE_ROLLUP
     return headers
 

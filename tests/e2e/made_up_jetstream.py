@@ -12,17 +12,18 @@ import json
 import re
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 from tests.conftest import Server
 from tests.e2e.jetstream_author import MADE_UP_NAME, PIN, QUIET, Author
-from tests.e2e.talk import ATTEMPTS, Conversation, Servers, Step
+from tests.e2e.talk import ATTEMPTS, Conversation, Heard, Servers, Step
 
 SILENCE = 1.0  # seconds after which no answer comes any more
 REST = 0.15  # seconds without a word after which everything has come
 INBOX = "1"  # the subscription to every reply
 HOLDS = 3  # of one conversation with nats-server, before it is said that it never answers as we do
-NAMED = re.compile(r'_create_response".*?"stream_name": ?"[^"]*", ?"name": ?"([A-Za-z0-9]{8})"')
+NAMED = re.compile(r'consumer_create_response","stream_name":"[^"]*","name":"([A-Za-z0-9]{8})"')
 PINNED = re.compile(r"Nats-Pin-Id: ([A-Za-z0-9]{22})")
 MOVING = re.compile(r'"(active|pause_remaining|ack_time)": -?\d+')
 
@@ -35,7 +36,7 @@ class Talk(Conversation):
         super().__init__(server, user)
         self.names: list[str] = []  # that servers made up
         self.pin = ""
-        self.late: list[tuple[str, str, str]] = []
+        self.late: list[Heard] = []
 
     def hold(self, steps: list[Step]) -> list[list[str]]:
         try:
@@ -82,16 +83,16 @@ class Talk(Conversation):
         wanted, pull = _wanted(step), ".MSG.NEXT." in step.subject
         while len(found) < wanted:
             try:
-                subject, sid, text = self._heard()
+                heard = self._heard()
             except TimeoutError:
                 found.append("silence")
                 break
-            if subject != reply and not (pull and sid == INBOX and not subject.startswith("_I.")):
-                self.late.append((subject, sid, text))
+            if heard.subject != reply and not (pull and heard.sid == INBOX and not heard.subject.startswith("_I.")):
+                self.late.append(heard)
                 continue
-            if "NATS/1.0 100" not in text:
-                found.append(text)
-            if re.search(r"NATS/1.0 (4|503|204)", text):
+            if "NATS/1.0 100" not in heard.text:
+                found.append(self._told(heard))
+            if re.search(r"NATS/1.0 (4|503|204)", heard.text):
                 break
         return found
 
@@ -103,16 +104,24 @@ class Talk(Conversation):
         except TimeoutError:
             pass
         late, self.late = self.late, []
-        named = [(subject if subject.startswith("_I.") else "", sid, text) for subject, sid, text in late]
-        return [" ".join(each) for each in sorted(named, key=lambda each: each[:2])]
+        to_whom = {heard: (heard.subject if heard.subject.startswith("_I.") else "", heard.sid) for heard in late}
+        return [" ".join((*to_whom[heard], self._told(heard))) for heard in sorted(late, key=to_whom.__getitem__)]
 
-    def _heard(self) -> tuple[str, str, str]:
-        subject, sid, text = super()._heard()
-        if found := NAMED.search(text):
-            self.names += [name for name in found.groups() if name not in self.names and not name.islower()]
-        if pinned := PINNED.search(text):
+    def _told(self, heard: Heard) -> str:
+        if heard.reply:
+            self.deliveries.append(heard.reply)
+        return heard.text
+
+    def _heard(self) -> Heard:
+        heard = super()._heard()
+        if pinned := PINNED.search(heard.text):
             self.pin = pinned.group(1)
-        return subject, sid, text
+        return heard
+
+    def _said(self, payload: bytes) -> str:
+        if found := NAMED.search(payload.decode()):
+            self.names.append(found.group(1))
+        return super()._said(payload)
 
     def _settled(self, found: list[str]) -> list[str]:
         return [self._plain(text) for text in found]
@@ -123,6 +132,7 @@ class Talk(Conversation):
         text = MOVING.sub(r'"\1": 0', PINNED.sub("Nats-Pin-Id: <pin>", text))
         text = re.sub(r'"pinned_client_id": "\w+"', '"pinned_client_id": "<pin>"', text)
         text = re.sub(r'"invalid JSON[^"]*(\\"[^"]*)*"', '"invalid JSON"', text)  # of several faults each tells its own
+        text = text.replace('"num_deleted": 1, "deleted": [0], ', "")  # of a stream that never had a message
         if "account_info_response" in text and self.inexact:
             text = re.sub(r'"(memory|storage)": \d+', r'"\1": 0', text)
         return text
@@ -159,19 +169,25 @@ class Pair(Servers):
         return f"step {number}\n{before}\n> {ours[number][0]}\n{_parting(theirs[number][1:], ours[number][1:])}"
 
     def shrunk(self, steps: list[Step]) -> list[Step]:
-        """Without the steps that the first difference does not need."""
-        steps = steps[: self._parted(steps)[0] + 1]
-        size = len(steps) // 2
+        """Without the steps that the first difference does not need; each takes the rest behind it along."""
+        units: list[list[Step]] = []
+        for step in steps[: self._parted(steps)[0] + 1]:
+            if step.subject == QUIET and units:
+                units[-1].append(step)
+            else:
+                units.append([step])
+        size = len(units) // 2
         while size:
             start = 0
-            while start < len(steps):
-                fewer = steps[:start] + steps[start + size :]
-                if fewer and (number := self._parted(fewer)[0]) >= 0:
-                    steps = fewer[: number + 1]
+            while start < len(units):
+                fewer = units[:start] + units[start + size :]
+                if fewer and self._parted(list(chain(*fewer)))[0] >= 0:
+                    units = fewer
                 else:
                     start += size
             size //= 2
-        return steps
+        steps = list(chain(*units))
+        return steps[: self._parted(steps)[0] + 1]
 
     def _parted(self, steps: list[Step]) -> tuple[int, list[list[str]], list[list[str]]]:
         """The first step at which nats-server never answers as we do.  It counts what is pending behind the PubAck and

@@ -32,6 +32,15 @@ class Step(NamedTuple):
     reply: str = ""  # what the reply subject ends with
 
 
+class Heard(NamedTuple):
+    """A message: ``sid`` is the number of the subscription, ``text`` all of it."""
+
+    subject: str
+    sid: str
+    reply: str
+    text: str
+
+
 def api(call: str, body: object = None, answers: int = 1, headers: tuple[tuple[str, str], ...] = ()) -> Step:
     return Step(f"$JS.API.{call}", _encoded(body), headers, answers)
 
@@ -118,22 +127,25 @@ class Conversation:
         self.wire.send(f"HPUB {subject} {reply} {len(block)} {size}\r\n".encode() + block + step.body + b"\r\n")
 
     def _message(self) -> str:
-        return self._heard()[2]
+        heard = self._heard()
+        if heard.reply:
+            self.deliveries.append(heard.reply)
+        return heard.text
 
-    def _heard(self) -> tuple[str, str, str]:
-        """Subject, number of the subscription, and all of it."""
+    def _heard(self) -> Heard:
         head = self.wire.expect(rb"(PING\r\n)*H?MSG [^\r]*\r\n").decode().removeprefix("PING\r\n").split()
         data = self.wire.expect(rb".{%d}\r\n" % int(head[-1]))[:-2]
         hmsg = head[0] == "HMSG"
         headers, payload = (data[: int(head[-2])], data[int(head[-2]) :]) if hmsg else (b"", data)
         plain = len(head) == (5 if hmsg else 4)
-        if not plain:
-            self.deliveries.append(head[3])
         subject = "inbox" if head[1].startswith("_I.") else head[1]
         reply = "" if plain else head[3]
         headers = re.sub(rb"(400 Bad Request - )(invalid|Expecting|json).*", rb"\1<why>\r\n\r\n", headers)
         place = ACK.sub(r"\1<time>\2", f"{subject} {reply} {TIME.sub('<time>', headers.decode())!r}")
-        return head[1], head[2], f"{place} {normal(payload, self.inexact)}"
+        return Heard(head[1], head[2], reply, f"{place} {self._said(payload)}")
+
+    def _said(self, payload: bytes) -> str:
+        return normal(payload, self.inexact)
 
 
 def _settled_order(found: list[str]) -> list[str]:
