@@ -3,6 +3,8 @@
 Invariants:
  1. Rows between first_seq and last_seq may be missing (deleted); nothing outside that range is served.
  2. The store still shows what a commit under way takes away: ``leaving`` names it, and nobody sees it any more.
+ 3. What a limit drops at the front is out of sight at once, and swept from the store when enough of it has gathered:
+    a delete writes its pages once more however little goes.  A start finds the limit to drop it by, or ``first``.
 """
 
 import json
@@ -12,6 +14,7 @@ from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
+from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.fields import dumps
 from edge.jetstream.subject_index import SubjectHistory, SubjectIndex
@@ -19,6 +22,8 @@ from edge.jetstream.tail import Tail
 from edge.store.contract import NewRow, Outline, Row, Store, StreamRecord
 from edge.subjects import is_wildcard, matches
 
+SWEEP = 1000  # messages
+SWEEP_NS = 3600 * SECOND
 CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
 BLOCK = 256  # rows read at once
 OUTLINES = 1000
@@ -54,6 +59,9 @@ class Messages:
         self.messages = 0
         self.bytes = 0
         self.checkpoint_seq = 0
+        self.dropped = 0  # by a limit, or before this life: everything before this
+        self.swept = 0  # and what of it is not in the store any more
+        self.swept_ns = 0  # when that was, as time goes in this stream
         self.index: SubjectIndex | None = None
         self.history: SubjectHistory | None = None  # only where a limit of each subject asks for it
         self.tail = Tail()
@@ -235,7 +243,22 @@ class Messages:
         until the next time and nobody sees them."""
         gone = self._drop_front(seq)
         if gone:
+            self._sweep()
             self._tell_removed(gone, gone[-1])
+
+    def drop_by_limit(self, seq: int) -> None:
+        """As ``drop_before``, for what a start would drop again."""
+        gone = self._drop_front(seq)
+        if gone:
+            self.dropped = self.first_seq
+            if self.dropped - self.swept >= SWEEP or not self.messages or self.last_ns - self.swept_ns >= SWEEP_NS:
+                self._sweep()
+            self._tell_removed(gone, gone[-1])
+
+    def _sweep(self) -> None:
+        self.swept, self.swept_ns = self.first_seq, self.last_ns
+        self.store.delete_range(self.id, 0, self.first_seq - 1)
+        self.save_state()
 
     def _drop_front(self, seq: int) -> range:
         """The sequences that are out of sight now."""
@@ -243,10 +266,8 @@ class Messages:
         if seq <= first:
             return range(0)
         self._uncount(first, seq)
-        self.store.delete_range(self.id, 0, seq - 1)
         self.first_seq = seq
         self._settle_front()
-        self.save_state()
         return range(first, seq)
 
     def _tell_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
@@ -301,6 +322,8 @@ class Messages:
                 kept = deque((row.seq for row in self.outlines(self.first_seq)), keep)
                 before = kept[0] if kept else 0
             gone = self._drop_front(before or self.last_seq + 1)
+            if gone:
+                self._sweep()
             self.store.commit(partial(self._gone, gone, after, ""))
         return messages - self.messages
 
@@ -358,11 +381,11 @@ class Messages:
         """A removal did not reach the disk: what is there is what is there, but for what is still on its way out."""
         self.index = self.history = None
         self.tail.clear()
-        self.messages, size = self.store.count(self.id, 0, self.last_seq)
+        self.messages, size = self.store.count(self.id, self.dropped, self.last_seq)
         leaving = [row.size for seq in self.leaving for row in self.store.outline(self.id, seq, seq, 1)]
         self.messages -= len(leaving)
         self.bytes = size - sum(leaving) + self.messages * self.overhead
-        self.first_seq = 1
+        self.first_seq = max(self.dropped, 1)
         self._settle_front()
 
     def size(self, row: Row) -> int:
@@ -401,4 +424,9 @@ class Messages:
         messages, size = self.store.count(self.id, last + 1, self.last_seq)
         self.messages = int(state["messages"]) + messages
         self.bytes = int(state["bytes"]) + size + messages * self.overhead
-        self.first_seq = int(state["first"]) if state["messages"] or not messages else record.first_seq
+        self.first_seq = int(state["first"])
+        self.swept = min(record.first_seq or self.first_seq, self.first_seq)
+        if messages and not state["messages"]:  # some of those before may still be in the store
+            self.first_seq = max(self.first_seq, last + 1)
+            self._settle_front()
+        self.dropped = self.first_seq

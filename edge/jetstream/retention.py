@@ -84,9 +84,9 @@ class Retention:
         first = stream.first_seq
         if config.discard == "old":
             while 0 < config.max_msgs < stream.messages:
-                stream.drop_before(stream.first_seq + stream.messages - config.max_msgs)
+                stream.drop_by_limit(stream.first_seq + stream.messages - config.max_msgs)
             while 0 < config.max_bytes < stream.bytes:
-                stream.drop_before(self._room_at(stream.bytes - config.max_bytes))
+                stream.drop_by_limit(self._room_at(stream.bytes - config.max_bytes))
         self._expire()
         if stream.first_seq != first:
             stream.store.commit(nobody_waits, urgent=False)
@@ -190,7 +190,7 @@ class Retention:
             horizon = now - self.config.max_age_ns
             if self.stream.oldest_ns() <= horizon:
                 self.expired_ns = now
-                self.stream.drop_before(self.stream.first_at(horizon + 1))
+                self.stream.drop_by_limit(self.stream.first_at(horizon + 1))
 
     def _expiry(self) -> Expiry:
         if self.expiry is None:

@@ -8,6 +8,7 @@ import pytest
 
 from edge.core.times import SECOND
 from edge.errors import StoreError
+from edge.jetstream import messages
 from edge.jetstream.account import Limits
 from edge.store.contract import Row
 from edge.store.sqlite import SqliteStore
@@ -329,3 +330,75 @@ def test_a_start_looks_for_ids_only_where_they_may_be(make_bench: Any, monkeypat
     assert bench.stored("s.1", Nats_Msg_Id="101") == [102]
     bench.pass_time(61 * SECOND)
     assert bench.stored("s.1", Nats_Msg_Id="101") == [3003]
+
+
+def rows_in_store(bench: Any) -> int:
+    return int(bench.gate.store.count(bench.js.streams["S"].id, 0, 1 << 39)[0])
+
+
+def test_what_a_limit_drops_is_swept_when_enough_of_it_has_gathered(bench: Any, monkeypatch: Any) -> None:
+    """Out of sight at once, and after a start too: by the limit, or by what was noted."""
+    monkeypatch.setattr(messages, "SWEEP", 20)
+    stream = bench.stream(max_msgs=10, duplicate_window=0)
+    for _ in range(15):
+        bench.stored("s.1")
+    assert stream.first_seq == 6 and stream.get(5) is None and stream.messages == 10
+    held = rows_in_store(bench)
+    assert 10 < held <= 15
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.messages, stream.bytes) == (6, 10, 10 * (4 + stream.overhead))
+    assert "error" not in bench.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "max_msgs": 100})
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.messages) == (6, 10) and [row.seq for row in stream.walk(0)] == [*range(6, 16)]
+    bench.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "max_msgs": 10})
+    for _ in range(60):
+        bench.stored("s.1")
+        assert rows_in_store(bench) <= 30
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.messages) == (66, 10)
+
+
+def test_what_was_dropped_does_not_come_back_when_a_removal_fails(bench: Any) -> None:
+    bench.stream(max_msgs=10)
+    for _ in range(15):
+        bench.stored("s.1")
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    bench.gate.failing = StoreError("disk I/O error")
+    stream.delete(10, lambda error: None)
+    bench.settle()
+    bench.gate.failing = None
+    assert [row.seq for row in stream.walk(0)] == [*range(6, 16)] and stream.messages == 10
+
+
+def test_a_stream_that_ages_to_its_end_leaves_nothing(bench: Any) -> None:
+    bench.stream(max_age=60 * SECOND, duplicate_window=SECOND)
+    for _ in range(5):
+        bench.stored("s.1")
+        bench.pass_time(SECOND)
+    bench.pass_time(61 * SECOND)
+    assert bench.js.streams["S"].messages == 0 and rows_in_store(bench) == 0
+
+
+def test_a_quiet_stream_is_swept_within_the_hour(bench: Any) -> None:
+    bench.stream(max_msgs=3)
+    held = []
+    for _ in range(150):
+        bench.stored("s.1")
+        bench.pass_time(60 * SECOND)
+        held.append(rows_in_store(bench))
+    assert 40 < max(held) <= 3 + 61
+
+
+def test_behind_what_is_not_swept_yet_a_stream_begins_with_what_came_after(bench: Any) -> None:
+    stream = bench.stream(max_msgs=10)
+    for _ in range(12):
+        bench.stored("s.1")
+    stream.first_seq, stream.messages, stream.bytes = 13, 0, 0  # all of it dropped, and noted, and nothing swept
+    stream.save_state()
+    bench.stored("s.1")
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.last_seq, stream.messages) == (13, 13, 1)
