@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge.config.options import Config, LeafRemote
-from edge.core.leaf_link import LeafIdentity, LeafLink
+from edge.core.leaf_link import LeafLink
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.times import Clock
 from edge.errors import StartError

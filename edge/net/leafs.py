@@ -6,15 +6,15 @@ import fcntl
 import logging
 import random
 import socket
-import string
 import termios
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from edge.core.leaf_link import Encrypted, LeafIdentity, LeafLink
 from edge.core.leaf_login import LeafLogin, read_creds, read_seed
+from edge.core.leaf_remote import Encrypted, RemoteLink
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.tls_spec import Tls
 from edge.errors import StartError
@@ -31,7 +31,6 @@ READ_SIZE = 64 * 1024
 # minutes over a slow line.
 WRITE_HIGH = 1 << 20
 WRITE_LOW = 1 << 18
-LOOP_ID_ALPHABET = string.ascii_letters + string.digits
 
 
 class LeafUrl(Protocol):
@@ -82,7 +81,7 @@ class LeafConnection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        link: LeafLink,
+        link: RemoteLink,
         router: Router,
         ticker: Ticker,
         buffer: bytearray,
@@ -188,7 +187,7 @@ class LeafConnector:
     """
 
     def __init__(
-        self, link: LeafLink, remote: LeafRemote, reconnect_ns: int, router: Router, rng: random.Random
+        self, link: RemoteLink, remote: LeafRemote, reconnect_ns: int, router: Router, rng: random.Random
     ) -> None:
         self.link = link
         self.remote = remote
@@ -305,8 +304,7 @@ def make_connector(
     """
     rng = random.Random()
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
-    loop_id = "".join(rng.choices(LOOP_ID_ALPHABET, k=22))
-    link = LeafLink(router, router.account(remote.account), identity, rules, loop_id, remote.first_info_timeout_ns)
+    link = RemoteLink(router, router.account(remote.account), identity, rules, remote.first_info_timeout_ns)
     return LeafConnector(link, remote, reconnect_ns, router, rng)
 
 

@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from edge.core.leaf_link import PING_INTERVAL_NS, SECOND, Encrypted, LeafIdentity, LeafLink, State
+from edge.core.leaf_link import PING_INTERVAL_NS, SECOND
 from edge.core.leaf_login import LeafLogin
+from edge.core.leaf_remote import Encrypted, RemoteLink
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import LeafIdentity, State
 from edge.core.nkeys import KeyPair, decode_base64, verify
 from edge.core.peer import Peer, PeerKind, Subscription
 from edge.core.router import Router
@@ -45,7 +47,8 @@ class Hub:
     def __init__(self, rules: LinkRules | None = None) -> None:
         self.router = Router()
         self.account = self.router.account("$G")
-        self.link = LeafLink(self.router, self.account, IDENTITY, rules or LinkRules(domain="edge"), "OWN")
+        self.account.loop_subject = "$LDS.OWN"
+        self.link = RemoteLink(self.router, self.account, IDENTITY, rules or LinkRules(domain="edge"))
         self.heard: list[bool] = []
         self.link.listeners.append(self.heard.append)
         self.now = 100 * SECOND

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from edge.core.leaf_link import LeafIdentity
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.net.leafs import LeafConnector, make_connector
 
