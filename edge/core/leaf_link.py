@@ -42,10 +42,10 @@ class LeafLink(Link):
 
     __slots__ = (
         "account",
+        "acknowledged_at_ping",
         "closing",
         "congested",
         "connects",
-        "delivered_at_ping",
         "dropped",
         "far",
         "identity",
@@ -76,7 +76,6 @@ class LeafLink(Link):
         "subs",
         "told",
         "wire",
-        "written",
     )
 
     def __init__(self, router: Router, account: Account, identity: LeafIdentity, rules: LinkRules) -> None:
@@ -108,8 +107,8 @@ class LeafLink(Link):
         self.out: list[bytes] = []
         self.now = 0
         self.next_event: int | None = None
-        self.received = self.written = 0  # bytes of this connection
-        self.received_at_ping = self.delivered_at_ping = 0
+        self.received = 0  # bytes of this connection
+        self.received_at_ping = self.acknowledged_at_ping = 0
         self.ping_sent = 0
         self.pings_unanswered = 0
         self.retry_delay_ns = 0
@@ -190,7 +189,6 @@ class LeafLink(Link):
         data = b"".join(self.out)
         self.out.clear()
         if self.wire is not None and data:
-            self.written += len(data)
             self.wire.write(data)
 
     # ---- the connection's side
@@ -259,17 +257,16 @@ class LeafLink(Link):
     def _check_life(self, now: int) -> None:
         """A link that moves bytes in either direction lives, however long its PONG takes behind them."""
         assert self.wire is not None
-        unsent = self.wire.unsent()
-        delivered = self.written - unsent
+        acknowledged = self.wire.acknowledged()
         moved_in = self.received > self.received_at_ping
-        moved_out = unsent > len(PING) and delivered > self.delivered_at_ping
+        moved_out = self.wire.unsent() > 0 and acknowledged > self.acknowledged_at_ping
         if moved_in or moved_out:
             self.pings_unanswered = 0
         if self.pings_unanswered >= PING_MAX:
             self._fail(STALE_CONNECTION, "the other side does not answer")
             return
         self.received_at_ping = self.received
-        self.delivered_at_ping = delivered
+        self.acknowledged_at_ping = acknowledged
         self._ping(now)
 
     def _ping(self, now: int) -> None:

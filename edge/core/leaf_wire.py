@@ -41,6 +41,9 @@ class Wire(Protocol):
     def unsent(self) -> int:
         """Bytes written that the other side has not acknowledged, down to its TCP."""
 
+    def acknowledged(self) -> int:
+        """Bytes that its TCP has acknowledged since the connection was made, whatever has become of ours below."""
+
 
 class State(enum.Enum):
     DOWN = "down"

@@ -191,7 +191,7 @@ def traffic_of(link: "LeafLink", since: Since) -> Traffic:
 
 def address_of(link: "LeafLink") -> tuple[str, int]:
     """Where the hub is; what its URL says where there is no socket to ask."""
-    from edge.net.leafs import LeafConnection
+    from edge.net.leaf_connection import LeafConnection
 
     if isinstance(link.wire, LeafConnection):
         peer = link.wire.transport.get_extra_info("peername")

@@ -1,12 +1,8 @@
 """The connections of a leaf link: dial, read, write, and after every end dial again, for ever."""
 
-import array
 import asyncio
-import fcntl
 import logging
 import random
-import socket
-import termios
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +14,7 @@ from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.tls_spec import Tls
 from edge.errors import StartError
+from edge.net.leaf_connection import LeafConnection
 from edge.net.ticker import Ticker
 
 if TYPE_CHECKING:  # loaded where something is encrypted
@@ -27,10 +24,6 @@ log = logging.getLogger("edge")
 
 MAX_CREDENTIALS = 1 << 20
 READ_SIZE = 64 * 1024
-# What may wait here before plain messages are dropped: a PONG behind it must still reach the hub within its two
-# minutes over a slow line.
-WRITE_HIGH = 1 << 20
-WRITE_LOW = 1 << 18
 
 
 class LeafUrl(Protocol):
@@ -73,11 +66,8 @@ class LeafRemote(Protocol):
     def nkey(self) -> str: ...
 
 
-class LeafConnection(asyncio.BufferedProtocol):
-    """One TCP connection; the ``Wire`` of its link.  ``ended`` is done when it is closed.
-
-    ``context``: its TLS, None where it encrypts nothing.
-    """
+class DialledConnection(LeafConnection):
+    """``context``: its TLS, None where it encrypts nothing."""
 
     def __init__(
         self,
@@ -90,60 +80,24 @@ class LeafConnection(asyncio.BufferedProtocol):
         tls: Encrypted = Encrypted.PLAIN,
         context: "SSLContext | None" = None,
     ) -> None:
-        self.link = link
-        self.router = router
+        super().__init__(link, router, buffer)
+        self.remote = link
         self.ticker = ticker
-        self.buffer = buffer
-        self.view = memoryview(buffer)
         self.url = url
         self.login = login
         self.tls = tls
         self.context = context
         self.handshake: asyncio.Task[None] | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    # ---- asyncio.BufferedProtocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.socket: socket.socket = transport.get_extra_info("socket")
+    def begin(self) -> None:
         url = self.url
-        self.link.opened(self, f"{url.host}:{url.port}", self.login, time.monotonic_ns(), self.tls)
+        self.remote.opened(self, f"{url.host}:{url.port}", self.login, time.monotonic_ns(), self.tls)
         self.ticker.wake()
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self.buffer
-
-    def buffer_updated(self, size: int) -> None:
-        self.link.receive(bytes(self.view[:size]), time.monotonic_ns())
-        self.router.flush()
-        if self.router.brake.is_on:
-            self.transport.pause_reading()
-            self.router.brake.wait(self._go_on)
-
-    def _go_on(self) -> None:
-        if not self.transport.is_closing() and not self.transport.is_reading():
-            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.handshake is not None:
             self.handshake.cancel()
-        self.link.closed(str(exc) if exc else "closed by the hub")
-        self.router.flush()
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def pause_writing(self) -> None:
-        self.link.congested = True
-
-    def resume_writing(self) -> None:
-        self.link.congested = False
-
-    # ---- Wire
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        super().connection_lost(exc)
 
     def encrypt(self) -> None:
         self.handshake = asyncio.get_running_loop().create_task(self._encrypt())
@@ -153,30 +107,19 @@ class LeafConnection(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         assert self.context is not None
         try:
-            transport = await loop.start_tls(
-                self.transport, self, self.context, server_hostname=self.url.host
-            )
+            transport = await loop.start_tls(self.transport, self, self.context, server_hostname=self.url.host)
         except OSError as exc:
             self.handshake = None
-            self.link.failed(f"TLS handshake: {exc}")
+            self.remote.failed(f"TLS handshake: {exc}")
             self.transport.abort()
             self.router.flush()
             return
         self.handshake = None
         assert transport is not None
-        self.transport = transport
-        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.link.encrypted(time.monotonic_ns())
+        self.use(transport)
+        self.remote.encrypted(time.monotonic_ns())
         self.ticker.wake()
         self.router.flush()
-
-    def close(self) -> None:
-        """A peer that reads nothing any more would hold the last bytes, and the connection, for ever: cut it then."""
-        self.transport.close()
-        asyncio.get_running_loop().call_later(1.0, self.transport.abort)
-
-    def unsent(self) -> int:
-        return self.transport.get_write_buffer_size() + unacknowledged(self.socket)
 
 
 class LeafConnector:
@@ -217,7 +160,7 @@ class LeafConnector:
         try:
             tls, context = self._encryption(url)
             login = self._login(url)
-            connection = LeafConnection(self.link, self.router, ticker, self.buffer, url, login, tls, context)
+            connection = DialledConnection(self.link, self.router, ticker, self.buffer, url, login, tls, context)
             first = tls is Encrypted.FROM_THE_START
             async with asyncio.timeout(self.remote.dial_timeout_ns / 1e9):
                 await loop.create_connection(
@@ -318,13 +261,3 @@ class DiscoveredUrl:
         self.user = like.user
         self.password = like.password
         self.encrypted = like.encrypted
-
-
-def unacknowledged(sock: socket.socket) -> int:
-    """Bytes in the kernel that the peer's TCP has not acknowledged; 0 where the system does not say (not Linux)."""
-    count = array.array("i", [0])
-    try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
-    except (OSError, ValueError):
-        return 0
-    return count[0]

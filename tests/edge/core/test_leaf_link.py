@@ -23,11 +23,12 @@ class FakeWire:
         self.data = b""
         self.closed = False
         self.slow = False
-        self.queued = 0
+        self.queued = self.written = 0
         self.encrypting = False
 
     def write(self, data: bytes) -> None:
         self.data += data
+        self.written += len(data)
         if self.slow:
             self.queued += len(data)
 
@@ -39,6 +40,9 @@ class FakeWire:
 
     def unsent(self) -> int:
         return self.queued
+
+    def acknowledged(self) -> int:
+        return self.written - self.queued
 
 
 class Hub:

@@ -54,6 +54,9 @@ class Hub:
     def unsent(self) -> int:
         return 0
 
+    def acknowledged(self) -> int:
+        return 0
+
     def on_line(self, line: bytes) -> None:
         self.lines.append(line)
 
