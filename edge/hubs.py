@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from edge.config.options import Config, LeafRemote
 from edge.core.leaf_link import LeafLink
@@ -12,7 +12,6 @@ from edge.core.router import Router
 from edge.core.times import Clock
 from edge.errors import StartError
 from edge.jetstream.account import random_name
-from edge.lifecycle import Lifecycle
 from edge.net.info import NATS_LEVEL
 from edge.net.leafs import LeafConnector, make_connector
 from edge.net.ticker import Ticker
@@ -20,7 +19,22 @@ from edge.uplink.status import Status
 from edge.uplink.uplinks import Uplinks
 
 if TYPE_CHECKING:  # a leaf may be without a store
-    from edge.storage import Storage
+    from edge.jetstream.jetstream import JetStream
+
+
+class Tasks(Protocol):
+    """The owner of every task."""
+
+    def start(self, coroutine: Coroutine[None, None, None], /) -> asyncio.Task[None]: ...
+
+
+class Storage(Protocol):
+    """Streams, and what else was on disk when it was opened."""
+
+    @property
+    def jetstream(self) -> "JetStream": ...
+    @property
+    def values(self) -> Mapping[str, bytes]: ...
 
 
 class Leaf:
@@ -36,7 +50,7 @@ class Hubs:
     """``start`` when everything else is there."""
 
     def __init__(
-        self, router: Router, config: Config, server_id: str, server_name: str, storage: "Storage | None"
+        self, router: Router, config: Config, server_id: str, server_name: str, storage: Storage | None
     ) -> None:
         self.router = router
         self.server_name = server_name
@@ -53,13 +67,13 @@ class Hubs:
         if self.leafs:
             self._start_uplinks(config, self.leafs[0].connector.link, storage)
 
-    def start(self, lifecycle: Lifecycle) -> None:
+    def start(self, tasks: Tasks) -> None:
         for leaf in self.leafs:
-            leaf.task = lifecycle.start(leaf.connector.run())
+            leaf.task = tasks.start(leaf.connector.run())
 
-    def add(self, remote: LeafRemote, lifecycle: Lifecycle) -> None:
+    def add(self, remote: LeafRemote, tasks: Tasks) -> None:
         leaf = Leaf(remote, self._connector(remote))
-        leaf.task = lifecycle.start(leaf.connector.run())
+        leaf.task = tasks.start(leaf.connector.run())
         self.leafs.append(leaf)
 
     def remove(self, remote: LeafRemote) -> None:
@@ -72,7 +86,7 @@ class Hubs:
     def _connector(self, remote: LeafRemote, carried: Sequence[str] = ()) -> LeafConnector:
         return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router)
 
-    def _start_uplinks(self, config: Config, link: LeafLink, storage: "Storage | None") -> None:
+    def _start_uplinks(self, config: Config, link: LeafLink, storage: Storage | None) -> None:
         ticker = Ticker(asyncio.get_running_loop(), self.router)
         clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
         uplinks = None
