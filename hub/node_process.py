@@ -18,6 +18,7 @@ from hub.errors import HubError
 
 EXEC_POLLS = 100
 
+
 @dataclass(frozen=True, slots=True)
 class NodeProcess:
     name: str

@@ -122,8 +122,8 @@ class Fleet:
 async def run() -> None:
     """PetioleError for a configuration that cannot be used."""
     orders = await _lines()
-    first = json.loads(await orders.readline() or "{}")
     try:
+        first = json.loads(await orders.readline() or "{}")
         configs = [load_config(path, Flags(), {}) for path in first["configs"]]
         interval_s = float(first["interval_s"])
     except (KeyError, TypeError, ValueError) as exc:
