@@ -10,6 +10,7 @@ from edge.config.units import SECOND
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT, User
 from edge.core.auth_spec import AuthCallout, Operator
+from edge.core.compression_spec import Compression
 from edge.core.tls_spec import Tls
 
 SYSTEM_ACCOUNT = "$SYS"
@@ -62,20 +63,33 @@ class JetStream(NamedTuple):
 
 
 class LeafUrl(NamedTuple):
-    """``encrypted``: it says tls://."""
+    """``encrypted``: it says tls:// or wss://; ``websocket``: ws:// or wss://, at this ``path``."""
 
     host: str
     port: int
     user: str = ""
     password: str = ""
     encrypted: bool = False
+    websocket: bool = False
+    path: str = ""
+
+
+class LeafProxy(NamedTuple):
+    """An HTTP proxy; ``timeout_ns`` 0: that of dialling."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    timeout_ns: int = 0
 
 
 class LeafRemote(NamedTuple):
     """A hub to connect to; ``urls`` are tried in turn, in random order unless ``no_randomize``.
 
     ``credentials``: a file with JWT and seed; ``nkey``: a seed, or (ours) a file with one.  Files are read at each
-    connection.
+    connection.  ``hub``: the other side is to be the leaf.  ``isolate``: it is not told what our other leafs want;
+    ``request_isolation``: we are not to be told what its are.
     """
 
     urls: tuple[LeafUrl, ...]
@@ -89,6 +103,13 @@ class LeafRemote(NamedTuple):
     tls: Tls | None = None
     credentials: str = ""
     nkey: str = ""
+    hub: bool = False
+    isolate: bool = False
+    request_isolation: bool = False
+    compression: Compression = Compression()
+    ws_compression: bool = False
+    ws_no_masking: bool = False
+    proxy: LeafProxy | None = None
 
 
 class LeafNodes(NamedTuple):

@@ -44,6 +44,7 @@ class LeafLink(Link):
         "account",
         "acknowledged_at_ping",
         "closing",
+        "compression",
         "congested",
         "connects",
         "dropped",
@@ -99,6 +100,7 @@ class LeafLink(Link):
         self.state = State.DOWN
         self.wire: Wire | None = None
         self.closing = False
+        self.compression = ""  # of this connection: a mode of nats-server's, empty before it is settled
         self.is_open = False  # the other side has said who it is, and may speak of interest and send messages
         self.parser = LeafParser(self._on_message, self._on_line, self.identity.max_payload)
         self.interest = InterestMap()

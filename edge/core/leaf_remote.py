@@ -5,8 +5,10 @@ The link outlives its connections: the shell (``net/leafs.py``) calls ``opened``
 
 import enum
 import logging
+from typing import NamedTuple
 
 from edge.core.account import Account
+from edge.core.compression_spec import AUTO, FAST, NOT_SUPPORTED, OFF, Compression, agreed
 from edge.core.leaf_link import SECOND, LeafLink
 from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
@@ -37,10 +39,21 @@ class Encrypted(enum.Enum):
     FROM_THE_START = "from the start"
 
 
-class RemoteLink(LeafLink):
-    """A ``remotes`` entry.  ``info`` is of the hub that is or was last connected, ``discovered`` its cluster."""
+class RemoteTerms(NamedTuple):
+    """What a ``remotes`` entry wants of its link.  ``hub``: we are it, and the other side is the leaf; ``isolate``: it
+    is not told what other leafs want, ``request_isolation``: nor are we."""
 
-    __slots__ = ("discovered", "first_info_timeout_ns", "info", "login", "tls")
+    first_info_timeout_ns: int = SECOND
+    compression: Compression = Compression(OFF)
+    hub: bool = False
+    isolate: bool = False
+    request_isolation: bool = False
+
+
+class RemoteLink(LeafLink):
+    """A ``remotes`` entry.  ``info`` is of the hub that is or was last connected."""
+
+    __slots__ = ("info", "is_web", "login", "terms", "tls")
 
     def __init__(
         self,
@@ -48,33 +61,44 @@ class RemoteLink(LeafLink):
         account: Account,
         identity: LeafIdentity,
         rules: LinkRules,
-        first_info_timeout_ns: int = SECOND,
+        terms: RemoteTerms = RemoteTerms(),  # noqa: B008  it cannot change
     ) -> None:
         super().__init__(router, account, identity, rules)
-        self.first_info_timeout_ns = first_info_timeout_ns
+        self.terms = terms
+        self.is_hub = terms.hub
+        self.is_isolated = terms.isolate
         self.info: Info | None = None
-        self.discovered: tuple[str, ...] = ()
         self.login = LeafLogin()
         self.tls = Encrypted.PLAIN
+        self.is_web = False
 
     # ---- the connection's side
 
-    def opened(self, wire: Wire, remote: str, login: LeafLogin, now: int, tls: Encrypted = Encrypted.PLAIN) -> None:
-        """A new connection to ``remote`` (host:port)."""
+    def opened(
+        self,
+        wire: Wire,
+        remote: str,
+        login: LeafLogin,
+        now: int,
+        tls: Encrypted = Encrypted.PLAIN,
+        is_web: bool = False,
+    ) -> None:
+        """A new connection to ``remote`` (host:port).  ``is_web``: by WebSocket."""
         self._reset()
         self.wire = wire
         self.remote = self.name = remote
         self.login = login
         self.tls = tls
+        self.is_web = is_web
         self.now = now
         self.state = State.AWAITS_INFO
-        self.next_event = now + self.first_info_timeout_ns
+        self.next_event = now + self.terms.first_info_timeout_ns
 
     def encrypted(self, now: int) -> None:
         """The handshake that INFO asked for is done."""
         self.now = now
         if self.state is State.AWAITS_TLS and self.info is not None and not self.closing:
-            self._say_who(self.info)
+            self._negotiate(self.info)
 
     def _on_late(self) -> None:
         match self.state:
@@ -82,6 +106,8 @@ class RemoteLink(LeafLink):
                 self._fail("", "no INFO: is this the leaf port of a nats-server?")
             case State.AWAITS_TLS:
                 self._fail("", "no answer to the TLS handshake")
+            case State.AWAITS_COMPRESSION:
+                self._fail("", "no answer to what was said of compression")
             case State.AWAITS_ADMISSION:
                 self._fail("Stale Leaf Node Connection - Closing", "no answer to CONNECT")
 
@@ -95,14 +121,14 @@ class RemoteLink(LeafLink):
             info.server_id, info.server_name, info.version, info.cluster, info.domain, account, info.max_payload
         )
         self.parser.max_payload = max(self.identity.max_payload, info.max_payload)
-        if info.leafnode_urls:
-            self.discovered = info.leafnode_urls
         if self.state is State.AWAITS_INFO:
             self._connect(info)
+        elif self.state is State.AWAITS_COMPRESSION:
+            self._say_who(info)
         elif self.state is State.AWAITS_ADMISSION and info.connect_info:
             self.rules.set_hub(info.imports, info.exports)
             self._announce_all()
-        elif info.connect_info:  # an operator has changed our permissions
+        elif info.connect_info or info.has_rules:  # an operator has changed our permissions
             self.rules.set_hub(info.imports, info.exports)
             self._announce(self.interest.all())
 
@@ -124,7 +150,38 @@ class RemoteLink(LeafLink):
             self.next_event = self.now + TLS_TIMEOUT_NS
             self.wire.encrypt()
         else:
+            self._negotiate(info)
+
+    def _negotiate(self, info: Info) -> None:
+        """Who dials begins; the hub's next INFO is in the stream already (reference: leafnode.md section 1.4).
+
+        Not by WebSocket, which compresses its messages: nats-server would have the frames within the stream, and
+        nothing between here and there could read them.
+        """
+        ours = self.terms.compression
+        if not ours.is_wanted or self.is_web:
+            self.compression = OFF if info.compression and ours.mode != NOT_SUPPORTED else NOT_SUPPORTED
             self._say_who(info)
+            return
+        try:
+            mode = agreed(ours.mode, info.compression)
+        except ValueError as exc:
+            self._fail(str(exc), str(exc))
+            return
+        self.compression = FAST if mode == AUTO else mode
+        if mode in (OFF, NOT_SUPPORTED):
+            self._say_who(info)
+            return
+        identity = self.identity
+        self._send(leaf.info_line({
+            "server_id": identity.server_id, "server_name": identity.server_name, "version": identity.version,
+            "client_id": 1, "compression": AUTO if ours.mode == AUTO else mode, "leafnode_urls": [],
+        }))  # fmt: skip
+        self.flush()
+        assert self.wire is not None
+        self.wire.compress()
+        self.state = State.AWAITS_COMPRESSION
+        self.next_event = self.now + self.terms.first_info_timeout_ns
 
     def _say_who(self, info: Info) -> None:
         if info.domain and info.domain == self.identity.domain:
@@ -151,7 +208,7 @@ class RemoteLink(LeafLink):
             "cluster": identity.server_name.replace(" ", "_"),  # of its own, so that hubs forward between edges
             "headers": True,
             "protocol": 3,  # messages that are traced may come
-            "compress_mode": "off",
+            "compress_mode": self.compression,
             "remote_account": self.account.name,
         }
         if identity.jetstream:
@@ -160,4 +217,8 @@ class RemoteLink(LeafLink):
             fields["domain"] = identity.domain
         if self.rules.deny_imports:
             fields["deny_pub"] = list(self.rules.deny_imports)
+        if self.terms.hub:
+            fields["is_hub"] = True
+        if self.terms.request_isolation:
+            fields["isolate"] = True
         return fields

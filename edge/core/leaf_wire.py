@@ -38,6 +38,9 @@ class Wire(Protocol):
     def encrypt(self) -> None:
         """Begin a TLS handshake; ``encrypted`` of the link is called after it, or ``closed``."""
 
+    def compress(self) -> None:
+        """From now on both ways are S2 streams; what was written before is not."""
+
     def unsent(self) -> int:
         """Bytes written that the other side has not acknowledged, down to its TCP."""
 
@@ -49,6 +52,7 @@ class State(enum.Enum):
     DOWN = "down"
     AWAITS_INFO = "connecting"
     AWAITS_TLS = "encrypting"
+    AWAITS_COMPRESSION = "compressing"
     AWAITS_ADMISSION = "authenticating"
     AWAITS_PONG = "announcing"
     UP = "up"

@@ -10,9 +10,14 @@ import socket
 import struct
 import termios
 import time
+from typing import TYPE_CHECKING
 
 from edge.core.leaf_link import LeafLink
 from edge.core.router import Router
+from edge.errors import ProtocolError
+
+if TYPE_CHECKING:  # where something is compressed
+    from edge.protocol.s2 import S2Reader, S2Writer
 
 # What may wait here before plain messages are dropped: a PONG behind it must still reach the hub within its two
 # minutes over a slow line.
@@ -25,14 +30,15 @@ BYTES_ACKED = 120  # its place in struct tcp_info
 class LeafConnection(asyncio.BufferedProtocol):
     """``ended`` is done when it is closed.  A subclass begins: it opens its link when it is made."""
 
-    closing = False  # of a WebSocket's inner connection
-    reason = "Client Closed"
+    is_web = False  # there are frames of a WebSocket below
 
     def __init__(self, link: LeafLink, router: Router, buffer: bytearray) -> None:
         self.link = link
         self.router = router
         self.buffer = buffer
         self.view = memoryview(buffer)
+        self.reader: S2Reader | None = None
+        self.writer: S2Writer | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def begin(self) -> None:
@@ -57,6 +63,11 @@ class LeafConnection(asyncio.BufferedProtocol):
         self.receive(bytes(self.view[:size]))
 
     def receive(self, data: bytes) -> None:
+        if self.reader is not None:
+            try:
+                data = self.reader.decode(data)
+            except ProtocolError as exc:
+                self.link.failed(str(exc))
         self.link.receive(data, time.monotonic_ns())
         self.router.flush()
         if self.router.brake.is_on:
@@ -82,7 +93,12 @@ class LeafConnection(asyncio.BufferedProtocol):
     # ---- Wire
 
     def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        self.transport.write(data if self.writer is None else self.writer.encode(data))
+
+    def compress(self) -> None:
+        from edge.protocol.s2 import S2Reader, S2Writer
+
+        self.reader, self.writer = S2Reader(), S2Writer()
 
     def close(self) -> None:
         """A peer that reads nothing any more would hold the last bytes, and the connection, for ever: cut it then."""

@@ -5,13 +5,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.auth import Authenticator, Credentials
 from edge.net.acceptor import Listening, accept_encrypted
 from edge.net.connection import Connection
 from edge.net.info import ServerInfo
 from edge.net.listener import READ_SIZE, ClientLimits, ClientListener, listen
+from edge.net.websocket_transport import WebSocketTransport
 from edge.protocol.websocket import Terms, Upgrade, WebSocketStream
 
 if TYPE_CHECKING:
@@ -193,46 +194,6 @@ class WebSocketShell(asyncio.BufferedProtocol):
         self.transport.close()
         self._stop_timer()
         self.timer = self.listener.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-
-
-class WebSocketTransport(asyncio.Transport):
-    """What the client behind the frames takes for its transport: each write is one frame."""
-
-    def __init__(self, shell: WebSocketShell) -> None:
-        super().__init__()
-        self.shell = shell
-        self.below = shell.transport
-
-    def write(self, data: Any) -> None:
-        if data:
-            self.below.write(self.shell.stream.send(data))
-
-    def get_write_buffer_size(self) -> int:
-        return self.below.get_write_buffer_size()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self.below.set_write_buffer_limits(high, low)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.below.get_extra_info(name, default)
-
-    def is_reading(self) -> bool:
-        return self.below.is_reading()
-
-    def pause_reading(self) -> None:
-        self.below.pause_reading()
-
-    def resume_reading(self) -> None:
-        self.below.resume_reading()
-
-    def is_closing(self) -> bool:
-        return self.below.is_closing()
-
-    def close(self) -> None:
-        self.shell.say_goodbye()
-
-    def abort(self) -> None:
-        self.below.abort()
 
 
 class WebSocketListener:

@@ -24,7 +24,7 @@ class FakeWire:
         self.closed = False
         self.slow = False
         self.queued = self.written = 0
-        self.encrypting = False
+        self.encrypting = self.compressing = False
 
     def write(self, data: bytes) -> None:
         self.data += data
@@ -37,6 +37,9 @@ class FakeWire:
 
     def encrypt(self) -> None:
         self.encrypting = True
+
+    def compress(self) -> None:
+        self.compressing = True
 
     def unsent(self) -> int:
         return self.queued
@@ -119,7 +122,7 @@ def test_handshake(hub: Hub) -> None:
         "cluster": "edge1",
         "headers": True,
         "protocol": 3,
-        "compress_mode": "off",
+        "compress_mode": "not supported",
         "remote_account": "$G",
         "jetstream": True,
         "domain": "edge",

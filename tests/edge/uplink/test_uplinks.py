@@ -51,6 +51,9 @@ class Hub:
     def close(self) -> None:
         pass
 
+    def compress(self) -> None:
+        pass
+
     def unsent(self) -> int:
         return 0
 
