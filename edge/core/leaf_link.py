@@ -43,11 +43,13 @@ class LeafLink(Link):
     __slots__ = (
         "account",
         "acknowledged_at_ping",
+        "cid",
         "closing",
         "compression",
         "congested",
         "connects",
         "dropped",
+        "end",
         "far",
         "identity",
         "in_bytes",
@@ -64,6 +66,8 @@ class LeafLink(Link):
         "out_bytes",
         "out_msgs",
         "parser",
+        "ping_interval_ns",
+        "ping_max",
         "ping_sent",
         "pings_unanswered",
         "received",
@@ -86,6 +90,8 @@ class LeafLink(Link):
         account.links.add(self)
         self.identity = identity
         self.rules = rules
+        self.cid = 0  # 0: whoever keeps count gives its connections their numbers
+        self.ping_interval_ns, self.ping_max = PING_INTERVAL_NS, PING_MAX
         self.is_hub = self.is_isolated = False
         self.listeners: list[Callable[[bool], None]] = []
         self.far = Far()  # who is or was last connected
@@ -100,6 +106,7 @@ class LeafLink(Link):
         self.state = State.DOWN
         self.wire: Wire | None = None
         self.closing = False
+        self.end = ""  # why it was closed from here, in nats-server's words, where there is more to say than that
         self.compression = ""  # of this connection: a mode of nats-server's, empty before it is settled
         self.is_open = False  # the other side has said who it is, and may speak of interest and send messages
         self.parser = LeafParser(self._on_message, self._on_line, self.identity.max_payload)
@@ -212,7 +219,7 @@ class LeafLink(Link):
     def closed(self, reason: str) -> None:
         """The connection is gone, for whatever reason: forget what the other side wanted."""
         was_up = self.up
-        state = "Stale Connection" if self.pings_unanswered >= PING_MAX else "Client Closed"
+        state = self.end or ("Stale Connection" if self.pings_unanswered >= self.ping_max else "Client Closed")
         if was_up:
             for watcher in self.router.watchers:
                 watcher.leaving(self, self.account, state)
@@ -264,7 +271,7 @@ class LeafLink(Link):
         moved_out = self.wire.unsent() > 0 and acknowledged > self.acknowledged_at_ping
         if moved_in or moved_out:
             self.pings_unanswered = 0
-        if self.pings_unanswered >= PING_MAX:
+        if self.pings_unanswered >= self.ping_max:
             self._fail(STALE_CONNECTION, "the other side does not answer")
             return
         self.received_at_ping = self.received
@@ -274,7 +281,7 @@ class LeafLink(Link):
     def _ping(self, now: int) -> None:
         self.pings_unanswered += 1
         self.ping_sent = now
-        self.next_event = now + PING_INTERVAL_NS
+        self.next_event = now + self.ping_interval_ns
         self._send(PING)
 
     # ---- what the other side says
@@ -321,15 +328,18 @@ class LeafLink(Link):
             self.pings_unanswered = 0
             self.rtt = self.now - self.ping_sent
         if self.state is State.AWAITS_PONG:
-            self.state = State.UP
-            self.connects += 1
             self.last_error = ""
             log.info("leaf %s: connected to %s, %d subjects wanted there", self.name, self.server_name, len(self.subs))
-            for listener in list(self.listeners):
-                listener(True)
-            for watcher in self.router.watchers:
-                watcher.counted(self.account)
-                watcher.connected(self, self.account)
+            self._came_up()
+
+    def _came_up(self) -> None:
+        self.state = State.UP
+        self.connects += 1
+        for listener in list(self.listeners):
+            listener(True)
+        for watcher in self.router.watchers:
+            watcher.counted(self.account)
+            watcher.connected(self, self.account)
 
     def _on_far_interest(self, interest: leaf.Interest) -> None:
         subject, queue, weight = interest
@@ -368,12 +378,15 @@ class LeafLink(Link):
     def _announce_all(self) -> None:
         """Say all that is wanted here, and ask for a PONG: after it the other side knows."""
         self.state = State.AWAITS_PONG
+        self._begin_to_announce()
+        self._ping(self.now)
+
+    def _begin_to_announce(self) -> None:
         for sub in self.account.subscriptions():
             if self._is_told(sub):
                 self.interest.add(sub.subject, sub.queue, sub.weight)
         self.account.interest_listeners.append(self._on_interest)
         self._announce([leaf.Interest(self.account.loop_subject, "", 1), *self.interest.all()])
-        self._ping(self.now)
 
     def _announce(self, interests: list[leaf.Interest]) -> None:
         for interest in interests:
