@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.config.options import Config, LeafRemote
 from edge.core.leaf_link import LeafLink
+from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.times import Clock
@@ -59,20 +60,26 @@ class Hubs:
         self.identity = LeafIdentity(
             server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
         )
-        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        self.uplinked: RemoteLink | None = None
+        self.carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
         self.status: Status | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
-            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else carried)))
+            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else self.carried)))
         if self.leafs:
-            self._start_uplinks(config, self.leafs[0].connector.link, storage)
+            self.uplinked = self.leafs[0].connector.link
+            self._start_uplinks(config, self.uplinked, storage)
 
     def start(self, tasks: Tasks) -> None:
         for leaf in self.leafs:
             leaf.task = tasks.start(leaf.connector.run())
 
     def add(self, remote: LeafRemote, tasks: Tasks) -> None:
-        leaf = Leaf(remote, self._connector(remote))
+        """What is new in the configuration.  The link of the uplinks goes where the next remote of its account says."""
+        again = self.uplinked
+        if again is not None and (again.account.name != remote.account or self._is_used(again)):
+            again = None
+        leaf = Leaf(remote, self._connector(remote, self.carried if again else (), again))
         leaf.task = tasks.start(leaf.connector.run())
         self.leafs.append(leaf)
 
@@ -83,8 +90,13 @@ class Hubs:
                 leaf.task.cancel()
             leaf.connector.link.account.links.discard(leaf.connector.link)
 
-    def _connector(self, remote: LeafRemote, carried: Sequence[str] = ()) -> LeafConnector:
-        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router)
+    def _is_used(self, link: RemoteLink) -> bool:
+        return any(leaf.connector.link is link for leaf in self.leafs)
+
+    def _connector(
+        self, remote: LeafRemote, carried: Sequence[str] = (), link: RemoteLink | None = None
+    ) -> LeafConnector:
+        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router, link)
 
     def _start_uplinks(self, config: Config, link: LeafLink, storage: Storage | None) -> None:
         ticker = Ticker(asyncio.get_running_loop(), self.router)

@@ -43,8 +43,8 @@ NOT_COMPARED = frozenset(("path", "digest", "loaded_ns", "warnings"))
 def compare(old: Config, new: Config) -> list[str]:
     """A line for each change.  ConfigError names the first that needs a restart."""
     lines: list[str] = []
-    if old.uplinks and old.leafnodes.remotes[:1] != new.leafnodes.remotes[:1]:
-        raise ConfigError("", 0, 0, "config reload not supported for the first remote of leafnodes: uplinks go over it")
+    if old.uplinks:
+        _check_first(old.leafnodes.remotes, new.leafnodes.remotes)
     for field, before, after in zip(Config._fields, old, new, strict=True):
         if before == after or field in NOT_COMPARED:
             continue
@@ -164,6 +164,14 @@ def _leafnodes(before: LeafNodes, after: LeafNodes) -> list[str]:
     return [f"Reloaded: LeafNode Remote {name_of(remote)} removed" for remote in gone] + [
         f"Reloaded: LeafNode Remote {name_of(remote)} added" for remote in come
     ]
+
+
+def _check_first(before: tuple[LeafRemote, ...], after: tuple[LeafRemote, ...]) -> None:
+    """The first remote may change, or be gone for a time, but uplinks stay in its account and on a link of theirs."""
+    if not before or not after or before[0] == after[0]:
+        return
+    if after[0].account != before[0].account or after[0] in before:
+        raise ConfigError("", 0, 0, "config reload not supported for the account of the first remote: uplinks use it")
 
 
 def _remotes(before: LeafNodes, after: LeafNodes) -> tuple[list[LeafRemote], list[LeafRemote]]:

@@ -64,13 +64,19 @@ class RemoteLink(LeafLink):
         terms: RemoteTerms = RemoteTerms(),  # noqa: B008  it cannot change
     ) -> None:
         super().__init__(router, account, identity, rules)
-        self.terms = terms
-        self.is_hub = terms.hub
-        self.is_isolated = terms.isolate
-        self.info: Info | None = None
+        self.renew(rules, terms)
         self.login = LeafLogin()
         self.tls = Encrypted.PLAIN
         self.is_web = False
+
+    def renew(self, rules: LinkRules, terms: RemoteTerms) -> None:
+        """Its entry has changed; while it is not connected."""
+        self.account.links.add(self)
+        self.rules = rules
+        self.terms = terms
+        self.is_hub = terms.hub
+        self.is_isolated = terms.isolate
+        self.info: Info | None = None  # what another hub told of its cluster does not matter any more
 
     # ---- the connection's side
 

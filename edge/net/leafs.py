@@ -240,17 +240,26 @@ class LeafConnector:
 
 
 def make_connector(
-    remote: LeafRemote, identity: LeafIdentity, up_only: Sequence[str], reconnect_ns: int, router: Router
+    remote: LeafRemote,
+    identity: LeafIdentity,
+    up_only: Sequence[str],
+    reconnect_ns: int,
+    router: Router,
+    link: RemoteLink | None = None,
 ) -> LeafConnector:
     """The link of one remote (``.link``) and what keeps it connected (``.run()``).
 
-    ``up_only``: subjects of the uplinks that use this link.
+    ``up_only``: subjects of the uplinks that use this link; ``link``: one that is there, and is to be of this remote
+    from now on.
     """
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
     terms = RemoteTerms(
         remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation
     )
-    link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
+    if link is None:
+        link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
+    else:
+        link.renew(rules, terms)
     return LeafConnector(link, remote, reconnect_ns, router, random.Random())
 
 
