@@ -13,8 +13,8 @@ IDENTIFIERS = (b"S2sTwO", b"sNaPpY")
 COMPRESSED, PLAIN, FIRST_SKIPPED, IDENTIFIER = 0x00, 0x01, 0x80, 0xFF
 HEAD = 4
 SUM = 4
-MAX_BLOCK = 4 << 20  # unpacked; nats-server writes blocks of up to 1 MB
-MAX_FRAME = MAX_BLOCK + MAX_BLOCK // 6 + 64
+MAX_BLOCK = 1 << 20  # unpacked: what nats-server writes at most
+MAX_FRAME = MAX_BLOCK + 64  # what does not shrink is sent plain
 STREAM_HEAD = 10  # of an identifier frame
 REPEAT_SIZES = {5: (1, 4), 6: (2, 1 << 8), 7: (3, 1 << 16)}  # bytes of the length that follow, and what is added to it
 
