@@ -112,9 +112,31 @@ class LeafRemote(NamedTuple):
     proxy: LeafProxy | None = None
 
 
+class LeafListen(NamedTuple):
+    """Where leafs dial this edge.  ``users`` empty: the server's own; ``account`` is for those who need no user then.
+    ``advertise`` empty: where it listens; ``min_version`` empty: any; ``isolate``: no leaf hears what the others want.
+    ``write_deadline_ns`` 0: as for clients; ``ends_slow``: it closes the connection."""
+
+    listen: Listen
+    users: tuple[User, ...] = ()
+    account: str = GLOBAL_ACCOUNT
+    timeout_ns: int = 0
+    tls: Tls | None = None
+    advertise: str = ""
+    no_advertise: bool = False
+    min_version: str = ""
+    compression: Compression = Compression()
+    isolate: bool = False
+    write_deadline_ns: int = 0
+    ends_slow: bool = False
+
+
 class LeafNodes(NamedTuple):
+    """``listen`` None: nobody dials this edge."""
+
     remotes: tuple[LeafRemote, ...] = ()
     reconnect_ns: int = SECOND
+    listen: LeafListen | None = None
 
 
 class WebSocket(NamedTuple):

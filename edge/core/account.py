@@ -58,7 +58,8 @@ class Traffic(NamedTuple):
 
 
 class Account:
-    """``past``: the traffic of clients that are no longer here; ``loop_subject``: what links say, and must not hear."""
+    """``past``: the traffic of clients that are no longer here, ``past_leafs`` that of leafs; ``loop_subject``: what
+    links say, and must not hear."""
 
     def __init__(self, name: str, router: "Router") -> None:
         self.name = name
@@ -71,8 +72,8 @@ class Account:
         self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
         self.mqtt_clients: set[MqttClient] = set()
-        self.links: set[LeafLink] = set()  # to hubs, connected or not
-        self.past = Traffic()
+        self.links: set[LeafLink] = set()  # to hubs, connected or not, and of leafs that are here
+        self.past = self.past_leafs = Traffic()
         self.slow_consumers = 0
         self.mappings: Mappings | None = None  # what is published here goes elsewhere
         self.loop_subject = LOOP_PREFIX + "".join(random.choices(LOOP_ID_ALPHABET, k=22))
@@ -89,7 +90,7 @@ class Account:
 
     @property
     def leaf_traffic(self) -> Traffic:
-        total = Traffic()
+        total = self.past_leafs
         for link in self.links:
             total = total.plus(link)
         return total

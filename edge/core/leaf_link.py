@@ -214,6 +214,7 @@ class LeafLink(Link):
         try:
             self.parser.receive(data)
         except ProtocolError as exc:
+            self.end = exc.reason
             self._fail(str(exc), str(exc) or "malformed data from the other side")
 
     def closed(self, reason: str) -> None:
