@@ -31,6 +31,9 @@ DELAYS = (
 )
 
 
+DUPLICATE = "Duplicate Remote LeafNode Connection"
+
+
 class Encrypted(enum.Enum):
     """What of TLS a connection has, or can have: nothing; when INFO has come, as the configuration wants; already."""
 
@@ -144,6 +147,8 @@ class RemoteLink(LeafLink):
                 self.retry_delay_ns = delay
         if self.state is not State.UP and text == UNKNOWN_OPERATION:
             text += " (is this the leaf port of the hub?)"
+        if DUPLICATE in text:
+            text += f" (has another server the name {self.identity.server_name}?)"
         super()._on_error(text)
 
     # ---- how it comes to be

@@ -98,27 +98,35 @@ def test_two_hubs_of_one_account(sites: Sites) -> None:
     there.expect(rb"(MSG far 1 _INBOX.wants 0\r\n\r\n)+")
 
 
-def cluster(sites: Sites, count: int = 3, leafs: str = "") -> list[tuple[Any, int]]:
-    routes = [sites.free_port() for _ in range(count)]
+def cluster(sites: Sites, web: bool) -> list[tuple[Any, int]]:
+    """Three nodes; the port is that of leafs, or of WebSockets."""
+    routes = [sites.free_port() for _ in range(3)]
     urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
-    return [
-        sites.hub(f"n{i}", f"cluster {{ name: hub, listen: 127.0.0.1:{port}, routes: [{urls}] }}", leafs)
-        for i, port in enumerate(routes, 1)
-    ]
+    nodes = []
+    for i, route in enumerate(routes, 1):
+        port = sites.free_port()
+        more = f"cluster {{ name: hub, listen: 127.0.0.1:{route}, routes: [{urls}] }}\n"
+        if web:
+            node, _ = sites.hub(f"n{i}", f"{more}websocket {{ listen: 127.0.0.1:{port}, no_tls: true }}")
+        else:
+            node, _ = sites.hub(f"n{i}", more, port=port)
+        nodes.append((node, port))
+    return nodes
 
 
-def test_a_cluster_is_found_by_one_of_its_nodes(sites: Sites) -> None:
+@pytest.mark.parametrize("web", [False, True])
+def test_a_cluster_is_found_by_one_of_its_nodes(web: bool, sites: Sites) -> None:
     """The node that was dialled dies for good: the leaf goes to one it was told of."""
-    nodes = cluster(sites)
-    leaf = sites.leaf(remote(nodes[0][1]))
+    nodes = cluster(sites, web)
+    port = nodes[0][1]
+    leaf = sites.leaf(f'{{ url: "ws://127.0.0.1:{port}" }}' if web else remote(port))
     wire = listen(leaf, "here")
     there = login(nodes[2][0])
     wait_for(lambda: wants(there, "here"))
-    wait_for(lambda: len(nodes[0][0].log.read_text().split("Route connection created")) > 2)
     nodes[0][0].kill()
     wait_for(lambda: not wants(there, "here"))
     wait_for(lambda: wants(there, "here"))
-    assert b"MSG here" in drained(wire)
+    wire.expect(rb"(MSG here 1 _INBOX.wants 0\r\n\r\n)+")
     ask_back(leaf, there)
 
 

@@ -41,22 +41,33 @@ def pair(start_nats: Start, either: Start, free_port: Callable[[], int]) -> Pair
     return Pair(start_nats, either, free_port())
 
 
-@pytest.mark.parametrize("remote", [OFF, "ws_compression: true", "ws_no_masking: true", "ws_compression: true, ws_no_masking: true", "compression: s2_fast"])
+@pytest.fixture
+def our_web(start_nats: Start, start_edge: Start, free_port: Callable[[], int]) -> WebPair:
+    return WebPair(start_nats, start_edge, free_port())
+
+
+@pytest.fixture
+def our_pair(start_nats: Start, start_edge: Start, free_port: Callable[[], int]) -> Pair:
+    return Pair(start_nats, start_edge, free_port())
+
+
+@pytest.mark.parametrize("remote", [OFF, "ws_compression: true, ws_no_masking: true"])
 def test_a_websocket(remote: str, web: WebPair) -> None:
-    web.start_web(remote, f"no_tls: true, compression: {'ws_compression' in remote}".lower())
+    web.start_web(remote, f"no_tls: true, compression: {remote != OFF}".lower())
     assert web.is_up()
     carries_much(web)
 
 
-def test_a_hub_that_grants_neither_compression_nor_naked_frames(web: WebPair) -> None:
-    web.start_web("ws_compression: true, ws_no_masking: true")
-    assert web.is_up()
+@pytest.mark.parametrize("remote", ["ws_compression: true", "ws_no_masking: true", "compression: s2_fast"])
+def test_a_websocket_of_ours(remote: str, our_web: WebPair) -> None:
+    our_web.start_web(remote, f"no_tls: true, compression: {'ws_compression' in remote}".lower(), path="/site/a")
+    assert our_web.is_up()
+    carries_much(our_web)
 
 
-def test_a_path_of_a_proxy(web: WebPair) -> None:
-    """nats-server looks at the end of a path alone."""
-    web.start_web(path="/site/a")
-    assert web.is_up()
+def test_a_hub_that_grants_neither_compression_nor_naked_frames(our_web: WebPair) -> None:
+    our_web.start_web("ws_compression: true, ws_no_masking: true")
+    assert our_web.is_up()
 
 
 def test_wss(web: WebPair, authority: Any) -> None:
@@ -102,14 +113,7 @@ def knows(wire: Any, subject: bytes) -> None:
 # ---- compression
 
 
-@pytest.mark.parametrize(
-    ("hub", "leaf"),
-    [
-        ("s2_fast", "s2_fast"), ("s2_better", "s2_best"), ("s2_best", "accept"), ("accept", "s2_fast"), ("s2_auto", "s2_auto"),
-        ("accept", "accept"), ("off", "s2_fast"), ("s2_fast", "off"), ("s2_auto", '{ mode: s2_auto, rtt_thresholds: ["0s", "1s"] }'),
-    ],
-)  # fmt: skip
-def test_compression(hub: str, leaf: str, pair: Pair) -> None:
+def check_compression(hub: str, leaf: str, pair: Pair) -> None:
     pair.start(f"compression: {hub}", f"compression: {leaf}", top="listen: 127.0.0.1:-1\nhttp: 127.0.0.1:-1")
     assert pair.is_up()
     (link,) = leafz(pair.hub)
@@ -118,10 +122,24 @@ def test_compression(hub: str, leaf: str, pair: Pair) -> None:
     carries_much(pair)
 
 
-def test_compression_within_tls(pair: Pair, authority: Any) -> None:
-    pair.start(f"{tls(authority.server('s2'))}, compression: s2_best", f'compression: s2_fast, tls {{ ca_file: "{authority.file}" }}', "tls://localhost:{}")
-    assert pair.is_up()
-    carries_much(pair)
+@pytest.mark.parametrize(("hub", "leaf"), [("s2_fast", "s2_better"), ("accept", "s2_fast")])
+def test_compression(hub: str, leaf: str, pair: Pair) -> None:
+    check_compression(hub, leaf, pair)
+
+
+@pytest.mark.parametrize(
+    ("hub", "leaf"),
+    [("s2_better", "s2_best"), ("s2_best", "accept"), ("accept", "accept"), ("off", "s2_fast"), ("s2_fast", "off"), ("s2_auto", '{ mode: s2_auto, rtts: ["0s", "1s"] }')],
+)
+def test_compression_of_ours(hub: str, leaf: str, our_pair: Pair) -> None:
+    check_compression(hub, leaf, our_pair)
+
+
+def test_compression_within_tls(our_pair: Pair, authority: Any) -> None:
+    ours = f'compression: s2_fast, tls {{ ca_file: "{authority.file}" }}'
+    our_pair.start(f"{tls(authority.server('s2'))}, compression: s2_best", ours, "tls://localhost:{}")
+    assert our_pair.is_up()
+    carries_much(our_pair)
 
 
 # ---- a proxy
@@ -196,8 +214,8 @@ def test_a_proxy(way: str, web: WebPair, proxy: Proxy, authority: Any) -> None:
     assert b"proxy-authorization: basic " + base64.b64encode(b"u:p:w").lower() in head.lower()
 
 
-def test_a_proxy_that_refuses(start_nats: Start, start_edge: Start, free_port: Callable[[], int], proxy: Proxy) -> None:
-    ours = WebPair(start_nats, start_edge, free_port())
+def test_a_proxy_that_refuses(our_web: WebPair, proxy: Proxy) -> None:
+    ours = our_web
     proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     ours.start_web(f'proxy {{ url: "http://127.0.0.1:{proxy.port}" }}')
     wait_for(lambda: "refused: 407 Proxy Authentication Required" in ours.leaf.log.read_text(), ours.leaf.log.read_text)
