@@ -243,3 +243,24 @@ def test_an_uplink_goes_on_when_its_remote_has_changed(our_sites: Sites, tmp_pat
     wait_for(lambda: not leafz(leaf) and not leafz(two))
     reload(leaf, leaf.config.read_text().replace("disabled: true, ", ""))
     arrives(two, 3)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_hub_that_is_not_told_of_our_leafs(isolated: bool, sites: Sites) -> None:
+    """Three tiers: the one in the middle keeps to itself what the lowest wants."""
+    hub, port = sites.hub("hub")
+    middle_port = sites.free_port()
+    middle = sites.start_leaf(
+        f"listen: 127.0.0.1:-1\n{HTTP}\nserver_name: middle\nleafnodes {{ listen: 127.0.0.1:{middle_port}, "
+        f'reconnect: "0.1s", remotes: [ {remote(port, f"isolate: {isolated}".lower())} ] }}', "middle",
+    )  # fmt: skip
+    low = sites.start_nats(f"listen: 127.0.0.1:-1\nserver_name: low\nleafnodes {{ remotes: [ {remote(middle_port)} ] }}", "low")
+    listen(low, "of.low"), listen(middle, "of.middle")
+    up, inside = login(hub), login(middle)
+    wait_for(lambda: wants(up, "of.middle") and wants(inside, "of.low"))
+    if isolated:
+        assert not wants(up, "of.low")
+    else:
+        wait_for(lambda: wants(up, "of.low"))
+    (link,) = [link for link in leafz(middle) if link["name"] == "hub"]
+    assert link["is_spoke"] and link.get("is_isolated", False) is isolated

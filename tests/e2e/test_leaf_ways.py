@@ -199,11 +199,13 @@ def proxy() -> Iterator[Proxy]:
         sock.close()
 
 
-@pytest.mark.parametrize("way", ["ws", "wss", "tcp"])
+@pytest.mark.parametrize("way", ["ws", "wss", "tcp", "tls"])
 def test_a_proxy(way: str, web: WebPair, proxy: Proxy, authority: Any) -> None:
     login = f'proxy {{ url: "http://127.0.0.1:{proxy.port}", username: u, password: "p:w" }}'
     if way == "tcp":
         web.start("", login, "nats-leaf://localhost:{}")
+    elif way == "tls":
+        web.start(tls(authority.server("prt")), f'{login}, tls {{ ca_file: "{authority.file}" }}', "tls://localhost:{}")
     elif way == "ws":
         web.start_web(login)
     else:
