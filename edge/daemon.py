@@ -395,6 +395,7 @@ class Daemon:
 
         auth, ours = self.logins.listener(options), websocket_options(self.config, options)
         listener = WebSocketListener(self.clients, self.mqtt, auth, ours, self.encryption("websocket"))
+        listener.leafs = self.leafs
         port = await listener.start(options.listen.host, options.listen.port)
         self.websocket = listener
         self.listeners.append(listener)

@@ -100,7 +100,7 @@ def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
     terms = Terms(
         options.compression, config.mqtt is not None, options.tls is not None, options.same_origin,
         options.allowed_origins, options.jwt_cookie, options.user_cookie, options.pass_cookie,
-        options.token_cookie, options.headers,
+        options.token_cookie, options.headers, config.leafnodes.listen is not None,
     )  # fmt: skip
     access = access_of(config, options)
     required = bool(config.operator or access.users or access.token or not access.anonymous)

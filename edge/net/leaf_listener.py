@@ -233,6 +233,12 @@ class LeafListener:
             self.server = await accept(self.loop, LeafPrelude(self, self.encryption), host, port, "leafnode")
         return int(self.server.sockets[0].getsockname()[1])
 
+    def make_web(self, encryption: "Encryption | None") -> AcceptedLeaf:
+        """The leaf behind the frames of a WebSocket."""
+        leaf = AcceptedLeaf(self, self.auth, is_web=True)
+        leaf.encryption = encryption
+        return leaf
+
     async def stop(self) -> None:
         self.stop_accepting()
         for connection in list(self.connections):
@@ -258,8 +264,7 @@ class LeafListener:
         for connection in list(self.connections):
             link = connection.inbound
             if accounts is None or link.account.name in accounts:
-                if not connection.is_web:
-                    link.auth = self.auth
+                link.auth = self.auth
                 link.judge_again()
 
     # ---- for its leafs

@@ -16,6 +16,7 @@ from edge.net.websocket_transport import WebSocketTransport
 from edge.protocol.websocket import Terms, Upgrade, WebSocketStream
 
 if TYPE_CHECKING:
+    from edge.net.leaf_listener import LeafListener
     from edge.net.mqtt import MqttListener
     from edge.net.tls import Encryption
 
@@ -32,9 +33,10 @@ CLOSE_SECONDS = 10.0  # for a peer that does not read its last frames
 class Inner(Protocol):
     """The client behind the frames.  ``reason`` is why it was closed from here."""
 
-    closing: bool
-    reason: str
-
+    @property
+    def closing(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
     @property
     def is_admitted(self) -> bool: ...
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
@@ -197,7 +199,8 @@ class WebSocketShell(asyncio.BufferedProtocol):
 
 
 class WebSocketListener:
-    """NATS clients become ``clients``' connections, MQTT clients ``mqtt``'s, where there is that."""
+    """NATS clients become ``clients``' connections, MQTT clients ``mqtt``'s and leafs ``leafs``', where there are
+    these."""
 
     def __init__(
         self,
@@ -209,6 +212,7 @@ class WebSocketListener:
     ) -> None:
         self.clients = clients
         self.mqtt = mqtt
+        self.leafs: LeafListener | None = None
         self.auth = auth
         self.options = options
         self.encryption = encryption
@@ -266,6 +270,8 @@ class WebSocketListener:
 
     def make(self, upgrade: Upgrade) -> Inner:
         via = f"{upgrade.forwarded_for}/" if upgrade.forwarded_for else ""
+        if upgrade.leaf and self.leafs is not None:
+            return self.leafs.make_web(self.encryption)
         if not upgrade.mqtt or self.mqtt is None:
             client = WebSocketClient(self, upgrade)
             client.via = via
