@@ -381,11 +381,18 @@ class Daemon:
         ours = leaf_options(self.config, options, info, options.listen.port)
         listener = LeafListener(self.router, self.logins.leafs(options), identity, ours, self.encryption("leafnodes"))
         port = await listener.start(options.listen.host, options.listen.port)
-        listener.options = leaf_options(self.config, options, info, port)
         self.leafs = listener
+        self.tell_leafs()
         self.listeners.append(listener)
         self.urls["leafnode"] = [f"{options.listen.host}:{port}"]
         log.info("Listening for leafnode connections on %s:%d", options.listen.host, port)
+
+    def tell_leafs(self) -> None:
+        """What INFO says, with the ports that there are now."""
+        options = self.config.leafnodes.listen
+        if self.leafs is not None and options is not None:
+            web = self.websocket.port if self.websocket else 0
+            self.leafs.options = leaf_options(self.config, options, self.clients.info, self.leafs.port, web)
 
     # ---- WebSocket
 
@@ -400,6 +407,7 @@ class Daemon:
         self.websocket = listener
         self.listeners.append(listener)
         scheme = "wss" if options.tls else "ws"
+        self.tell_leafs()
         self.urls["websocket"] = [f"{scheme}://{options.listen.host}:{port}"]
         log.info("Listening for websocket clients on %s://%s:%d", scheme, options.listen.host, port)
         if not options.tls:

@@ -115,17 +115,17 @@ def cluster_name(config: Config, server_name: str) -> str:
     return server_name if config.leafnodes.remotes else ""
 
 
-def leaf_options(config: Config, listen: LeafListen, info: ServerInfo, port: int, web: str = "") -> "LeafOptions":
-    """``port``: on which it listens; ``web``: host and port of the listener for WebSocket, where there is one."""
+def leaf_options(config: Config, listen: LeafListen, info: ServerInfo, port: int, web: int = 0) -> "LeafOptions":
+    """``port``: on which it listens; ``web``: the port of the listener for WebSocket, 0 where there is none."""
     from edge.core.leaf_inbound import LeafTerms
     from edge.core.leaf_link import PING_INTERVAL_NS
     from edge.net.leaf_listener import LeafOptions
     from edge.net.leafs import possible
-    from edge.net.own_address import advertised
+    from edge.net.own_address import advertised, place
 
     cluster = cluster_name(config, info.server_name)
     host, shown_port = advertised(listen.advertise, listen.listen.host, port)
-    where = f"[{host}]:{shown_port}" if ":" in host else f"{host}:{shown_port}"
+    where = place(host, shown_port)
     said = info.fields(0, "") | {"proto": 3, "host": host, "port": shown_port, "ip": where, "info_on_connect": True}
     said["auth_required"] = True
     for name, is_so in (("tls_required", listen.tls), ("tls_verify", listen.tls and listen.tls.verify)):
@@ -136,8 +136,9 @@ def leaf_options(config: Config, listen: LeafListen, info: ServerInfo, port: int
         said["cluster"] = cluster
     if not listen.no_advertise:
         said["leafnode_urls"] = [where]
-        if web:
-            said["ws_connect_urls"] = [web]
+        if web and config.websocket is not None:
+            browsers = config.websocket
+            said["ws_connect_urls"] = [place(*advertised(browsers.advertise, browsers.listen.host, web))]
     terms = LeafTerms(
         cluster, listen.min_version, listen.isolate, possible(listen.compression), config.max_subscriptions or 0,
         listen.timeout_ns, min(config.ping_interval_ns, PING_INTERVAL_NS), config.ping_max,

@@ -91,7 +91,6 @@ class InboundLink(LeafLink):
         "nonce",
         "port",
         "shell",
-        "started_ns",
         "verdict",
     )
 
@@ -156,6 +155,15 @@ class InboundLink(LeafLink):
                 watcher.disconnected(self, account, end)
         if not was_closing:
             self._log_end(end)
+
+    @property
+    def user(self) -> str:
+        said = self.connect
+        return said.nkey or (self.login.nkey or self.login.user if self.login is not None else "") or said.user
+
+    @property
+    def said(self) -> tuple[str, str]:
+        return self.connect.name, self.connect.version
 
     @property
     def reason(self) -> str:

@@ -77,6 +77,7 @@ class LeafLink(Link):
         "router",
         "rtt",
         "rules",
+        "started_ns",
         "state",
         "subs",
         "told",
@@ -91,6 +92,7 @@ class LeafLink(Link):
         self.identity = identity
         self.rules = rules
         self.cid = 0  # 0: whoever keeps count gives its connections their numbers
+        self.started_ns = 0  # wall time of its one connection; 0: it has many
         self.ping_interval_ns, self.ping_max = PING_INTERVAL_NS, PING_MAX
         self.is_hub = self.is_isolated = False
         self.listeners: list[Callable[[bool], None]] = []
@@ -145,6 +147,16 @@ class LeafLink(Link):
     def domain(self) -> str:
         """The other side's JetStream domain, or empty."""
         return self.far.domain
+
+    @property
+    def user(self) -> str:
+        """Who has logged in with us, or wanted to; empty where we have dialled."""
+        return ""
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """Name and version of who has dialled us; empty where it was we."""
+        return "", ""
 
     @property
     def pending_bytes(self) -> int:

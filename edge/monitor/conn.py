@@ -178,8 +178,10 @@ def conn_of_link(link: "LeafLink", account: Account, since: Since, now: Moment) 
         traffic=traffic_of(link, since),
         stalls=0,
         subscriptions=len(link.subs),
-        user="",
+        user=link.user,
         account=account.name,
+        name=link.said[0],
+        version=link.said[1],
     )
 
 

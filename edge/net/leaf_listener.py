@@ -49,8 +49,8 @@ class LeafOptions(NamedTuple):
 class AcceptedLeaf(LeafConnection):
     """``greeted``: INFO was written before there was a transport."""
 
-    def __init__(self, listener: "LeafListener", auth: Authenticator, is_web: bool = False) -> None:
-        self.inbound = InboundLink(listener.router, listener, auth, listener.identity, is_web)
+    def __init__(self, listener: "LeafListener", is_web: bool = False) -> None:
+        self.inbound = InboundLink(listener.router, listener, listener.auth, listener.identity, is_web)
         super().__init__(self.inbound, listener.router, listener.buffer)
         self.listener = listener
         self.is_web = is_web
@@ -146,6 +146,7 @@ class AcceptedLeaf(LeafConnection):
             "%s - Slow Consumer Detected: WriteDeadline of %gs exceeded with %d total bytes.",
             self.inbound.name, options.write_deadline_ns / 1e9, self.transport.get_write_buffer_size(),
         )  # fmt: skip
+        self.inbound.account.slow_consumers += 1
         if options.ends_slow:
             self.inbound.refuse("", SLOW)
             self.transport.abort()
@@ -174,7 +175,7 @@ class LeafPrelude:
         self.encryption = encryption
 
     async def __call__(self, accepted: socket.socket) -> None:
-        leaf = AcceptedLeaf(self.listener, self.listener.auth)
+        leaf = AcceptedLeaf(self.listener)
         leaf.meet(accepted.getpeername())
         leaf.encryption = encryption = self.encryption
         loop = self.listener.loop
@@ -224,18 +225,20 @@ class LeafListener:
         self.buffer = bytearray(READ_SIZE)
         self.connections: set[AcceptedLeaf] = set()
         self.server: Listening | None = None
+        self.port = 0
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that it became.  StartError when it is taken."""
         if self.encryption is None:
-            self.server = await listen(self.loop, partial(AcceptedLeaf, self, self.auth), host, port, "leafnode")
+            self.server = await listen(self.loop, partial(AcceptedLeaf, self), host, port, "leafnode")
         else:
             self.server = await accept(self.loop, LeafPrelude(self, self.encryption), host, port, "leafnode")
-        return int(self.server.sockets[0].getsockname()[1])
+        self.port = int(self.server.sockets[0].getsockname()[1])
+        return self.port
 
     def make_web(self, encryption: "Encryption | None") -> AcceptedLeaf:
         """The leaf behind the frames of a WebSocket."""
-        leaf = AcceptedLeaf(self, self.auth, is_web=True)
+        leaf = AcceptedLeaf(self, is_web=True)
         leaf.encryption = encryption
         return leaf
 

@@ -24,3 +24,7 @@ def own_address() -> str:
         except OSError:
             return ""
         return str(probe.getsockname()[0])
+
+
+def place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

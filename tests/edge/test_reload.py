@@ -93,7 +93,7 @@ def test_certificates_are_read_again_though_nothing_has_changed() -> None:
         ({"mqtt": Mqtt(Listen("h", 1883), tls=Tls())}, "tls of mqtt"),
         ({"websocket": None}, "websocket"),
         ({"websocket": WebSocket(Listen("h", 80), tls=Tls("c", "k"), compression=True)}, "websocket"),
-        ({"leafnodes": LeafNodes(reconnect_ns=5)}, "leafnodes other than remotes"),
+        ({"leafnodes": LeafNodes(reconnect_ns=5)}, "leafnodes reconnect"),
         ({"uplinks": (Uplink("u", ("a",), "U"),)}, "uplinks"),
         ({"authorization": Authorization((User("a", "a"),), no_auth_user="a")}, "no_auth_user"),
     ],
