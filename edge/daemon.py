@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from edge.config.options import Config, Listen, Mqtt, WebSocket
+from edge.config.options import Config, LeafListen, Listen, Mqtt, WebSocket
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.router import Router
@@ -30,6 +30,7 @@ from edge.run_files import remove_ports_file, write_pid_file, write_ports_file
 from edge.settings import (
     client_limits,
     jetstream_accounts,
+    leaf_options,
     mqtt_limits,
     server_info,
     tls_blocks,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # loaded where it is configured
     from edge.monitor.stamp import Identity
     from edge.monitor.system import System
     from edge.net.entrance import Entrance
+    from edge.net.leaf_listener import LeafListener
     from edge.net.mqtt import MqttListener
     from edge.net.tls import Encryption
     from edge.net.websocket import WebSocketListener
@@ -72,6 +74,7 @@ class Daemon:
         self.urls: dict[str, list[str]] = {}  # where they listen, for the ports file
         self.hubs: Hubs | None = None
         self.mqtt: MqttListener | None = None
+        self.leafs: LeafListener | None = None  # those that dial us
         self.websocket: WebSocketListener | None = None
         self.storage: Storage | None = None
         self.system: System | None = None
@@ -120,6 +123,8 @@ class Daemon:
             await self._start_monitoring(config.http or config.https)
         if config.mqtt:
             await self._start_mqtt(config.mqtt)
+        if config.leafnodes.listen:
+            await self._start_leafs(config.leafnodes.listen)
         if config.websocket:
             await self._start_websocket(config.websocket)
         await self._start_clients(config.listen)
@@ -238,6 +243,8 @@ class Daemon:
                 connection.judge_again()
         for client in list(self.mqtt.connections.values()) if self.mqtt is not None else ():
             client.judge_again()
+        if self.leafs is not None:
+            self.leafs.judge_again(changed)
         self.router.flush()
 
     # ---- what is on disk, and hubs
@@ -362,6 +369,32 @@ class Daemon:
         self.urls["mqtt"] = [f"{scheme}://{options.listen.host}:{port}"]
         log.info("Listening for MQTT clients on %s://%s:%d", scheme, options.listen.host, port)
 
+    # ---- leafs
+
+    async def _start_leafs(self, options: LeafListen) -> None:
+        from edge.core.leaf_wire import LeafIdentity
+        from edge.net.leaf_listener import LeafListener
+
+        info = self.clients.info
+        identity = LeafIdentity(
+            info.server_id, info.server_name, NATS_LEVEL, info.domain, info.jetstream, info.max_payload
+        )
+        ours = leaf_options(self.config, options, info, options.listen.port)
+        listener = LeafListener(self.router, self.logins.leafs(options), identity, ours, self.encryption("leafnodes"))
+        port = await listener.start(options.listen.host, options.listen.port)
+        self.leafs = listener
+        self.tell_leafs()
+        self.listeners.append(listener)
+        self.urls["leafnode"] = [f"{options.listen.host}:{port}"]
+        log.info("Listening for leafnode connections on %s:%d", options.listen.host, port)
+
+    def tell_leafs(self) -> None:
+        """What INFO says, with the ports that there are now."""
+        options = self.config.leafnodes.listen
+        if self.leafs is not None and options is not None:
+            web = self.websocket.port if self.websocket else 0
+            self.leafs.options = leaf_options(self.config, options, self.clients.info, self.leafs.port, web)
+
     # ---- WebSocket
 
     async def _start_websocket(self, options: WebSocket) -> None:
@@ -370,10 +403,12 @@ class Daemon:
 
         auth, ours = self.logins.listener(options), websocket_options(self.config, options)
         listener = WebSocketListener(self.clients, self.mqtt, auth, ours, self.encryption("websocket"))
+        listener.leafs = self.leafs
         port = await listener.start(options.listen.host, options.listen.port)
         self.websocket = listener
         self.listeners.append(listener)
         scheme = "wss" if options.tls else "ws"
+        self.tell_leafs()
         self.urls["websocket"] = [f"{scheme}://{options.listen.host}:{port}"]
         log.info("Listening for websocket clients on %s://%s:%d", scheme, options.listen.host, port)
         if not options.tls:

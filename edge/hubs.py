@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from edge.config.options import Config, LeafRemote
-from edge.core.leaf_link import LeafIdentity, LeafLink
+from edge.core.leaf_link import LeafLink
+from edge.core.leaf_remote import RemoteLink
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.times import Clock
 from edge.errors import StartError
 from edge.jetstream.account import random_name
-from edge.lifecycle import Lifecycle
 from edge.net.info import NATS_LEVEL
 from edge.net.leafs import LeafConnector, make_connector
 from edge.net.ticker import Ticker
@@ -19,7 +20,22 @@ from edge.uplink.status import Status
 from edge.uplink.uplinks import Uplinks
 
 if TYPE_CHECKING:  # a leaf may be without a store
-    from edge.storage import Storage
+    from edge.jetstream.jetstream import JetStream
+
+
+class Tasks(Protocol):
+    """The owner of every task."""
+
+    def start(self, coroutine: Coroutine[None, None, None], /) -> asyncio.Task[None]: ...
+
+
+class Storage(Protocol):
+    """Streams, and what else was on disk when it was opened."""
+
+    @property
+    def jetstream(self) -> "JetStream": ...
+    @property
+    def values(self) -> Mapping[str, bytes]: ...
 
 
 class Leaf:
@@ -35,7 +51,7 @@ class Hubs:
     """``start`` when everything else is there."""
 
     def __init__(
-        self, router: Router, config: Config, server_id: str, server_name: str, storage: "Storage | None"
+        self, router: Router, config: Config, server_id: str, server_name: str, storage: Storage | None
     ) -> None:
         self.router = router
         self.server_name = server_name
@@ -44,21 +60,27 @@ class Hubs:
         self.identity = LeafIdentity(
             server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
         )
-        carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        self.uplinked: RemoteLink | None = None
+        self.carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
         self.status: Status | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
-            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else carried)))
+            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else self.carried)))
         if self.leafs:
-            self._start_uplinks(config, self.leafs[0].connector.link, storage)
+            self.uplinked = self.leafs[0].connector.link
+            self._start_uplinks(config, self.uplinked, storage)
 
-    def start(self, lifecycle: Lifecycle) -> None:
+    def start(self, tasks: Tasks) -> None:
         for leaf in self.leafs:
-            leaf.task = lifecycle.start(leaf.connector.run())
+            leaf.task = tasks.start(leaf.connector.run())
 
-    def add(self, remote: LeafRemote, lifecycle: Lifecycle) -> None:
-        leaf = Leaf(remote, self._connector(remote))
-        leaf.task = lifecycle.start(leaf.connector.run())
+    def add(self, remote: LeafRemote, tasks: Tasks) -> None:
+        """What is new in the configuration.  The link of the uplinks goes where the next remote of its account says."""
+        again = self.uplinked
+        if again is not None and (again.account.name != remote.account or self._is_used(again)):
+            again = None
+        leaf = Leaf(remote, self._connector(remote, self.carried if again else (), again))
+        leaf.task = tasks.start(leaf.connector.run())
         self.leafs.append(leaf)
 
     def remove(self, remote: LeafRemote) -> None:
@@ -68,10 +90,15 @@ class Hubs:
                 leaf.task.cancel()
             leaf.connector.link.account.links.discard(leaf.connector.link)
 
-    def _connector(self, remote: LeafRemote, carried: Sequence[str] = ()) -> LeafConnector:
-        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router)
+    def _is_used(self, link: RemoteLink) -> bool:
+        return any(leaf.connector.link is link for leaf in self.leafs)
 
-    def _start_uplinks(self, config: Config, link: LeafLink, storage: "Storage | None") -> None:
+    def _connector(
+        self, remote: LeafRemote, carried: Sequence[str] = (), link: RemoteLink | None = None
+    ) -> LeafConnector:
+        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router, link)
+
+    def _start_uplinks(self, config: Config, link: LeafLink, storage: Storage | None) -> None:
         ticker = Ticker(asyncio.get_running_loop(), self.router)
         clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
         uplinks = None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from edge.config.options import Config, Mqtt, WebSocket
+from edge.config.options import Config, LeafListen, Mqtt, WebSocket
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT, Authenticator, ConfiguredUsers, User, is_bcrypt
 from edge.core.router import Router
@@ -153,6 +153,16 @@ class Logins:
             (*access.users, *anonymous), access.token, options.no_auth_user or access.no_auth_user, by_certificate
         )
 
+    def leafs(self, options: LeafListen) -> Authenticator:
+        """Users that are for leafs alone, or the server's; ``account`` is where those come who need none."""
+        access = self.config.authorization
+        by_certificate = options.tls is not None and options.tls.verify_and_map
+        if options.users:
+            return self._configured(options.users, "", "", by_certificate, options.account)
+        if self.config.operator is None and not (access.users or access.token or access.auth_callout):
+            return self._configured((), "", "", False, options.account)
+        return self._judge(access.users, access.token, access.no_auth_user, by_certificate)
+
     def _judge(self, users: Iterable[User], token: str, no_auth_user: str, by_certificate: bool) -> Authenticator:
         operator = self.config.operator
         auth: Authenticator
@@ -167,14 +177,19 @@ class Logins:
         return self._ask_service(auth)
 
     def _configured(
-        self, users: tuple[User, ...], token: str, no_auth_user: str, by_certificate: bool
+        self,
+        users: tuple[User, ...],
+        token: str,
+        no_auth_user: str,
+        by_certificate: bool,
+        account: str = GLOBAL_ACCOUNT,
     ) -> ConfiguredUsers:
         if self.passwords is None and any(is_bcrypt(secret) for secret in (token, *(user.password for user in users))):
             from edge.net.passwords import Passwords
 
             self.passwords = Passwords(self.loop)
         check = self.passwords.check if self.passwords is not None else None
-        return ConfiguredUsers(users, token, no_auth_user, GLOBAL_ACCOUNT, check, by_certificate)
+        return ConfiguredUsers(users, token, no_auth_user, account, check, by_certificate)
 
     def _ask_service(self, auth: Authenticator) -> Authenticator:
         config = self.config

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from edge.config.access import identity
 from edge.config.load import load_config
-from edge.config.options import Authorization, Config, JetStream, LeafNodes, LeafRemote, Listen, Log, Mqtt, WebSocket
+from edge.config.options import (
+    Authorization,
+    Config,
+    JetStream,
+    LeafListen,
+    LeafNodes,
+    LeafRemote,
+    Listen,
+    Log,
+    Mqtt,
+    WebSocket,
+)
 from edge.core.auth import User
 from edge.core.auth_spec import Operator
 from edge.errors import ConfigError, StartError
@@ -28,6 +39,7 @@ from edge.settings import (
 
 if TYPE_CHECKING:
     from edge.daemon import Daemon
+    from edge.net.leaf_listener import LeafListener
     from edge.net.mqtt import MqttListener
 
 log = logging.getLogger("edge")
@@ -43,8 +55,8 @@ NOT_COMPARED = frozenset(("path", "digest", "loaded_ns", "warnings"))
 def compare(old: Config, new: Config) -> list[str]:
     """A line for each change.  ConfigError names the first that needs a restart."""
     lines: list[str] = []
-    if old.uplinks and old.leafnodes.remotes[:1] != new.leafnodes.remotes[:1]:
-        raise ConfigError("", 0, 0, "config reload not supported for the first remote of leafnodes: uplinks go over it")
+    if old.uplinks:
+        _check_first(old.leafnodes.remotes, new.leafnodes.remotes)
     for field, before, after in zip(Config._fields, old, new, strict=True):
         if before == after or field in NOT_COMPARED:
             continue
@@ -158,12 +170,33 @@ def _websocket(before: WebSocket | None, after: WebSocket | None) -> list[str]:
 
 
 def _leafnodes(before: LeafNodes, after: LeafNodes) -> list[str]:
-    if before._replace(remotes=()) != after._replace(remotes=()):
-        raise ConfigError("", 0, 0, "config reload not supported for leafnodes other than remotes")
+    if before._replace(remotes=(), listen=None) != after._replace(remotes=(), listen=None):
+        raise ConfigError("", 0, 0, "config reload not supported for leafnodes reconnect")
     gone, come = _remotes(before, after)
-    return [f"Reloaded: LeafNode Remote {name_of(remote)} removed" for remote in gone] + [
+    lines = _leaf_listener(before.listen, after.listen) if before.listen != after.listen else []
+    return lines + [f"Reloaded: LeafNode Remote {name_of(remote)} removed" for remote in gone] + [
         f"Reloaded: LeafNode Remote {name_of(remote)} added" for remote in come
     ]
+
+
+def _leaf_listener(before: LeafListen | None, after: LeafListen | None) -> list[str]:
+    """Where it listens stays; who is let in, and how, may change."""
+    if before is None or after is None:
+        raise ConfigError("", 0, 0, "config reload not supported for switching listening for leafs on or off")
+    for field in ("listen", "advertise", "no_advertise"):
+        if getattr(before, field) != getattr(after, field):
+            raise _restart(f"leafnodes {field}", getattr(before, field), getattr(after, field))
+    if (before.tls is None) != (after.tls is None):
+        raise ConfigError("", 0, 0, "config reload not supported for tls of leafnodes, switched on or off")
+    return ["Reloaded: LeafNode listener"]
+
+
+def _check_first(before: tuple[LeafRemote, ...], after: tuple[LeafRemote, ...]) -> None:
+    """The first remote may change, or be gone for a time, but uplinks stay in its account and on a link of theirs."""
+    if not before or not after or before[0] == after[0]:
+        return
+    if after[0].account != before[0].account or after[0] in before:
+        raise ConfigError("", 0, 0, "config reload not supported for the account of the first remote: uplinks use it")
 
 
 def _remotes(before: LeafNodes, after: LeafNodes) -> tuple[list[LeafRemote], list[LeafRemote]]:
@@ -346,7 +379,10 @@ def _apply_mqtt(listener: "MqttListener", daemon: "Daemon", old: Config, options
 
 
 def _apply_leafs(daemon: "Daemon", old: Config) -> None:
-    gone, come = _remotes(old.leafnodes, daemon.config.leafnodes)
+    new = daemon.config
+    if daemon.leafs is not None and new.leafnodes.listen is not None:
+        _apply_leaf_listener(daemon, daemon.leafs, old, new.leafnodes.listen)
+    gone, come = _remotes(old.leafnodes, new.leafnodes)
     if daemon.hubs is None and come:
         daemon.make_hubs().start(daemon.lifecycle)
     elif daemon.hubs is not None:
@@ -354,3 +390,13 @@ def _apply_leafs(daemon: "Daemon", old: Config) -> None:
             daemon.hubs.remove(remote)
         for remote in come:
             daemon.hubs.add(remote, daemon.lifecycle)
+
+
+def _apply_leaf_listener(daemon: "Daemon", listener: "LeafListener", old: Config, options: LeafListen) -> None:
+    new = daemon.config
+    daemon.tell_leafs()
+    listener.auth = daemon.logins.leafs(options)
+    if (old.authorization, old.accounts, old.operator, old.leafnodes.listen) != (
+        new.authorization, new.accounts, new.operator, options,
+    ):  # fmt: skip
+        listener.judge_again()

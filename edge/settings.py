@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edge.config.options import Authorization, Config, Mqtt, WebSocket
+from edge.config.options import Authorization, Config, LeafListen, Mqtt, WebSocket
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.tls_spec import Tls
@@ -14,6 +14,7 @@ from edge.net.listener import ClientLimits
 if TYPE_CHECKING:  # loaded where it is configured
     from edge.core.mqtt_broker import MqttLimits
     from edge.jetstream.account import Limits
+    from edge.net.leaf_listener import LeafOptions
     from edge.net.trace import Tracer
     from edge.net.websocket import WebSocketOptions
 
@@ -65,6 +66,7 @@ def tls_blocks(config: Config) -> dict[str, Tls]:
         "client": config.tls,
         "mqtt": config.mqtt.tls if config.mqtt else None,
         "websocket": config.websocket.tls if config.websocket else None,
+        "leafnodes": config.leafnodes.listen.tls if config.leafnodes.listen else None,
         "https": config.tls._replace(verify=False, verify_and_map=False) if config.https and config.tls else None,
     }
     return {name: options for name, options in blocks.items() if options is not None}
@@ -98,11 +100,52 @@ def websocket_options(config: Config, options: WebSocket) -> "WebSocketOptions":
     terms = Terms(
         options.compression, config.mqtt is not None, options.tls is not None, options.same_origin,
         options.allowed_origins, options.jwt_cookie, options.user_cookie, options.pass_cookie,
-        options.token_cookie, options.headers,
+        options.token_cookie, options.headers, config.leafnodes.listen is not None,
     )  # fmt: skip
     access = access_of(config, options)
     required = bool(config.operator or access.users or access.token or not access.anonymous)
     return WebSocketOptions(terms, required, options.handshake_timeout_ns / 1e9, options.ping_interval_ns)
+
+
+# ---- leafs that dial this edge
+
+
+def cluster_name(config: Config, server_name: str) -> str:
+    """A nats-server with hubs is a cluster of its own, and so are we."""
+    return server_name if config.leafnodes.remotes else ""
+
+
+def leaf_options(config: Config, listen: LeafListen, info: ServerInfo, port: int, web: int = 0) -> "LeafOptions":
+    """``port``: on which it listens; ``web``: the port of the listener for WebSocket, 0 where there is none."""
+    from edge.core.leaf_inbound import LeafTerms
+    from edge.core.leaf_link import PING_INTERVAL_NS
+    from edge.net.leaf_listener import LeafOptions
+    from edge.net.leafs import possible
+    from edge.net.own_address import advertised, place
+
+    cluster = cluster_name(config, info.server_name)
+    host, shown_port = advertised(listen.advertise, listen.listen.host, port)
+    where = place(host, shown_port)
+    said = info.fields(0, "") | {"proto": 3, "host": host, "port": shown_port, "ip": where, "info_on_connect": True}
+    said["auth_required"] = True
+    for name, is_so in (("tls_required", listen.tls), ("tls_verify", listen.tls and listen.tls.verify)):
+        said.pop(name, None)
+        if is_so:
+            said[name] = True
+    if cluster:
+        said["cluster"] = cluster
+    if not listen.no_advertise:
+        said["leafnode_urls"] = [where]
+        if web and config.websocket is not None:
+            browsers = config.websocket
+            said["ws_connect_urls"] = [place(*advertised(browsers.advertise, browsers.listen.host, web))]
+    terms = LeafTerms(
+        cluster, listen.min_version, listen.isolate, possible(listen.compression), config.max_subscriptions or 0,
+        listen.timeout_ns, min(config.ping_interval_ns, PING_INTERVAL_NS), config.ping_max,
+        "" if config.no_system_account else config.system_account,
+    )  # fmt: skip
+    deadline = listen.write_deadline_ns or config.write_deadline_ns
+    return LeafOptions(terms, said, config.max_pending_bytes, deadline, listen.ends_slow)
 
 
 # ---- JetStream

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from edge.config.options import Config, LeafRemote, Mqtt, WebSocket
+from edge.config.options import Config, LeafListen, LeafNodes, LeafRemote, Mqtt, WebSocket
 from edge.core.times import SECOND, rfc3339
 from edge.core.tls_spec import Tls
 from edge.monitor.stamp import Fields, Stamp
@@ -28,11 +28,10 @@ def state_of(daemon: "Daemon", stamp: Stamp) -> State:
 def settings(daemon: "Daemon") -> Settings:
     config = daemon.config
     system = "" if config.no_system_account else config.system_account
-    remotes = [_remote(remote) for remote in config.leafnodes.remotes]
     blocks: Fields = {
         "cluster": {},
         "gateway": {},
-        "leaf": {"remotes": remotes} if remotes else {},
+        "leaf": _leafs(daemon, config.leafnodes),
         "mqtt": _mqtt(daemon, config.mqtt) if config.mqtt else {},
         "websocket": _websocket(daemon, config.websocket) if config.websocket else {},
     }
@@ -111,6 +110,28 @@ def _jetstream(config: Config) -> Fields:
 
 
 # ---- listeners, hubs
+
+
+def _leafs(daemon: "Daemon", leafnodes: LeafNodes) -> Fields:
+    remotes = [_remote(remote) for remote in leafnodes.remotes]
+    fields = _leaf_listener(daemon, leafnodes.listen) if leafnodes.listen is not None else {}
+    return fields | ({"remotes": remotes} if remotes else {})
+
+
+def _leaf_listener(daemon: "Daemon", options: LeafListen) -> Fields:
+    tls = options.tls
+    said: Fields = {
+        "host": options.listen.host,
+        "port": daemon.leafs.port if daemon.leafs else options.listen.port,
+        "auth_timeout": _seconds(options.timeout_ns),
+        "tls_timeout": _tls_timeout(tls),
+        "tls_required": tls is not None,
+        "tls_verify": tls is not None and tls.verify,
+        "write_deadline": options.write_deadline_ns,
+        "write_timeout": "close" if options.ends_slow else "",
+    }
+    fields = {name: value for name, value in said.items() if value}
+    return fields | (_certificate(daemon.encryption("leafnodes")) if tls else {})
 
 
 def _remote(remote: LeafRemote) -> Fields:

@@ -94,6 +94,8 @@ cluster {{
 }}
 
 leafnodes {{
+  # Edges talk with the hub; else each would be told what every other one wants: of a thousand edges, millions of lines.
+  isolate_leafnode_interest: true
   listen: {_quoted(f"{plan.host}:{node.leaf_port}")}{advertise}
   authorization {{
     users: [

@@ -8,12 +8,15 @@ meaning that one process however long we take, so that a signal can never reach 
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hub.errors import HubError
+
+EXEC_POLLS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,8 @@ class NodeProcess:
             os.close(fd)
 
     def _is_ours(self) -> bool:
-        try:
-            command_line = Path(f"/proc/{self.pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
         # Empty for a zombie, which is as good as gone.
-        return os.fsencode(self.config) in command_line.split(b"\0")
+        return os.fsencode(self.config) in _command_line(self.pid).split(b"\0")
 
     def _reap(self) -> None:
         """Take the exit status where it is a child of ours (the demo's are, those of `down` are not)."""
@@ -98,7 +97,19 @@ def spawn(binary: Path, name: str, config: Path, log: Path) -> NodeProcess:
         )
     except OSError as exc:
         raise HubError(f"{binary}: cannot be started: {exc.strerror}") from exc
+    # The kernel lets us go on a moment before it puts the arguments in place.
+    for _ in range(EXEC_POLLS):
+        if _command_line(pid):
+            break
+        time.sleep(0.001)
     return NodeProcess(name, pid, config)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _gone(pidfd: int, timeout_s: float | None) -> bool:

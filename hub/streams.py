@@ -4,14 +4,24 @@ import asyncio
 
 from nats.aio.client import Client
 from nats.errors import Error
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
-from nats.js.errors import APIError, NotFoundError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamInfo,
+)
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from hub.errors import HubError
 from hub.fleet import Replica, Stream
 
 TELEMETRY = "TELEMETRY"
+READ_PATIENCE_S = 30.0
 
 STREAMS = (
     StreamConfig(
@@ -56,6 +66,26 @@ async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
     except NotFoundError:
         await js.add_stream(config)
         return True
+
+
+async def stored_messages(client: Client, stream: str) -> list[tuple[str, bytes]]:
+    """Subject and payload of everything that is in a stream now, read by a consumer."""
+    js = client.jetstream()
+    everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30)
+    consumer = await js.pull_subscribe("", stream=stream, config=everything)
+    found: list[tuple[str, bytes]] = []
+    stored = (await js.stream_info(stream)).state.messages
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + READ_PATIENCE_S
+    while len(found) < stored:
+        try:
+            found += [(message.subject, message.data) for message in await consumer.fetch(500, timeout=5)]
+            deadline = clock.time() + READ_PATIENCE_S
+        except (NatsTimeout, ServiceUnavailableError) as exc:  # this node may not have heard of the consumer yet
+            if clock.time() > deadline:
+                raise HubError(f"stream {stream}: the hub gave {len(found)} of {stored} stored messages") from exc
+            await asyncio.sleep(0.1)
+    return found
 
 
 async def stream_states(client: Client) -> list[Stream]:

@@ -41,6 +41,8 @@ def _check_operator(top: Fields, config: Config) -> None:
         fail(place, "operator: users are JWTs; none can stand in the configuration")
     if config.authorization.auth_callout:
         fail(place, "operator: an auth_callout is set up in the JWT of an account")
+    if config.leafnodes.listen is not None and config.leafnodes.listen.users:
+        fail(top.place("leafnodes", "leaf"), "operator: leafs log in with JWTs; none can stand in the file")
     if config.authorization.no_auth_user:
         fail(top.place("no_auth_user"), "no_auth_user: users are JWTs; see default_sentinel")
 
@@ -54,6 +56,11 @@ def _check_accounts(top: Fields, config: Config, names: frozenset[str]) -> None:
     for remote in config.leafnodes.remotes:
         if remote.account not in names:
             fail(top.place("leafnodes", "leaf"), f"remote: no account {remote.account!r} in accounts")
+    if config.leafnodes.listen is not None:
+        listen = config.leafnodes.listen
+        for name in (listen.account, *(user.account for user in listen.users)):
+            if name not in names:
+                fail(top.place("leafnodes", "leaf"), f"authorization: no account {name!r} in accounts")
     callout = config.authorization.auth_callout
     if callout:
         for name in (callout.account, *callout.allowed_accounts):

@@ -180,6 +180,7 @@ def settle(config: Config, environ: Mapping[str, str]) -> Config:
         https=https and https._replace(host=https.host or LOOPBACK),
         mqtt=mqtt and _settle_listener(config, mqtt),
         websocket=websocket and _settle_listener(config, websocket),
+        leafnodes=_settle_leafs(config),
         jetstream=jetstream and jetstream._replace(store_dir=jetstream.store_dir or _store_dir(environ)),
         authorization=_settle_timeout(config),
         tls=config.tls and config.tls._replace(timeout_ns=config.tls.timeout_ns or TLS_TIMEOUT_NS),
@@ -200,6 +201,19 @@ def _settle_listener(config: Config, listener: L) -> L:
     host = listener.listen.host or config.listen.host or _host(config, listener.authorization, listener.no_auth_user)
     tls = listener.tls and listener.tls._replace(timeout_ns=listener.tls.timeout_ns or TLS_TIMEOUT_NS)
     return listener._replace(listen=listener.listen._replace(host=host), tls=tls)
+
+
+def _settle_leafs(config: Config) -> LeafNodes:
+    """A leaf brings everything that its clients may do: it is let in like these."""
+    leafnodes, listen = config.leafnodes, config.leafnodes.listen
+    if listen is None:
+        return leafnodes
+    authorization = Authorization(listen.users) if listen.users else None
+    host = listen.listen.host or config.listen.host or _host(config, authorization, "")
+    tls = listen.tls and listen.tls._replace(timeout_ns=listen.tls.timeout_ns or TLS_TIMEOUT_NS)
+    timeout_ns = listen.timeout_ns or Authorization().timeout_ns
+    settled = listen._replace(listen=listen.listen._replace(host=host), tls=tls, timeout_ns=timeout_ns)
+    return leafnodes._replace(listen=settled)
 
 
 def _host(config: Config, authorization: Authorization | None, no_auth_user: str) -> str:

@@ -10,6 +10,7 @@ from edge.config.units import SECOND
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT, User
 from edge.core.auth_spec import AuthCallout, Operator
+from edge.core.compression_spec import Compression
 from edge.core.tls_spec import Tls
 
 SYSTEM_ACCOUNT = "$SYS"
@@ -62,20 +63,33 @@ class JetStream(NamedTuple):
 
 
 class LeafUrl(NamedTuple):
-    """``encrypted``: it says tls://."""
+    """``encrypted``: it says tls:// or wss://; ``websocket``: ws:// or wss://, at this ``path``."""
 
     host: str
     port: int
     user: str = ""
     password: str = ""
     encrypted: bool = False
+    websocket: bool = False
+    path: str = ""
+
+
+class LeafProxy(NamedTuple):
+    """An HTTP proxy; ``timeout_ns`` 0: that of dialling."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    timeout_ns: int = 0
 
 
 class LeafRemote(NamedTuple):
     """A hub to connect to; ``urls`` are tried in turn, in random order unless ``no_randomize``.
 
     ``credentials``: a file with JWT and seed; ``nkey``: a seed, or (ours) a file with one.  Files are read at each
-    connection.
+    connection.  ``hub``: the other side is to be the leaf.  ``isolate``: it is not told what our other leafs want;
+    ``request_isolation``: we are not to be told what its are.
     """
 
     urls: tuple[LeafUrl, ...]
@@ -89,11 +103,40 @@ class LeafRemote(NamedTuple):
     tls: Tls | None = None
     credentials: str = ""
     nkey: str = ""
+    hub: bool = False
+    isolate: bool = False
+    request_isolation: bool = False
+    compression: Compression = Compression()
+    ws_compression: bool = False
+    ws_no_masking: bool = False
+    proxy: LeafProxy | None = None
+
+
+class LeafListen(NamedTuple):
+    """Where leafs dial this edge.  ``users`` empty: the server's own; ``account`` is for those who need no user then.
+    ``advertise`` empty: where it listens; ``min_version`` empty: any; ``isolate``: no leaf hears what the others want.
+    ``write_deadline_ns`` 0: as for clients; ``ends_slow``: it closes the connection."""
+
+    listen: Listen
+    users: tuple[User, ...] = ()
+    account: str = GLOBAL_ACCOUNT
+    timeout_ns: int = 0
+    tls: Tls | None = None
+    advertise: str = ""
+    no_advertise: bool = False
+    min_version: str = ""
+    compression: Compression = Compression()
+    isolate: bool = False
+    write_deadline_ns: int = 0
+    ends_slow: bool = False
 
 
 class LeafNodes(NamedTuple):
+    """``listen`` None: nobody dials this edge."""
+
     remotes: tuple[LeafRemote, ...] = ()
     reconnect_ns: int = SECOND
+    listen: LeafListen | None = None
 
 
 class WebSocket(NamedTuple):

@@ -5,6 +5,7 @@ everything that is published inside this process, comes through ``publish``.
 """
 
 import random
+import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from edge.core.hotpath import Memo
 from edge.core.msg_trace import MARK, deliver_traced, deliver_traced_from_leaf
 from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription, goes_on, send_away
 from edge.core.permissions import Permissions
+from edge.protocol.leaf import LOOP_PREFIX
 from edge.sublist import Match, Sublist
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from edge.core.mqtt_client import MqttClient
     from edge.core.router import Router
 
+LOOP_ID_ALPHABET = string.ascii_letters + string.digits
 InterestListener = Callable[[Subscription, bool], None]
 
 
@@ -55,7 +58,8 @@ class Traffic(NamedTuple):
 
 
 class Account:
-    """``past``: the traffic of clients that are no longer here."""
+    """``past``: the traffic of clients that are no longer here, ``past_leafs`` that of leafs; ``loop_subject``: what
+    links say, and must not hear."""
 
     def __init__(self, name: str, router: "Router") -> None:
         self.name = name
@@ -68,10 +72,11 @@ class Account:
         self.exporters: list[Account] = []  # whose streams are imported here
         self.clients: set[Client] = set()  # who is logged in
         self.mqtt_clients: set[MqttClient] = set()
-        self.links: set[LeafLink] = set()  # to hubs, connected or not
-        self.past = Traffic()
+        self.links: set[LeafLink] = set()  # to hubs, connected or not, and of leafs that are here
+        self.past = self.past_leafs = Traffic()
         self.slow_consumers = 0
         self.mappings: Mappings | None = None  # what is published here goes elsewhere
+        self.loop_subject = LOOP_PREFIX + "".join(random.choices(LOOP_ID_ALPHABET, k=22))
 
     @property
     def client_traffic(self) -> Traffic:
@@ -85,7 +90,7 @@ class Account:
 
     @property
     def leaf_traffic(self) -> Traffic:
-        total = Traffic()
+        total = self.past_leafs
         for link in self.links:
             total = total.plus(link)
         return total
@@ -111,6 +116,13 @@ class Account:
         if self.sublist.remove(sub):
             for listener in self.interest_listeners:
                 listener(sub, False)
+
+    def reweigh(self, sub: Subscription, weight: int) -> None:
+        """The queue group behind a link has another number of members."""
+        by, sub.weight = weight - sub.weight, weight
+        if by:
+            for link in self.links:
+                link.reweighed(sub, by)
 
     def subscribe(
         self, subject: str, callback: Callback, *, queue: str = "", announce: bool = True, capture: bool = False

@@ -9,7 +9,8 @@ class InterestMap:
     """Counts subscriptions and says what the other side must hear of each change.
 
     A plain subject is announced once and taken back when its last subscription is gone; a queue group is announced
-    with its number of members, anew at every change (reference: leafnode.md section 2).
+    with its number of members, anew at every change (reference: leafnode.md section 2); ``weight`` members come or go
+    at once.
     """
 
     __slots__ = ("counts",)
@@ -17,17 +18,17 @@ class InterestMap:
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
 
-    def add(self, subject: str, queue: str) -> Interest | None:
+    def add(self, subject: str, queue: str, weight: int = 1) -> Interest | None:
         key = (subject, queue)
-        self.counts[key] += 1
-        count = self.counts[key]
+        was = self.counts[key]
+        self.counts[key] = was + weight
         if queue:
-            return Interest(subject, queue, count)
-        return Interest(subject, "", 1) if count == 1 else None
+            return Interest(subject, queue, was + weight)
+        return None if was else Interest(subject, "", 1)
 
-    def remove(self, subject: str, queue: str) -> Interest | None:
+    def remove(self, subject: str, queue: str, weight: int = 1) -> Interest | None:
         key = (subject, queue)
-        count = self.counts[key] - 1
+        count = self.counts[key] - weight
         if count > 0:
             self.counts[key] = count
             return Interest(subject, queue, count) if queue else None

@@ -1,21 +1,22 @@
-"""A link to a hub as the router sees it: handshake, interest both ways, messages, and whether the hub still lives.
+"""A link between two servers as the router sees it, whichever of them has dialled: interest both ways, messages, loops,
+and whether the other side still lives.
 
-The link outlives its connections.  The shell (``net/leafs.py``) calls ``opened``, ``receive`` and ``closed`` for each
-of them and ``tick`` when ``deadline`` has come; what the link writes goes to the ``Wire`` of the connection.
+Who the other side is, and what it may, is settled by a subclass: ``leaf_remote.py`` where this server dials.  The shell
+calls ``receive`` and ``closed``, and ``tick`` when ``deadline`` has come; what the link writes goes to the ``Wire`` of
+the connection.
 """
 
-import enum
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
 from edge.core.interest import InterestMap
-from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import Far, LeafIdentity, State, Wire
 from edge.core.peer import Link, PeerKind, Subscription
 from edge.core.request_info import MARK, request_info, with_info
 from edge.core.router import Router
+from edge.core.stream_imports import Shadow
 from edge.errors import ProtocolError
 from edge.protocol import leaf
 from edge.protocol.leaf import Info, LeafParser
@@ -25,93 +26,48 @@ from edge.subjects import is_valid
 log = logging.getLogger("edge")
 
 SECOND = 1_000_000_000
-TLS_TIMEOUT_NS = 10 * SECOND
-CONNECT_TIMEOUT_NS = 2 * SECOND  # from CONNECT to the hub's second INFO, as nats-server gives it
+LOOP_DELAY_NS = 30 * SECOND
 PING_INTERVAL_NS = 15 * SECOND  # nats-server's two minutes would leave a half-open link unnoticed for four
 PING_MAX = 2
 BOUNDED = "$JS."  # who sends there has windows of its own, and waits; what is lost costs more than it takes
 TOLD_MAX = 100  # refused subjects that are logged on one connection
 
-# How long to stay away after an error, by a part of its text (reference: leafnode.md section 4).
-DELAYS = (
-    ("Loop detected", 30 * SECOND),
-    ("same cluster name", 30 * SECOND),
-    ("minimum version required", 5 * SECOND),
-)
-
-
-class LeafIdentity(NamedTuple):
-    """What this server says of itself in CONNECT; ``version`` is the nats-server level that is spoken."""
-
-    server_id: str
-    server_name: str
-    version: str
-    domain: str
-    jetstream: bool
-    max_payload: int
-
-
-class Wire(Protocol):
-    """The connection below a link."""
-
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None:
-        """Close once everything written has gone out; ``closed`` of the link is called then."""
-
-    def encrypt(self) -> None:
-        """Begin a TLS handshake; ``encrypted`` of the link is called after it, or ``closed``."""
-
-    def unsent(self) -> int:
-        """Bytes written that the other side has not acknowledged, down to its TCP."""
-
-
-class Encrypted(enum.Enum):
-    """What of TLS a connection has, or can have: nothing; when INFO has come, as the configuration wants; already."""
-
-    PLAIN = "plain"
-    AFTER_INFO = "after INFO"
-    FROM_THE_START = "from the start"
-
-
-class State(enum.Enum):
-    DOWN = "down"
-    AWAITS_INFO = "connecting"
-    AWAITS_TLS = "encrypting"
-    AWAITS_ADMISSION = "authenticating"
-    AWAITS_PONG = "announcing"
-    UP = "up"
-
 
 class LeafLink(Link):
-    """``loop_id`` is this account's own random id: a hub that sends it back is behind a loop.
+    """``is_hub``: the other side is the leaf, and hears of all interest of the account; otherwise it is the hub, and
+    hears of what is wanted here and by our own leafs.  ``is_isolated``: it hears of no other leaf's interest.
 
-    ``listeners`` hear True once the hub has answered everything we announced, and False when the link is lost.
+    ``listeners`` hear True once the other side has answered everything we announced, and False when the link is lost.
     """
 
     __slots__ = (
         "account",
+        "acknowledged_at_ping",
+        "cid",
         "closing",
+        "compression",
         "congested",
         "connects",
-        "delivered_at_ping",
-        "discovered",
         "dropped",
-        "first_info_timeout_ns",
+        "end",
+        "far",
         "identity",
         "in_bytes",
         "in_msgs",
-        "info",
         "interest",
+        "is_hub",
+        "is_isolated",
+        "is_open",
         "last_error",
         "listeners",
-        "login",
-        "loop_subject",
         "next_event",
         "now",
         "out",
         "out_bytes",
         "out_msgs",
         "parser",
+        "ping_interval_ns",
+        "ping_max",
         "ping_sent",
         "pings_unanswered",
         "received",
@@ -121,39 +77,30 @@ class LeafLink(Link):
         "router",
         "rtt",
         "rules",
+        "started_ns",
         "state",
         "subs",
-        "tls",
         "told",
         "wire",
-        "written",
     )
 
-    def __init__(
-        self,
-        router: Router,
-        account: Account,
-        identity: LeafIdentity,
-        rules: LinkRules,
-        loop_id: str,
-        first_info_timeout_ns: int = SECOND,
-    ) -> None:
+    def __init__(self, router: Router, account: Account, identity: LeafIdentity, rules: LinkRules) -> None:
         super().__init__("leaf")
         self.router = router
         self.account = account
         account.links.add(self)
         self.identity = identity
         self.rules = rules
-        self.loop_subject = leaf.LOOP_PREFIX + loop_id
-        self.first_info_timeout_ns = first_info_timeout_ns
+        self.cid = 0  # 0: whoever keeps count gives its connections their numbers
+        self.started_ns = 0  # wall time of its one connection; 0: it has many
+        self.ping_interval_ns, self.ping_max = PING_INTERVAL_NS, PING_MAX
+        self.is_hub = self.is_isolated = False
         self.listeners: list[Callable[[bool], None]] = []
-        self.info: Info | None = None  # of the hub that is or was last connected
-        self.discovered: tuple[str, ...] = ()
+        self.far = Far()  # who is or was last connected
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = self.dropped = self.connects = 0
         self.last_error = ""
         self.rtt = 0  # nanoseconds; 0: not known
         self.remote = ""  # host:port of the connection
-        self.login = LeafLogin()
         self.congested = False  # set by the shell: so much is unsent that plain messages are dropped
         self._reset()
 
@@ -161,15 +108,18 @@ class LeafLink(Link):
         self.state = State.DOWN
         self.wire: Wire | None = None
         self.closing = False
+        self.end = ""  # why it was closed from here, in nats-server's words, where there is more to say than that
+        self.compression = ""  # of this connection: a mode of nats-server's, empty before it is settled
+        self.is_open = False  # the other side has said who it is, and may speak of interest and send messages
         self.parser = LeafParser(self._on_message, self._on_line, self.identity.max_payload)
         self.interest = InterestMap()
-        self.subs: dict[tuple[str, str], Subscription] = {}  # the hub's interest
+        self.subs: dict[tuple[str, str], Subscription] = {}  # the other side's interest
         self.told: set[str] = set()
         self.out: list[bytes] = []
         self.now = 0
         self.next_event: int | None = None
-        self.received = self.written = 0  # bytes of this connection
-        self.received_at_ping = self.delivered_at_ping = 0
+        self.received = 0  # bytes of this connection
+        self.received_at_ping = self.acknowledged_at_ping = 0
         self.ping_sent = 0
         self.pings_unanswered = 0
         self.retry_delay_ns = 0
@@ -183,7 +133,7 @@ class LeafLink(Link):
 
     @property
     def server_name(self) -> str:
-        return self.info.server_name if self.info else self.name
+        return self.far.server_name or self.name
 
     @property
     def account_name(self) -> str:
@@ -191,27 +141,37 @@ class LeafLink(Link):
 
     @property
     def cluster(self) -> str:
-        return self.info.cluster if self.info else ""
+        return self.far.cluster
 
     @property
     def domain(self) -> str:
-        """The hub's JetStream domain, or empty."""
-        return self.info.domain if self.info else ""
+        """The other side's JetStream domain, or empty."""
+        return self.far.domain
+
+    @property
+    def user(self) -> str:
+        """Who has logged in with us, or wanted to; empty where we have dialled."""
+        return ""
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """Name and version of who has dialled us; empty where it was we."""
+        return "", ""
 
     @property
     def pending_bytes(self) -> int:
         return self.wire.unsent() + sum(map(len, self.out)) if self.wire else 0
 
     def refusal(self, subject: str, size: int) -> str:
-        """Why the connected hub will never take such a message, or an empty string."""
-        if self.info is not None and size > self.info.max_payload:
-            return f"{size} bytes are more than the hub's max_payload of {self.info.max_payload}"
+        """Why the other side will never take such a message, or an empty string."""
+        if self.far.max_payload and size > self.far.max_payload:
+            return f"{size} bytes are more than the hub's max_payload of {self.far.max_payload}"
         if not self.rules.hub_takes(subject):
             return f'the hub does not permit this edge to publish to "{subject}"'
         return ""
 
     def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> bool:
-        """Send over this link and no other way, whatever interest the hub has shown; False when it is not up."""
+        """Send over this link and no other way, whatever interest there is behind it; False when it is not up."""
         if self.state is not State.UP or self.refusal(subject, len(headers) + len(payload)):
             return False
         self._send_message(subject, reply, (), headers, payload)
@@ -239,38 +199,20 @@ class LeafLink(Link):
         return True
 
     def _introduced(self, headers: bytes) -> bytes:
-        """Who asks is of one of our accounts: the hub has its own names for those that have a link."""
+        """Who asks is of one of our accounts: the other side has its own names for those that have a link."""
         info = request_info(headers)
         account = self.router.accounts.get(str(info.get("acc"))) if info else None
         links = account.links if account is not None else ()
-        name = next((link.info.remote_account for link in links if link.info and link.info.remote_account), "")
+        name = next((link.far.account for link in links if link.far.account), "")
         return with_info(headers, info | {"acc": name}) if info and name else headers
 
     def flush(self) -> None:
         data = b"".join(self.out)
         self.out.clear()
         if self.wire is not None and data:
-            self.written += len(data)
             self.wire.write(data)
 
     # ---- the connection's side
-
-    def opened(self, wire: Wire, remote: str, login: LeafLogin, now: int, tls: Encrypted = Encrypted.PLAIN) -> None:
-        """A new connection to ``remote`` (host:port)."""
-        self._reset()
-        self.wire = wire
-        self.remote = self.name = remote
-        self.login = login
-        self.tls = tls
-        self.now = now
-        self.state = State.AWAITS_INFO
-        self.next_event = now + self.first_info_timeout_ns
-
-    def encrypted(self, now: int) -> None:
-        """The handshake that INFO asked for is done."""
-        self.now = now
-        if self.state is State.AWAITS_TLS and self.info is not None and not self.closing:
-            self._say_who(self.info)
 
     def failed(self, reason: str) -> None:
         """The shell cannot go on with this connection."""
@@ -284,12 +226,13 @@ class LeafLink(Link):
         try:
             self.parser.receive(data)
         except ProtocolError as exc:
-            self._fail(str(exc), str(exc) or "malformed data from the hub")
+            self.end = exc.reason
+            self._fail(str(exc), str(exc) or "malformed data from the other side")
 
     def closed(self, reason: str) -> None:
-        """The connection is gone, for whatever reason: forget what the hub wanted."""
+        """The connection is gone, for whatever reason: forget what the other side wanted."""
         was_up = self.up
-        state = "Stale Connection" if self.pings_unanswered >= PING_MAX else "Client Closed"
+        state = self.end or ("Stale Connection" if self.pings_unanswered >= self.ping_max else "Client Closed")
         if was_up:
             for watcher in self.router.watchers:
                 watcher.leaving(self, self.account, state)
@@ -324,42 +267,40 @@ class LeafLink(Link):
         if self.next_event is None or now < self.next_event:
             return
         self.now = now
-        match self.state:
-            case State.AWAITS_INFO:
-                self._fail("", "no INFO: is this the leaf port of a nats-server?")
-            case State.AWAITS_TLS:
-                self._fail("", "no answer to the TLS handshake")
-            case State.AWAITS_ADMISSION:
-                self._fail("Stale Leaf Node Connection - Closing", "no answer to CONNECT")
-            case State.AWAITS_PONG | State.UP:
-                self._check_life(now)
+        if self.state in (State.AWAITS_PONG, State.UP):
+            self._check_life(now)
+        else:
+            self._on_late()
+
+    def _on_late(self) -> None:
+        """What the handshake waits for has not come in time."""
+        raise NotImplementedError
 
     def _check_life(self, now: int) -> None:
         """A link that moves bytes in either direction lives, however long its PONG takes behind them."""
         assert self.wire is not None
-        unsent = self.wire.unsent()
-        delivered = self.written - unsent
+        acknowledged = self.wire.acknowledged()
         moved_in = self.received > self.received_at_ping
-        moved_out = unsent > len(PING) and delivered > self.delivered_at_ping
+        moved_out = self.wire.unsent() > 0 and acknowledged > self.acknowledged_at_ping
         if moved_in or moved_out:
             self.pings_unanswered = 0
-        if self.pings_unanswered >= PING_MAX:
-            self._fail(STALE_CONNECTION, "the hub does not answer")
+        if self.pings_unanswered >= self.ping_max:
+            self._fail(STALE_CONNECTION, "the other side does not answer")
             return
         self.received_at_ping = self.received
-        self.delivered_at_ping = delivered
+        self.acknowledged_at_ping = acknowledged
         self._ping(now)
 
     def _ping(self, now: int) -> None:
         self.pings_unanswered += 1
         self.ping_sent = now
-        self.next_event = now + PING_INTERVAL_NS
+        self.next_event = now + self.ping_interval_ns
         self._send(PING)
 
-    # ---- what the hub says
+    # ---- what the other side says
 
     def _on_message(self, subject: str, reply: str, headers: bytes, payload: bytes, queues: Sequence[str]) -> None:
-        if self.state is State.AWAITS_INFO:
+        if not self.is_open:
             raise ProtocolError(UNKNOWN_OPERATION)
         self.in_msgs += 1
         self.in_bytes += len(headers) + len(payload)
@@ -370,12 +311,14 @@ class LeafLink(Link):
         verb = line[:4].upper()
         if verb == b"INFO":
             self._on_info(leaf.parse_info(line))
+        elif verb == b"CONN":
+            self._on_connect(line)
         elif verb == b"-ERR":
             self._on_error(leaf.parse_error(line))
-        elif self.state is State.AWAITS_INFO:
+        elif not self.is_open:
             raise ProtocolError(UNKNOWN_OPERATION)
         elif verb[:3] in (b"LS+", b"LS-"):
-            self._on_hub_interest(leaf.parse_interest(line))
+            self._on_far_interest(leaf.parse_interest(line))
         elif verb == b"PING":
             self._send(PONG)
         elif verb == b"PONG":
@@ -384,74 +327,79 @@ class LeafLink(Link):
             raise ProtocolError(UNKNOWN_OPERATION)
 
     def _on_info(self, info: Info) -> None:
-        self.info = info
-        self.parser.max_payload = max(self.identity.max_payload, info.max_payload)
-        if info.leafnode_urls:
-            self.discovered = info.leafnode_urls
-        if self.state is State.AWAITS_INFO:
-            self._connect(info)
-        elif self.state is State.AWAITS_ADMISSION and info.connect_info:
-            self.rules.set_hub(info.imports, info.exports)
-            self._announce_all()
-        elif info.connect_info:  # an operator has changed our permissions
-            self.rules.set_hub(info.imports, info.exports)
-            self._announce(self.interest.all())
+        raise NotImplementedError
 
-    def _connect(self, info: Info) -> None:
-        if info.tls_required and self.tls is Encrypted.PLAIN:
-            self._fail("", "the hub wants TLS: write tls:// in the url, or give the remote a tls block")
-        elif self.tls is Encrypted.AFTER_INFO and self.wire is not None:
-            self.state = State.AWAITS_TLS
-            self.next_event = self.now + TLS_TIMEOUT_NS
-            self.wire.encrypt()
-        else:
-            self._say_who(info)
+    def _on_connect(self, line: bytes) -> None:
+        raise ProtocolError(UNKNOWN_OPERATION)
 
-    def _say_who(self, info: Info) -> None:
-        if info.domain and info.domain == self.identity.domain:
-            log.warning("leaf %s: the hub has our own JetStream domain %r: give each its own", self.name, info.domain)
-        try:
-            fields = self._connect_fields() | self.login.fields(info.nonce)
-        except ValueError as exc:
-            self._fail("", f"no login: {exc}")
+    def _on_error(self, text: str) -> None:
+        """The other side closes after most errors; closing ourselves as well does no harm."""
+        self._fail("", text)
+
+    def _on_pong(self) -> None:
+        if self.pings_unanswered:
+            self.pings_unanswered = 0
+            self.rtt = self.now - self.ping_sent
+        if self.state is State.AWAITS_PONG:
+            self.last_error = ""
+            log.info("leaf %s: connected to %s, %d subjects wanted there", self.name, self.server_name, len(self.subs))
+            self._came_up()
+
+    def _came_up(self) -> None:
+        self.state = State.UP
+        self.connects += 1
+        for listener in list(self.listeners):
+            listener(True)
+        for watcher in self.router.watchers:
+            watcher.counted(self.account)
+            watcher.connected(self, self.account)
+
+    def _on_far_interest(self, interest: leaf.Interest) -> None:
+        subject, queue, weight = interest
+        if not is_valid(subject):
+            raise ProtocolError("")
+        if subject.startswith(leaf.LOOP_PREFIX):
+            if subject == self.account.loop_subject and weight:
+                self._fail_for_loop()
+                return
+        elif not self._takes_interest(subject):
             return
-        self._send(leaf.connect_line(fields))
-        if info.info_on_connect:
-            self.state = State.AWAITS_ADMISSION
-            self.next_event = self.now + CONNECT_TIMEOUT_NS
-        else:
-            self.rules.set_hub(info.imports, info.exports)
-            self._announce_all()
+        key = (subject, queue)
+        known = self.subs.get(key)
+        if weight and known is not None:
+            self.account.reweigh(known, weight)
+        elif weight:
+            sub = Subscription(self, subject, queue)
+            sub.weight = weight
+            self.subs[key] = sub
+            self.account.add(sub)
+        elif known is not None:
+            del self.subs[key]
+            self.account.remove(known)
 
-    def _connect_fields(self) -> dict[str, object]:
-        identity = self.identity
-        fields: dict[str, object] = {
-            "version": identity.version,
-            "server_id": identity.server_id,
-            "name": identity.server_name,
-            "cluster": identity.server_name.replace(" ", "_"),  # of its own, so that hubs forward between edges
-            "headers": True,
-            "protocol": 3,  # messages that are traced may come
-            "compress_mode": "off",
-            "remote_account": self.account.name,
-        }
-        if identity.jetstream:
-            fields["jetstream"] = True
-        if identity.domain:
-            fields["domain"] = identity.domain
-        if self.rules.deny_imports:
-            fields["deny_pub"] = list(self.rules.deny_imports)
-        return fields
+    def _takes_interest(self, subject: str) -> bool:
+        """Could anything ever be sent for the other side's interest in ``subject``?"""
+        return self.rules.wanted(subject)
+
+    def _fail_for_loop(self) -> None:
+        self.retry_delay_ns = LOOP_DELAY_NS
+        text = f'Loop detected for leafnode account="{self.account.name}"'
+        self._fail(f"{text}. Delaying attempt to reconnect for 30s", text)
+
+    # ---- what we say
 
     def _announce_all(self) -> None:
-        """Say all that is wanted here, and ask for a PONG: after it the hub knows."""
+        """Say all that is wanted here, and ask for a PONG: after it the other side knows."""
         self.state = State.AWAITS_PONG
-        for sub in self.account.subscriptions():
-            if _is_ours(sub):
-                self.interest.add(sub.subject, sub.queue)
-        self.account.interest_listeners.append(self._on_interest)
-        self._announce([leaf.Interest(self.loop_subject, "", 1), *self.interest.all()])
+        self._begin_to_announce()
         self._ping(self.now)
+
+    def _begin_to_announce(self) -> None:
+        for sub in self.account.subscriptions():
+            if self._is_told(sub):
+                self.interest.add(sub.subject, sub.queue, sub.weight)
+        self.account.interest_listeners.append(self._on_interest)
+        self._announce([leaf.Interest(self.account.loop_subject, "", 1), *self.interest.all()])
 
     def _announce(self, interests: list[leaf.Interest]) -> None:
         for interest in interests:
@@ -460,64 +408,32 @@ class LeafLink(Link):
             else:
                 log.debug("leaf %s: interest in %r stays here", self.name, interest.subject)
 
-    def _on_pong(self) -> None:
-        if self.pings_unanswered:
-            self.pings_unanswered = 0
-            self.rtt = self.now - self.ping_sent
-        if self.state is State.AWAITS_PONG:
-            self.state = State.UP
-            self.connects += 1
-            self.last_error = ""
-            hub = self.info.server_name if self.info else ""
-            log.info("leaf %s: connected to %s, %d subjects wanted there", self.name, hub, len(self.subs))
-            for listener in list(self.listeners):
-                listener(True)
-            for watcher in self.router.watchers:
-                watcher.counted(self.account)
-                watcher.connected(self, self.account)
-
-    def _on_error(self, text: str) -> None:
-        """The hub closes after most errors; closing ourselves as well does no harm."""
-        for part, delay in DELAYS:
-            if part in text:
-                self.retry_delay_ns = delay
-        if self.state is not State.UP and text == UNKNOWN_OPERATION:
-            text += " (is this the leaf port of the hub?)"
-        self._fail("", text)
-
-    def _on_hub_interest(self, interest: leaf.Interest) -> None:
-        subject, queue, weight = interest
-        if not is_valid(subject):
-            raise ProtocolError("")
-        if subject.startswith(leaf.LOOP_PREFIX):
-            if subject == self.loop_subject and weight:
-                self.retry_delay_ns = 30 * SECOND
-                text = f'Loop detected for leafnode account="{self.account.name}"'
-                self._fail(f"{text}. Delaying attempt to reconnect for 30s", text)
-            return  # it tells servers behind us of loops; there are none
-        if not self.rules.wanted(subject):
-            return
-        key = (subject, queue)
-        known = self.subs.get(key)
-        if weight and known is not None:
-            known.weight = weight
-        elif weight:
-            sub = Subscription(self, subject, queue, announce=False)
-            sub.weight = weight
-            self.subs[key] = sub
-            self.account.add(sub)
-        elif known is not None:
-            del self.subs[key]
-            self.account.remove(known)
-
-    # ---- what we say
-
     def _on_interest(self, sub: Subscription, added: bool) -> None:
-        if _is_ours(sub):
+        if self._is_told(sub):
             change = self.interest.add if added else self.interest.remove
-            interest = change(sub.subject, sub.queue)
+            interest = change(sub.subject, sub.queue, sub.weight)
             if interest is not None:
                 self._announce([interest])
+
+    def reweighed(self, sub: Subscription, by: int) -> None:
+        """A queue group of another link's has ``by`` more members than before."""
+        if self.state in (State.AWAITS_PONG, State.UP) and self._is_told(sub):
+            change = self.interest.add if by > 0 else self.interest.remove
+            interest = change(sub.subject, sub.queue, abs(by))
+            if interest is not None:
+                self._announce([interest])
+
+    def _is_told(self, sub: Subscription) -> bool:
+        """Does the other side hear of this interest?  A hub not of another hub's, but of that which shows loops; nobody
+        of its own, nor of its cluster's."""
+        if not sub.announce or sub.peer.kind is not PeerKind.LEAF:
+            return sub.announce
+        link = (sub.of if isinstance(sub, Shadow) else sub).peer
+        if not isinstance(link, LeafLink) or link is self or self.is_isolated:
+            return False
+        if link.cluster and link.cluster == self.cluster:
+            return False
+        return self.is_hub or link.is_hub or sub.subject.startswith(leaf.LOOP_PREFIX)
 
     def _send_message(self, subject: str, reply: str, queues: Sequence[str], headers: bytes, payload: bytes) -> None:
         size = len(headers) + len(payload)
@@ -556,7 +472,3 @@ class LeafLink(Link):
         level = logging.DEBUG if reason == self.last_error else logging.WARNING
         log.log(level, "leaf %s: %s: %s", self.name, what, reason)
         self.last_error = reason
-
-
-def _is_ours(sub: Subscription) -> bool:
-    return sub.announce and sub.peer.kind is not PeerKind.LEAF

@@ -47,15 +47,15 @@ class LinkRules:
 
     def exported(self, subject: str) -> bool:
         """Do we want messages on ``subject`` to be forwarded?"""
-        return _cached(self._ours, self.exports.permits, subject)
+        return cached(self._ours, self.exports.permits, subject)
 
     def hub_takes(self, subject: str) -> bool:
         """Does the hub let us publish ``subject``?"""
-        return subject.startswith(ALWAYS_SENT) or _cached(self._hubs, self.hub_exports.permits, subject)
+        return subject.startswith(ALWAYS_SENT) or cached(self._hubs, self.hub_exports.permits, subject)
 
     def received(self, subject: str) -> bool:
         """Do we take a message on ``subject`` from the hub?"""
-        return _cached(self._received, self.imports.permits, subject)
+        return cached(self._received, self.imports.permits, subject)
 
     def asks(self, subject: str) -> bool:
         """May this interest be announced?  One that the hub forbids would close the link."""
@@ -77,7 +77,7 @@ def _may_ask(rule: SubjectRule, subject: str) -> bool:
     return rule.permits_interest(subject)
 
 
-def _cached(cache: dict[str, bool], decide: Callable[[str], bool], subject: str) -> bool:
+def cached(cache: dict[str, bool], decide: Callable[[str], bool], subject: str) -> bool:
     known = cache.get(subject)
     if known is None:
         known = decide(subject)

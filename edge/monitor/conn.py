@@ -178,8 +178,10 @@ def conn_of_link(link: "LeafLink", account: Account, since: Since, now: Moment) 
         traffic=traffic_of(link, since),
         stalls=0,
         subscriptions=len(link.subs),
-        user="",
+        user=link.user,
         account=account.name,
+        name=link.said[0],
+        version=link.said[1],
     )
 
 
@@ -191,7 +193,7 @@ def traffic_of(link: "LeafLink", since: Since) -> Traffic:
 
 def address_of(link: "LeafLink") -> tuple[str, int]:
     """Where the hub is; what its URL says where there is no socket to ask."""
-    from edge.net.leafs import LeafConnection
+    from edge.net.leaf_connection import LeafConnection
 
     if isinstance(link.wire, LeafConnection):
         peer = link.wire.transport.get_extra_info("peername")

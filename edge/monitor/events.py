@@ -49,7 +49,14 @@ class Events(Watcher):
 
     def connected(self, peer: Peer, account: Account) -> None:
         if peer.kind is PeerKind.LEAF:
-            self.links[peer] = self.clock.wall(), NO_TRAFFIC.plus(cast("LeafLink", peer))
+            link = cast("LeafLink", peer)
+            self.links[peer] = link.started_ns or self.clock.wall(), NO_TRAFFIC.plus(link)
+            if link.cid:  # it has dialled us: nats-server says no more of it
+                self._publish(
+                    f"$SYS.ACCOUNT.{account.name}.LEAFNODE.CONNECT",
+                    lambda: {"server": self.stamp.server(), "acc": account.name},
+                )
+                return
         self._publish(
             f"$SYS.ACCOUNT.{account.name}.CONNECT",
             lambda: self._head("client_connect") | {"client": self._client(peer, account, 0)},
@@ -151,14 +158,20 @@ class Events(Watcher):
         return self._of_link(cast("LeafLink", peer), account, tail)
 
     def _of_link(self, link: "LeafLink", account: Account, tail: Fields) -> Fields:
+        is_known = link in self.links
         fields: Fields = {
-            "start": rfc3339(self.links[link][0]),
-            "host": link.remote.rpartition(":")[0],
-            "acc": account.name,
+            "start": rfc3339(self.links[link][0] if is_known else link.started_ns),
+            "host": link.remote.rpartition(":")[0].strip("[]"),
         }
+        name, version = link.said
+        said = {"user": link.user, "name": name, "ver": version}
+        fields |= {"id": link.cid} if link.cid else {}
+        fields["acc"] = account.name if link.account is account and (is_known or link.far.server_name) else "N/A"
+        fields |= {key: value for key, value in said.items() if value}
         if tail and link.rtt:
             fields["rtt"] = link.rtt
-        return fields | tail | {"name_tag": account.name, "kind": "Leafnode"}
+        named = {"name_tag": account.name} if fields["acc"] != "N/A" else {}
+        return fields | tail | named | {"kind": "Leafnode"}
 
     def _of_client(self, client: Client, account: Account, tail: Fields) -> Fields:
         shell, connect, login = client.shell, client.connect, client.login

@@ -236,7 +236,7 @@ def _account(account: Account) -> AccountFigures:
 
 def _link(link: "LeafLink") -> LinkFigures:
     return LinkFigures(
-        link.account.name, link.remote, link.server_name if link.info else "", link.state.value, link.up, link.rtt,
+        link.account.name, link.remote, link.far.server_name, link.state.value, link.up, link.rtt,
         link.connects, link.pending_bytes, link.dropped, Traffic().plus(link), link.last_error,
     )  # fmt: skip
 

@@ -23,13 +23,14 @@ def leafz(state: State, options: Fields) -> Fields:
 
 
 def _leaf(state: State, link: "LeafLink", account: Account, with_subscriptions: bool) -> Fields:
-    """``is_spoke``: it was we who dialled.  Nothing is compressed on these links."""
+    """``is_spoke``: the other side is the hub."""
     since = state.ledger.links[link]
     traffic = traffic_of(link, since)
     fields: Fields = {
         "id": since.cid,
         "name": link.server_name,
-        "is_spoke": True,
+        "is_spoke": not link.is_hub,
+        **({"is_isolated": True} if link.is_isolated else {}),
         "account": account.name,
         "ip": since.ip,
         "port": since.port,
@@ -42,4 +43,4 @@ def _leaf(state: State, link: "LeafLink", account: Account, with_subscriptions: 
     }
     if with_subscriptions and link.subs:
         fields["subscriptions_list"] = [sub.subject for sub in link.subs.values()]
-    return fields | {"compression": "off"}
+    return fields | ({"compression": link.compression} if link.compression else {})

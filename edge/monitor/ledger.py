@@ -75,7 +75,8 @@ class Ledger(Watcher):
     def connected(self, peer: Peer, account: Account) -> None:
         if peer.kind is PeerKind.LEAF:
             link = cast("LeafLink", peer)
-            self.links[peer] = Since(self.router.next_cid(), *address_of(link), self.wall(), NO_TRAFFIC.plus(link))
+            cid = link.cid or self.router.next_cid()
+            self.links[peer] = Since(cid, *address_of(link), self.wall(), NO_TRAFFIC.plus(link))
 
     def leaving(self, peer: Peer, account: Account, reason: str) -> None:
         if reason.startswith("Slow Consumer"):

@@ -1,23 +1,22 @@
-"""The connections of a leaf link: dial, read, write, and after every end dial again, for ever."""
+"""The connections of a leaf link that this server dials: dial, and after every end dial again, for ever."""
 
-import array
 import asyncio
-import fcntl
 import logging
 import random
-import socket
-import string
-import termios
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from edge.core.leaf_link import Encrypted, LeafIdentity, LeafLink
+from edge.core.compression_spec import NOT_SUPPORTED, Compression
 from edge.core.leaf_login import LeafLogin, read_creds, read_seed
+from edge.core.leaf_remote import Encrypted, RemoteLink, RemoteTerms
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
-from edge.core.tls_spec import Tls
 from edge.errors import StartError
+from edge.net.leaf_connection import LeafConnection
+from edge.net.leaf_options import LeafProxy, LeafRemote
+from edge.net.leaf_urls import LeafUrls, Place
 from edge.net.ticker import Ticker
 
 if TYPE_CHECKING:  # loaded where something is encrypted
@@ -27,124 +26,53 @@ log = logging.getLogger("edge")
 
 MAX_CREDENTIALS = 1 << 20
 READ_SIZE = 64 * 1024
-# What may wait here before plain messages are dropped: a PONG behind it must still reach the hub within its two
-# minutes over a slow line.
-WRITE_HIGH = 1 << 20
-WRITE_LOW = 1 << 18
-LOOP_ID_ALPHABET = string.ascii_letters + string.digits
+WRONG_NAME = 62  # X509_V_ERR_HOSTNAME_MISMATCH
+WRONG_ADDRESS = 64  # X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
-class LeafUrl(Protocol):
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def password(self) -> str: ...
-    @property
-    def encrypted(self) -> bool: ...
-
-
-class LeafRemote(Protocol):
-    """One ``remotes`` entry of the configuration."""
-
-    @property
-    def urls(self) -> Sequence[LeafUrl]: ...
-    @property
-    def account(self) -> str: ...
-    @property
-    def deny_imports(self) -> Sequence[str]: ...
-    @property
-    def deny_exports(self) -> Sequence[str]: ...
-    @property
-    def no_randomize(self) -> bool: ...
-    @property
-    def ignore_discovered_servers(self) -> bool: ...
-    @property
-    def dial_timeout_ns(self) -> int: ...
-    @property
-    def first_info_timeout_ns(self) -> int: ...
-    @property
-    def tls(self) -> Tls | None: ...
-    @property
-    def credentials(self) -> str: ...
-    @property
-    def nkey(self) -> str: ...
-
-
-class LeafConnection(asyncio.BufferedProtocol):
-    """One TCP connection; the ``Wire`` of its link.  ``ended`` is done when it is closed.
-
-    ``context``: its TLS, None where it encrypts nothing.
-    """
+class Dialled(LeafConnection):
+    """``context``: its TLS, None where it encrypts nothing.  ``early``: what had come before it was made."""
 
     def __init__(
         self,
-        link: LeafLink,
+        link: RemoteLink,
         router: Router,
         ticker: Ticker,
         buffer: bytearray,
-        url: LeafUrl,
+        place: Place,
         login: LeafLogin,
         tls: Encrypted = Encrypted.PLAIN,
         context: "SSLContext | None" = None,
     ) -> None:
-        self.link = link
-        self.router = router
+        super().__init__(link, router, buffer)
+        self.remote = link
         self.ticker = ticker
-        self.buffer = buffer
-        self.view = memoryview(buffer)
-        self.url = url
+        self.place = place
         self.login = login
         self.tls = tls
         self.context = context
+        self.early = b""
+        self.problem = ""  # why it came to nothing
+        self.refused_name = False  # its certificate bears another one
         self.handshake: asyncio.Task[None] | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    # ---- asyncio.BufferedProtocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.socket: socket.socket = transport.get_extra_info("socket")
-        url = self.url
-        self.link.opened(self, f"{url.host}:{url.port}", self.login, time.monotonic_ns(), self.tls)
+    def begin(self) -> None:
+        now = time.monotonic_ns()
+        self.remote.opened(self, str(self.place), self.login, now, self.tls, self.is_web)
+        if self.early:
+            self.receive(self.early)
         self.ticker.wake()
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self.buffer
-
-    def buffer_updated(self, size: int) -> None:
-        self.link.receive(bytes(self.view[:size]), time.monotonic_ns())
-        self.router.flush()
-        if self.router.brake.is_on:
-            self.transport.pause_reading()
-            self.router.brake.wait(self._go_on)
-
-    def _go_on(self) -> None:
-        if not self.transport.is_closing() and not self.transport.is_reading():
-            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.handshake is not None:
             self.handshake.cancel()
-        self.link.closed(str(exc) if exc else "closed by the hub")
-        self.router.flush()
+        super().connection_lost(exc)
+
+    def came_to_nothing(self, problem: str) -> None:
+        """Before it began."""
+        self.problem = problem
         if not self.ended.done():
             self.ended.set_result(None)
-
-    def pause_writing(self) -> None:
-        self.link.congested = True
-
-    def resume_writing(self) -> None:
-        self.link.congested = False
-
-    # ---- Wire
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
 
     def encrypt(self) -> None:
         self.handshake = asyncio.get_running_loop().create_task(self._encrypt())
@@ -154,30 +82,20 @@ class LeafConnection(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         assert self.context is not None
         try:
-            transport = await loop.start_tls(
-                self.transport, self, self.context, server_hostname=self.url.host
-            )
+            transport = await loop.start_tls(self.transport, self, self.context, server_hostname=self.place.name)
         except OSError as exc:
             self.handshake = None
-            self.link.failed(f"TLS handshake: {exc}")
+            self.refused_name = is_name_refused(exc)
+            self.remote.failed(f"TLS handshake: {exc}")
             self.transport.abort()
             self.router.flush()
             return
         self.handshake = None
         assert transport is not None
-        self.transport = transport
-        self.transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.link.encrypted(time.monotonic_ns())
+        self.use(transport)
+        self.remote.encrypted(time.monotonic_ns())
         self.ticker.wake()
         self.router.flush()
-
-    def close(self) -> None:
-        """A peer that reads nothing any more would hold the last bytes, and the connection, for ever: cut it then."""
-        self.transport.close()
-        asyncio.get_running_loop().call_later(1.0, self.transport.abort)
-
-    def unsent(self) -> int:
-        return self.transport.get_write_buffer_size() + unacknowledged(self.socket)
 
 
 class LeafConnector:
@@ -188,7 +106,7 @@ class LeafConnector:
     """
 
     def __init__(
-        self, link: LeafLink, remote: LeafRemote, reconnect_ns: int, router: Router, rng: random.Random
+        self, link: RemoteLink, remote: LeafRemote, reconnect_ns: int, router: Router, rng: random.Random
     ) -> None:
         self.link = link
         self.remote = remote
@@ -196,10 +114,8 @@ class LeafConnector:
         self.router = router
         self.rng = rng
         self.buffer = bytearray(READ_SIZE)
-        self.urls = list(remote.urls)
-        if not remote.no_randomize:
-            rng.shuffle(self.urls)
-        self.turn = 0
+        self.urls = LeafUrls(remote.urls, rng, not remote.no_randomize)
+        self.tries = 0
         self.last_failure = ""
 
     async def run(self) -> None:
@@ -207,50 +123,93 @@ class LeafConnector:
         ticker.start(self.link)
         try:
             while True:
-                await self._connect(ticker, self._next_url())
+                self.tries += 1
+                await self._connect(ticker, self._next())
                 await asyncio.sleep(self._delay())
         finally:
             ticker.stop()
 
-    async def _connect(self, ticker: Ticker, url: LeafUrl) -> None:
+    def _next(self) -> Place:
+        """Where to try, with what the hub has told meanwhile."""
+        info = self.link.info
+        if info is not None and not self.remote.ignore_discovered_servers:
+            self.urls.learn(info.ws_connect_urls if self.remote.urls[0].websocket else info.leafnode_urls)
+        return self.urls.next()
+
+    async def _connect(self, ticker: Ticker, place: Place) -> None:
         """One connection, from its beginning to its end."""
-        loop = asyncio.get_running_loop()
         try:
-            tls, context = self._encryption(url)
-            login = self._login(url)
-            connection = LeafConnection(self.link, self.router, ticker, self.buffer, url, login, tls, context)
-            first = tls is Encrypted.FROM_THE_START
-            async with asyncio.timeout(self.remote.dial_timeout_ns / 1e9):
-                await loop.create_connection(
-                    lambda: connection, url.host, url.port, ssl=context if first else None,
-                    server_hostname=url.host if first else None,
-                )  # fmt: skip
+            connection = self._make(ticker, place)
+            transport = await self._dial(connection, place)
         except (OSError, StartError) as exc:
-            self._failed(url, exc)
+            if is_name_refused(exc):
+                self.urls.distrust_name()
+            self._failed(place, _reason(exc))
             return
-        self.last_failure = ""
-        log.debug("leaf %s:%d: TCP connected", url.host, url.port)
+        log.debug("leaf %s: TCP connected", place)
         try:
             await connection.ended
         except asyncio.CancelledError:
             self.link.leave()
-            connection.transport.abort()
+            transport.abort()
             raise
+        if connection.refused_name:
+            self.urls.distrust_name()
+        if connection.problem:
+            self._failed(place, connection.problem)
+        else:
+            self.last_failure = ""
 
-    def _encryption(self, url: LeafUrl) -> "tuple[Encrypted, SSLContext | None]":
+    def _make(self, ticker: Ticker, place: Place) -> Dialled:
+        tls, context = self._encryption(place)
+        return Dialled(self.link, self.router, ticker, self.buffer, place, self._login(place), tls, context)
+
+    async def _dial(self, connection: Dialled, place: Place) -> asyncio.Transport:
+        """Through the proxy, where there is one; every address of the host has its turn."""
+        remote = self.remote
+        first = connection.context if connection.tls is Encrypted.FROM_THE_START else None
+        outer = connection if not place.websocket else self._by_websocket(connection, place)
+        name = place.name if first is not None else None
+        loop = asyncio.get_running_loop()
+        if remote.proxy is None:
+            async with asyncio.timeout(remote.dial_timeout_ns / 1e9):
+                made = await loop.create_connection(
+                    lambda: outer, place.host, place.port, ssl=first, server_hostname=name
+                )
+            return made[0]
+        async with asyncio.timeout(_proxy_timeout(remote.proxy, remote.dial_timeout_ns)):
+            from edge.net.tunnel import tunnel
+
+            sock, connection.early = await tunnel(remote.proxy, place.host, place.port)
+            try:
+                return (await loop.create_connection(lambda: outer, sock=sock, ssl=first, server_hostname=name))[0]
+            except BaseException:
+                sock.close()
+                raise
+
+    def _by_websocket(self, connection: Dialled, place: Place) -> asyncio.BufferedProtocol:
+        from edge.net.leaf_websocket import LeafWebSocket
+
+        return LeafWebSocket(
+            place, connection.context is not None, self.remote.ws_compression, not self.remote.ws_no_masking,
+            self.remote.first_info_timeout_ns / 1e9, connection, connection.came_to_nothing,
+        )  # fmt: skip
+
+    def _encryption(self, place: Place) -> "tuple[Encrypted, SSLContext | None]":
         """Made anew for each connection: certificates are renewed in place.  StartError for files that are none."""
         options = self.remote.tls
-        if options is None and not url.encrypted:
+        if options is None and not place.encrypted:
             return Encrypted.PLAIN, None
         from edge.core.tls_spec import Tls
         from edge.net.tls import client_context
 
         options = options or Tls()
-        return Encrypted.FROM_THE_START if options.handshake_first else Encrypted.AFTER_INFO, client_context(options)
+        is_first = options.handshake_first or place.websocket
+        return Encrypted.FROM_THE_START if is_first else Encrypted.AFTER_INFO, client_context(options)
 
-    def _login(self, url: LeafUrl) -> LeafLogin:
+    def _login(self, place: Place) -> LeafLogin:
         """StartError where a file does not hold what it should."""
-        login = LeafLogin(url.user, url.password)
+        login = LeafLogin(place.user, place.password)
         path = self.remote.credentials or self.remote.nkey
         if path.startswith("SU") and self.remote.nkey:
             return login._replace(seed=path)
@@ -268,10 +227,9 @@ class LeafConnector:
             raise StartError(f"{path}: {exc}") from exc
         return login._replace(jwt=jwt, seed=seed)
 
-    def _failed(self, url: LeafUrl, exc: OSError | StartError) -> None:
+    def _failed(self, place: Place, reason: str) -> None:
         """A hub that is away for a night is one line in the log, not thirty thousand."""
-        reason = "no answer" if isinstance(exc, TimeoutError) else getattr(exc, "strerror", None) or str(exc)
-        self.link.last_error = f"cannot connect to {url.host}:{url.port}: {reason}"
+        self.link.last_error = f"cannot connect to {place}: {reason}"
         level = logging.DEBUG if self.link.last_error == self.last_failure else logging.WARNING
         log.log(level, "leaf: %s", self.link.last_error)
         self.last_failure = self.link.last_error
@@ -280,53 +238,51 @@ class LeafConnector:
         wait = self.reconnect_ns + self.rng.randrange(self.reconnect_ns + 1)
         return max(wait, self.link.retry_delay_ns) / 1e9
 
-    def _next_url(self) -> LeafUrl:
-        """Round robin through what is configured and, with the same user, what the hub has told of."""
-        urls = [*self.urls, *self._discovered()]
-        url = urls[self.turn % len(urls)]
-        self.turn += 1
-        return url
-
-    def _discovered(self) -> list[LeafUrl]:
-        if self.remote.ignore_discovered_servers:
-            return []
-        known = {f"{url.host}:{url.port}" for url in self.urls}
-        own = self.urls[0]
-        found = [DiscoveredUrl(address, own) for address in self.link.discovered if address not in known]
-        return [url for url in found if url.host and url.port]
-
 
 def make_connector(
-    remote: LeafRemote, identity: LeafIdentity, up_only: Sequence[str], reconnect_ns: int, router: Router
+    remote: LeafRemote,
+    identity: LeafIdentity,
+    up_only: Sequence[str],
+    reconnect_ns: int,
+    router: Router,
+    link: RemoteLink | None = None,
 ) -> LeafConnector:
     """The link of one remote (``.link``) and what keeps it connected (``.run()``).
 
-    ``up_only``: subjects of the uplinks that use this link.
+    ``up_only``: subjects of the uplinks that use this link; ``link``: one that is there, and is to be of this remote
+    from now on.
     """
-    rng = random.Random()
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
-    loop_id = "".join(rng.choices(LOOP_ID_ALPHABET, k=22))
-    link = LeafLink(router, router.account(remote.account), identity, rules, loop_id, remote.first_info_timeout_ns)
-    return LeafConnector(link, remote, reconnect_ns, router, rng)
+    terms = RemoteTerms(
+        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation
+    )
+    if link is None:
+        link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
+    else:
+        link.renew(rules, terms)
+    return LeafConnector(link, remote, reconnect_ns, router, random.Random())
 
 
-class DiscoveredUrl:
-    """``host:port`` from a hub's INFO; user and password are those of a configured one."""
+def possible(wanted: Compression) -> Compression:
+    """What is wanted, where the package for it is installed."""
+    if not wanted.is_wanted:
+        return wanted
+    from edge.protocol.s2 import is_available
 
-    def __init__(self, address: str, like: LeafUrl) -> None:
-        host, _, port = address.rpartition(":")
-        self.host = host.strip("[]")
-        self.port = int(port) if port.isdigit() else 0
-        self.user = like.user
-        self.password = like.password
-        self.encrypted = like.encrypted
+    if is_available():
+        return wanted
+    log.info("leaf: not compressed: the package cramjam is not installed (petiole[s2])")
+    return Compression(NOT_SUPPORTED)
 
 
-def unacknowledged(sock: socket.socket) -> int:
-    """Bytes in the kernel that the peer's TCP has not acknowledged; 0 where the system does not say (not Linux)."""
-    count = array.array("i", [0])
-    try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
-    except (OSError, ValueError):
-        return 0
-    return count[0]
+def is_name_refused(exc: Exception) -> bool:
+    """Is the certificate good, but for another host?"""
+    return getattr(exc, "verify_code", 0) in (WRONG_NAME, WRONG_ADDRESS)
+
+
+def _proxy_timeout(proxy: LeafProxy, dial_timeout_ns: int) -> float:
+    return (proxy.timeout_ns or dial_timeout_ns) / 1e9
+
+
+def _reason(exc: Exception) -> str:
+    return "no answer" if isinstance(exc, TimeoutError) else getattr(exc, "strerror", None) or str(exc)

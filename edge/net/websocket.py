@@ -5,16 +5,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.core.auth import Authenticator, Credentials
 from edge.net.acceptor import Listening, accept_encrypted
 from edge.net.connection import Connection
 from edge.net.info import ServerInfo
 from edge.net.listener import READ_SIZE, ClientLimits, ClientListener, listen
+from edge.net.websocket_transport import WebSocketTransport
 from edge.protocol.websocket import Terms, Upgrade, WebSocketStream
 
 if TYPE_CHECKING:
+    from edge.net.leaf_listener import LeafListener
     from edge.net.mqtt import MqttListener
     from edge.net.tls import Encryption
 
@@ -31,9 +33,10 @@ CLOSE_SECONDS = 10.0  # for a peer that does not read its last frames
 class Inner(Protocol):
     """The client behind the frames.  ``reason`` is why it was closed from here."""
 
-    closing: bool
-    reason: str
-
+    @property
+    def closing(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
     @property
     def is_admitted(self) -> bool: ...
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
@@ -195,48 +198,9 @@ class WebSocketShell(asyncio.BufferedProtocol):
         self.timer = self.listener.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
 
-class WebSocketTransport(asyncio.Transport):
-    """What the client behind the frames takes for its transport: each write is one frame."""
-
-    def __init__(self, shell: WebSocketShell) -> None:
-        super().__init__()
-        self.shell = shell
-        self.below = shell.transport
-
-    def write(self, data: Any) -> None:
-        if data:
-            self.below.write(self.shell.stream.send(data))
-
-    def get_write_buffer_size(self) -> int:
-        return self.below.get_write_buffer_size()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self.below.set_write_buffer_limits(high, low)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.below.get_extra_info(name, default)
-
-    def is_reading(self) -> bool:
-        return self.below.is_reading()
-
-    def pause_reading(self) -> None:
-        self.below.pause_reading()
-
-    def resume_reading(self) -> None:
-        self.below.resume_reading()
-
-    def is_closing(self) -> bool:
-        return self.below.is_closing()
-
-    def close(self) -> None:
-        self.shell.say_goodbye()
-
-    def abort(self) -> None:
-        self.below.abort()
-
-
 class WebSocketListener:
-    """NATS clients become ``clients``' connections, MQTT clients ``mqtt``'s, where there is that."""
+    """NATS clients become ``clients``' connections, MQTT clients ``mqtt``'s and leafs ``leafs``', where there are
+    these."""
 
     def __init__(
         self,
@@ -248,6 +212,7 @@ class WebSocketListener:
     ) -> None:
         self.clients = clients
         self.mqtt = mqtt
+        self.leafs: LeafListener | None = None
         self.auth = auth
         self.options = options
         self.encryption = encryption
@@ -305,6 +270,8 @@ class WebSocketListener:
 
     def make(self, upgrade: Upgrade) -> Inner:
         via = f"{upgrade.forwarded_for}/" if upgrade.forwarded_for else ""
+        if upgrade.leaf and self.leafs is not None:
+            return self.leafs.make_web(self.encryption)
         if not upgrade.mqtt or self.mqtt is None:
             client = WebSocketClient(self, upgrade)
             client.via = via

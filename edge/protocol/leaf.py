@@ -54,9 +54,12 @@ class Info(NamedTuple):
     info_on_connect: bool
     connect_info: bool
     remote_account: str
+    has_rules: bool
     imports: Rule  # what the hub lets us receive
     exports: Rule  # what the hub lets us send
     leafnode_urls: tuple[str, ...]
+    ws_connect_urls: tuple[str, ...]
+    compression: str  # mode of the hub; empty: it knows of none
 
 
 class Interest(NamedTuple):
@@ -223,9 +226,12 @@ def parse_info(line: bytes) -> Info:
         info_on_connect=get("info_on_connect", False),
         connect_info=get("connect_info", False),
         remote_account=get("remote_account", ""),
+        has_rules="import" in fields or "export" in fields,
         imports=_rule(get("import", {})),
         exports=_rule(get("export", {})),
         leafnode_urls=_texts(get("leafnode_urls", [])),
+        ws_connect_urls=_texts(get("ws_connect_urls", [])),
+        compression=get("compression", ""),
     )
 
 
@@ -242,6 +248,10 @@ def _texts(items: Any) -> tuple[str, ...]:
 
 def connect_line(fields: dict[str, object]) -> bytes:
     return b"CONNECT " + json.dumps(fields, separators=(",", ":")).encode() + CRLF
+
+
+def info_line(fields: dict[str, object]) -> bytes:
+    return b"INFO " + json.dumps(fields, separators=(",", ":")).encode() + b" " + CRLF
 
 
 def interest_line(interest: Interest) -> bytes:

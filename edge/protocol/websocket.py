@@ -54,8 +54,8 @@ CODES = {
 
 
 class Terms(NamedTuple):
-    """What a listener grants.  ``mqtt``: there are MQTT clients.  ``encrypted``: origins are https.  Cookies are names,
-    ``headers`` go with the answer."""
+    """What a listener grants.  ``mqtt``: there are MQTT clients, ``leafs``: there are leafs.  ``encrypted``: origins
+    are https.  Cookies are names, ``headers`` go with the answer."""
 
     compression: bool = False
     mqtt: bool = False
@@ -67,6 +67,7 @@ class Terms(NamedTuple):
     pass_cookie: str = ""
     token_cookie: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    leafs: bool = False
 
 
 class Upgrade(NamedTuple):
@@ -78,6 +79,7 @@ class Upgrade(NamedTuple):
     user: str = ""
     password: str = ""
     token: str = ""
+    leaf: bool = False
 
 
 class Refused(Exception):
@@ -209,8 +211,9 @@ def grant(request: Request, terms: Terms) -> Upgrade:
     mqtt = path.endswith("/mqtt")
     if mqtt and not terms.mqtt:
         raise Refused(HTTPStatus.NOT_FOUND, "mqtt websocket endpoint not enabled")
-    if path.endswith("/leafnode"):
-        raise Refused(HTTPStatus.NOT_FOUND, "leaf node connections are not accepted here: connect the leaf to the hub")
+    leaf = path.endswith("/leafnode")
+    if leaf and not terms.leafs:
+        raise Refused(HTTPStatus.NOT_FOUND, "leaf node connections are not accepted here: leafnodes does not listen")
     if request.method != "GET":
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "request method must be GET")
     host = _first(headers, "Host")
@@ -234,6 +237,7 @@ def grant(request: Request, terms: Terms) -> Upgrade:
         user=cookies.get(terms.user_cookie, ""),
         password=cookies.get(terms.pass_cookie, ""),
         token=cookies.get(terms.token_cookie, ""),
+        leaf=leaf,
     )
 
 

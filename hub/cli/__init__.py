@@ -7,6 +7,7 @@ import click
 from hub.cli.cluster import down, status, up
 from hub.cli.command import command
 from hub.cli.demo import demo
+from hub.cli.simulate import simulate
 from hub.cli.tail import tail
 from hub.errors import HubError
 
@@ -25,5 +26,5 @@ def main() -> None:
     """Run and use the hub that the edges connect to: three nats-servers on this machine."""
 
 
-for _each in (up, status, command, tail, down, demo):
+for _each in (up, status, command, tail, down, demo, simulate):
     main.add_command(_each)

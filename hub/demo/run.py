@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from hub.demo.ledger import Account
 from hub.demo.pace import Pace
 from hub.demo.picture import Picture
 from hub.demo.scenario import Scenario
@@ -18,6 +17,7 @@ from hub.demo.screen import PlainScreen, Screen
 from hub.demo.stage import EDGE, Stage
 from hub.demo.watch import watch_arrivals, watch_edge, watch_produced, watch_stored
 from hub.errors import HubError
+from hub.ledger import Account
 from hub.nats_client import GO_ON_FOR_EVER, operator
 
 

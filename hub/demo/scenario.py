@@ -5,21 +5,18 @@ import json
 from collections.abc import Callable
 
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeout
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import ServiceUnavailableError
 
 from hub.commands import command_subject, send_command
 from hub.demo.leaf_link import LinkState
-from hub.demo.ledger import Account, Reading, balance
 from hub.demo.pace import Pace
 from hub.demo.picture import Picture
 from hub.demo.stage import EDGE, SERIAL_DEVICE, Stage
 from hub.demo.watch import wanted
 from hub.errors import HubError
 from hub.fleet import leafs
+from hub.ledger import Account, Reading, balance
 from hub.nats_client import GO_ON_FOR_EVER, operator, system
-from hub.streams import TELEMETRY, ensure_streams
+from hub.streams import TELEMETRY, ensure_streams, stored_messages
 from hub.system_account import ask_servers, wait_ready
 
 PATIENCE_S = 30.0
@@ -159,24 +156,8 @@ class Scenario:
 
 
 async def stored_readings(client: Client) -> list[Reading]:
-    """Every reading in the hub's stream, read by a consumer."""
-    js = client.jetstream()
-    everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30)
-    consumer = await js.pull_subscribe("telemetry.>", stream=TELEMETRY, config=everything)
-    readings: list[Reading] = []
-    stored = (await js.stream_info(TELEMETRY)).state.messages
-    clock = asyncio.get_running_loop()
-    deadline = clock.time() + PATIENCE_S
-    while len(readings) < stored:
-        try:
-            for message in await consumer.fetch(500, timeout=5):
-                readings.append(reading(message.subject, message.data))
-            deadline = clock.time() + PATIENCE_S
-        except (NatsTimeout, ServiceUnavailableError) as exc:  # this node may not have heard of the consumer yet
-            if clock.time() > deadline:
-                raise HubError(f"the hub gave {len(readings)} of {stored} stored messages") from exc
-            await asyncio.sleep(0.1)
-    return readings
+    """Every reading in the hub's stream."""
+    return [reading(subject, payload) for subject, payload in await stored_messages(client, TELEMETRY)]
 
 
 def reading(subject: str, payload: bytes) -> Reading:

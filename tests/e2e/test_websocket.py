@@ -446,10 +446,10 @@ def test_a_browser_that_never_reads(start_edge: Callable[..., Any], browse: Call
     fast.expect(rb"PONG\r\n")
 
 
-def test_leafs_are_sent_to_the_hub(start_edge: Callable[..., Any], browse: Callable[..., Browser]) -> None:
+def test_leafs_come_where_leafnodes_listens(start_edge: Callable[..., Any], browse: Callable[..., Browser]) -> None:
     server = start_edge(config("no_tls: true"))
     assert browse(server, "/leafnode").status == 404
-    server.wait_for_log("connect the leaf to the hub")
+    server.wait_for_log("leafnodes does not listen")
 
 
 def test_a_request_that_never_ends(start_edge: Callable[..., Any]) -> None:

@@ -93,7 +93,7 @@ def test_certificates_are_read_again_though_nothing_has_changed() -> None:
         ({"mqtt": Mqtt(Listen("h", 1883), tls=Tls())}, "tls of mqtt"),
         ({"websocket": None}, "websocket"),
         ({"websocket": WebSocket(Listen("h", 80), tls=Tls("c", "k"), compression=True)}, "websocket"),
-        ({"leafnodes": LeafNodes(reconnect_ns=5)}, "leafnodes other than remotes"),
+        ({"leafnodes": LeafNodes(reconnect_ns=5)}, "leafnodes reconnect"),
         ({"uplinks": (Uplink("u", ("a",), "U"),)}, "uplinks"),
         ({"authorization": Authorization((User("a", "a"),), no_auth_user="a")}, "no_auth_user"),
     ],
@@ -107,8 +107,12 @@ def test_uplinks_go_over_the_first_remote() -> None:
     config = CONFIG._replace(uplinks=(Uplink("u", ("a",), "U"),))
     more = LeafNodes((*config.leafnodes.remotes, LeafRemote((LeafUrl("two", 2),))))
     assert "Reloaded: LeafNode Remote two:2 added" in compare(config, config._replace(leafnodes=more))
-    with pytest.raises(ConfigError, match="first remote of leafnodes"):
-        compare(config, config._replace(leafnodes=LeafNodes(more.remotes[1:])))
+    changed = LeafNodes((config.leafnodes.remotes[0]._replace(deny_imports=("x",)),))
+    assert "Reloaded: LeafNode Remote one:1 added" in compare(config, config._replace(leafnodes=changed))
+    other = LeafNodes((changed.remotes[0]._replace(account="B"),))
+    for wrong in (LeafNodes(more.remotes[1:]), other):
+        with pytest.raises(ConfigError, match="account of the first remote"):
+            compare(config._replace(leafnodes=more), config._replace(leafnodes=wrong))
 
 
 def test_every_line_is_of_a_field() -> None:

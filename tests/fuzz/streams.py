@@ -8,7 +8,9 @@ from edge.core.permissions import Permissions, SubjectRule
 from edge.errors import ProtocolError
 from edge.protocol.http import HttpStream, Refused, Response
 from edge.protocol.proxy import ProxyReader
+from edge.protocol.s2 import MAX_BLOCK, S2Reader
 from edge.protocol.websocket import Terms, WebSocketStream
+from edge.protocol.websocket_client import WebSocketAsker
 from firmware_bridge.link import MS, BridgeLink, Ended, Opened, Reading
 from firmware_bridge.messages import read_reading, result_json
 from firmware_bridge.payload import PayloadError, read_identity
@@ -111,6 +113,35 @@ def websocket_frames() -> Take:
             assert len(message) <= max(MAX_MESSAGE, len(piece)) * 4096
         stream.outgoing()
         return not stream.ended
+
+    return take
+
+
+def s2() -> Take:
+    """The stream of a compressed leaf link."""
+    reader = S2Reader()
+    reader.decode(b"\xff\x06\x00\x00S2sTwO")
+
+    def take(piece: bytes) -> bool:
+        try:
+            assert len(reader.decode(piece)) <= MAX_BLOCK * (1 + len(piece) // 8)
+        except ProtocolError:
+            return False
+        return True
+
+    return take
+
+
+def websocket_asker() -> Take:
+    """What a hub answers to a request for a WebSocket."""
+    asker = WebSocketAsker("h", 80, False, "", compressed=True, masked=False, max_message=MAX_MESSAGE, logger=LOG)
+    asker.request()
+
+    def take(piece: bytes) -> bool:
+        for _ in asker.receive(piece):
+            pass
+        asker.outgoing()
+        return not asker.ended
 
     return take
 

@@ -29,6 +29,8 @@ LEAF_WORDS = (
     b"INFO ", b"LS+ ", b"LS- ", b"LMSG ", b"HMSG ", b" | ", b" + ", b"$LDS.", b"-ERR '", b"'\r\n", b'"max_payload":', b'"nonce":',
     b'"tls_required":true', b'"leafnode_urls":["', b'"ldm":true', b"\r\n", b"g", b"\\ud800", b"\xff",
 )  # fmt: skip
+S2 = b"\x00\x10\x00\x00sum.\x18\x10hello\x05\x05\x05\x00\x05\x00\x01\x08\x00\x00sum.more"
+GRANT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x82\x02hi"
 MQTT = (
     b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c\x82\x06\x00\x01\x00\x01t\x01\x32\x06\x00\x01t\x00\x07x"
     b"\x34\x06\x00\x01t\x00\x08x\x62\x02\x00\x08\x40\x02\x00\x01\xc0\x00\xe0\x00"
@@ -101,6 +103,8 @@ TARGETS: dict[str, Target] = {
     "nats": stream(streams.nats, NATS_SEEDS, NATS_WORDS),
     "nats-users": stream(streams.nats_with_users, NATS_SEEDS, NATS_WORDS),
     "leaf": stream(streams.leaf, (LEAF,), LEAF_WORDS),
+    "s2": stream(streams.s2, (S2,), (b"\x00", b"\x01", b"\xfe", b"\x05\x00", b"\x15\x00", b"\x1d\x00", b"\xff\x06\x00\x00S2sTwO")),
+    "websocket-asker": stream(streams.websocket_asker, (GRANT,), (*HTTP_WORDS, b"HTTP/1.1 101 S\r\n", b"Sec-WebSocket-Accept: ", b"\x82\x05")),
     "mqtt": stream(streams.mqtt, (MQTT, MQTT_WILL), (b"\x00\x04MQTT\x04", b"\x00\x01t", b"\x00\x03$SY", b"\x82", b"\x32", b"\x62\x02")),
     "websocket": stream(streams.websocket, (streams.UPGRADE,), (*HTTP_WORDS, b"Sec-WebSocket-", b"Origin: ", b"Cookie: j=", b"/mqtt")),
     "websocket-frames": stream(streams.websocket_frames, (FRAMES,), (b"\x82\x80", b"\xc2\xfe", b"\x88\x82", b"\x89\x80", b"\x03\xe8")),

@@ -1,4 +1,4 @@
-"""The way to the hub: its name, its port, and the line with which it greets.  Nothing is sent to it."""
+"""The way to the hub: its name, its port, and the line with which it greets.  Nothing is sent to it, nor to a proxy."""
 
 import json
 import socket
@@ -46,6 +46,10 @@ def check_hubs(config: Config, timeout: float = TIMEOUT_S) -> Iterator[Finding]:
 
 def _check(remote: LeafRemote, url: LeafUrl, domain: str, timeout: float) -> Finding:
     where = f"{plain(url.host)}:{url.port}"
+    if remote.proxy is not None:
+        return _check_port(remote.proxy.host, remote.proxy.port, "the proxy", where, timeout)
+    if url.websocket:
+        return _check_port(url.host, url.port, "a port", f"{where} by WebSocket", timeout)
     if remote.tls is not None and remote.tls.handshake_first:
         return ok(CHECK, f"{where}: TLS comes first there (not tried)")
     try:
@@ -66,6 +70,15 @@ def _check(remote: LeafRemote, url: LeafUrl, domain: str, timeout: float) -> Fin
     # Every hub says auth_required, whether it has users or not: only the link itself can tell.
     login = f"login as {plain(url.user)}" if url.user else "no login"
     return ok(CHECK, f"{what}, {login} (not tried)")
+
+
+def _check_port(host: str, port: int, what: str, where: str, timeout: float) -> Finding:
+    try:
+        connection, rtt = _connect(_resolve(host, port, timeout), timeout)
+    except NoGreeting as exc:
+        return fail(CHECK, f"{where}: {what} at {plain(host)}:{port}: {exc.found}", exc.remedy)
+    connection.close()
+    return ok(CHECK, f"{where}: {what} answers at {plain(host)}:{port}, {rtt * 1000:.1f} ms (no more was tried)")
 
 
 def greet(host: str, port: int, timeout: float) -> Greeting:

@@ -2,9 +2,11 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.config.leafs import IGNORED, IGNORED_REMOTE, REFUSED, REFUSED_REMOTE
-from edge.config.options import Config, LeafNodes, LeafRemote, LeafUrl
+from edge.config.leaf_remotes import IGNORED as IGNORED_REMOTE
+from edge.config.options import Config, LeafListen, LeafNodes, LeafRemote, LeafUrl, Listen
 from edge.config.units import SECOND
+from edge.core.auth import User
+from edge.core.compression_spec import Compression
 
 HUB = LeafRemote((LeafUrl("h", 7422),))
 
@@ -56,29 +58,71 @@ def test_a_disabled_remote_is_checked_and_left_out(load: Callable[..., Config], 
         ("{ url: http://h }", '1:31: url: expected "nats-leaf://host:port"'),
         ("{ url: nats://h/x }", "1:31: url: expected nothing after the port"),
         ("{ url: nats://h:x }", "1:31: url: Port could not be cast to integer value"),
-        ("{ urls: [nats://h, wss://h] }", "1:43: url: wss:// is known to nats-server, but not supported here yet"),
+        ("{ urls: [nats://h, wss://h] }", "1:26: urls: expected all of them with ws:// or wss://, or none"),
         ("{ url: 5 }", "1:31: url: expected a string or a list of strings, found the number 5"),
-        ("{ url: nats://h, hub: true }", "1:41: hub: true is known to nats-server"),
         ("{ url: nats://h, deny_imports: a..b }", "1:55: deny_imports: 'a..b' is not a valid subject"),
         ("{ ulr: nats://h }", "1:26: unknown key 'ulr' in remote"),
         ("nats://h", "1:24: remote: expected a block { ... }, found the string 'nats://h'"),
-        *[
-            (f"{{ {key}: x, url: nats://h }}", f"1:26: {key!r} is known to nats-server, but not supported here")
-            for key in REFUSED_REMOTE
-        ],
     ],
 )
 def test_mistakes(remote: str, problem: str, mistake: Callable[..., str]) -> None:
     assert mistake(f"leafnodes {{ remotes:  [{remote}] }}").startswith(problem)
 
 
-@pytest.mark.parametrize("key", [*REFUSED, *IGNORED])
-def test_every_key_that_is_refused_or_ignored_is_nats_servers(
-    key: str, nats_check: Callable[[bytes], str]
-) -> None:
-    assert "unknown field" not in nats_check(f"leafnodes {{ {key}: 1 }}".encode())
+OURS = LeafListen(Listen("127.0.0.1", 7422), timeout_ns=2 * SECOND)
 
 
-@pytest.mark.parametrize("key", [*REFUSED_REMOTE, *IGNORED_REMOTE])
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ("listen: 127.0.0.1:7422", OURS),
+        ("port: 7422", OURS),
+        ("listen: '127.0.0.1:-1'", OURS._replace(listen=Listen("127.0.0.1", 0))),
+        ("listen: 127.0.0.1:7422, isolate: true, no_advertise: true", OURS._replace(isolate=True, no_advertise=True)),
+        ("listen: 127.0.0.1:7422, advertise: 'gw:1', min_version: 2.10.0", OURS._replace(advertise="gw:1", min_version="2.10.0")),
+        ("listen: 127.0.0.1:7422, compression: off", OURS._replace(compression=Compression("off"))),
+        ("listen: 127.0.0.1:7422, write_deadline: '3s', write_timeout: close", OURS._replace(write_deadline_ns=3 * SECOND, ends_slow=True)),
+        (
+            "listen: 127.0.0.1:7422, authorization { user: u, pass: p, account: $SYS, timeout: 3 }",
+            OURS._replace(users=(User("u", "p", "$SYS"),), account="$SYS", timeout_ns=3 * SECOND),
+        ),
+        (
+            "listen: 127.0.0.1:7422, authorization { users: [{user: u, password: p}, {user: v, pass: q, account: $SYS}] }",
+            OURS._replace(users=(User("u", "p"), User("v", "q", "$SYS"))),
+        ),
+        ("compression: off, authorization { user: u, pass: p }", None),
+    ],
+)
+def test_listening(listen: str, expected: LeafListen | None, load: Callable[..., Config]) -> None:
+    listen = listen.replace("$SYS", "'$SYS'")
+    assert load(f"leafnodes {{ {listen} }}").leafnodes.listen == expected
+
+
+def test_whoever_has_users_listens_everywhere(load: Callable[..., Config]) -> None:
+    leafnodes = load("leafnodes { port: 7422, authorization { user: u, pass: p } }").leafnodes
+    assert leafnodes.listen is not None and leafnodes.listen.listen == Listen("0.0.0.0", 7422)
+
+
+@pytest.mark.parametrize(
+    ("listen", "problem"),
+    [
+        ("authorization { user: u, users: [{user: v}] }", "a single user or nkey and a list of users exclude each other"),
+        ("authorization { users: [{user: v}, {user: v}] }", "user 'v' is listed twice"),
+        ("authorization { users: [{password: v}] }", "an entry of users needs a user"),
+        ("authorization { password: v }", "a password needs a user beside it"),
+        ("authorization { nkey: UX }", "nkey: expected the public nkey of a user"),
+        ("authorization { user: u, pass: p, account: NONE }", "authorization: no account 'NONE' in accounts"),
+        ("min_version: 2.7.0", "min_version: expected at least 2.8.0"),
+        ("min_version: new", "min_version: expected such as"),
+        ("write_timeout: never", "write_timeout: expected default, close, retry"),
+        ("tls {}", "leafnodes: tls: expected cert_file and key_file"),
+        ("lisen: 5", "unknown key 'lisen' in leafnodes (did you mean 'listen'?)"),
+    ],
+)
+def test_mistakes_of_listening(listen: str, problem: str, mistake: Callable[..., str]) -> None:
+    assert problem in mistake(f"leafnodes {{ port: 7422, {listen} }}")
+
+
+@pytest.mark.parametrize("key", [*IGNORED_REMOTE])
 def test_so_is_every_such_key_of_a_remote(key: str, nats_check: Callable[[bytes], str]) -> None:
     assert "unknown field" not in nats_check(f"leafnodes {{ remotes [{{ {key}: 1 }}] }}".encode())

@@ -279,7 +279,7 @@ def test_secrets_do_not_get_into_messages(mistake: Mistake) -> None:
         "authorization { user: a, password: 987654 }",
         "authorization { token: 987654 }",
         "authorization { password: x987654 }",
-        'leafnodes { remotes [{url: "wss://u:x987654@h"}] }',
+        'leafnodes { remotes [{url: "wss://u:x987654@h?x"}] }',
         'leafnodes { remotes [{url: "nats-leaf://u:x987654@h/path"}] }',
         'leafnodes { remotes [{url: "nats-leaf://u:x987654@h:port"}] }',
     ):

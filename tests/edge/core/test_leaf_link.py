@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from edge.core.leaf_link import PING_INTERVAL_NS, SECOND, Encrypted, LeafIdentity, LeafLink, State
+from edge.core.leaf_link import PING_INTERVAL_NS, SECOND
 from edge.core.leaf_login import LeafLogin
+from edge.core.leaf_remote import Encrypted, RemoteLink
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import LeafIdentity, State
 from edge.core.nkeys import KeyPair, decode_base64, verify
 from edge.core.peer import Peer, PeerKind, Subscription
 from edge.core.router import Router
@@ -21,11 +23,12 @@ class FakeWire:
         self.data = b""
         self.closed = False
         self.slow = False
-        self.queued = 0
-        self.encrypting = False
+        self.queued = self.written = 0
+        self.encrypting = self.compressing = False
 
     def write(self, data: bytes) -> None:
         self.data += data
+        self.written += len(data)
         if self.slow:
             self.queued += len(data)
 
@@ -35,8 +38,14 @@ class FakeWire:
     def encrypt(self) -> None:
         self.encrypting = True
 
+    def compress(self) -> None:
+        self.compressing = True
+
     def unsent(self) -> int:
         return self.queued
+
+    def acknowledged(self) -> int:
+        return self.written - self.queued
 
 
 class Hub:
@@ -45,7 +54,8 @@ class Hub:
     def __init__(self, rules: LinkRules | None = None) -> None:
         self.router = Router()
         self.account = self.router.account("$G")
-        self.link = LeafLink(self.router, self.account, IDENTITY, rules or LinkRules(domain="edge"), "OWN")
+        self.account.loop_subject = "$LDS.OWN"
+        self.link = RemoteLink(self.router, self.account, IDENTITY, rules or LinkRules(domain="edge"))
         self.heard: list[bool] = []
         self.link.listeners.append(self.heard.append)
         self.now = 100 * SECOND
@@ -112,7 +122,7 @@ def test_handshake(hub: Hub) -> None:
         "cluster": "edge1",
         "headers": True,
         "protocol": 3,
-        "compress_mode": "off",
+        "compress_mode": "not supported",
         "remote_account": "$G",
         "jetstream": True,
         "domain": "edge",

@@ -81,7 +81,8 @@ class Hub(Link):
         self.remote = "hub.example:7422"
         self.wire = None
         self.in_msgs, self.in_bytes, self.out_msgs, self.out_bytes = 10, 20, 30, 40
-        self.now = self.rtt = self.pending_bytes = 0
+        self.now = self.rtt = self.pending_bytes = self.cid = 0
+        self.user, self.said = "", ("", "")
         self.subs = {("x", ""): SimpleNamespace(subject="x", queue="", delivered=2)}
 
 

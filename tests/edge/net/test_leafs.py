@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from edge.core.leaf_link import LeafIdentity
+from edge.core.compression_spec import Compression
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.net.leafs import LeafConnector, make_connector
 
@@ -21,6 +22,8 @@ class Url(NamedTuple):
     user: str = "u"
     password: str = "p"
     encrypted: bool = False
+    websocket: bool = False
+    path: str = ""
 
 
 class Remote(NamedTuple):
@@ -35,6 +38,13 @@ class Remote(NamedTuple):
     tls: None = None
     credentials: str = ""
     nkey: str = ""
+    hub: bool = False
+    isolate: bool = False
+    request_isolation: bool = False
+    compression: Compression = Compression()
+    ws_compression: bool = False
+    ws_no_masking: bool = False
+    proxy: None = None
 
 
 class FakeHub:
@@ -166,7 +176,7 @@ def test_a_hub_away_all_night_is_one_line_in_the_log(
         port = free_port()
         leaf = connector(port)
         task = asyncio.create_task(leaf.run())
-        await until(lambda: leaf.turn > 5)
+        await until(lambda: leaf.tries > 5)
         warnings = [record for record in caplog.records if record.levelname == "WARNING"]
         assert len(warnings) == 1 and f"cannot connect to 127.0.0.1:{port}: " in warnings[0].getMessage()
         hub = FakeHub()

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import pytest
 
-from edge.core.leaf_link import SECOND, LeafIdentity, LeafLink
+from edge.core.leaf_link import SECOND
 from edge.core.leaf_login import LeafLogin
+from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.times import Clock
 from edge.errors import StartError
@@ -36,7 +38,7 @@ class Hub:
     """A ``Wire`` that answers as a hub would, where ``answers`` is set."""
 
     def __init__(self) -> None:
-        self.link: LeafLink
+        self.link: RemoteLink
         self.parser = LeafParser(self.on_message, self.on_line, 1 << 20)
         self.stored: list[tuple[str, bytes, bytes]] = []
         self.refuse = b""
@@ -49,7 +51,13 @@ class Hub:
     def close(self) -> None:
         pass
 
+    def compress(self) -> None:
+        pass
+
     def unsent(self) -> int:
+        return 0
+
+    def acknowledged(self) -> int:
         return 0
 
     def on_line(self, line: bytes) -> None:
@@ -99,7 +107,7 @@ class Edge:
         self.server.recover(found)
         rules = LinkRules(up_only=[subject for config in configs for subject in config.subjects], domain="e1")
         identity = LeafIdentity("N", "e1", "2.12.0", "e1", True, 1 << 20)
-        self.link = self.hub.link = LeafLink(self.router, self.account, identity, rules, "OWN")
+        self.link = self.hub.link = RemoteLink(self.router, self.account, identity, rules)
         self.uplinks = Uplinks(
             configs, "e1", self.account, self.jetstream, self.link, found.values, clock, self.new_id
         )  # fmt: skip

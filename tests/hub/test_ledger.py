@@ -1,6 +1,6 @@
 import pytest
 
-from hub.demo.ledger import balance
+from hub.ledger import balance
 
 
 def test_books_balance_in_any_order():

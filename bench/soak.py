@@ -1,0 +1,268 @@
+"""``python -m bench.soak``: an edge, a hub of three nodes, a bad line between them, and what goes wrong, at random.
+
+Readings are published to the edge all the time, each until the edge has acknowledged it.  At the end everything is
+well again, and four numbers are told: produced, stored at the hub, missing, duplicate.  Status 1 where they do not
+balance.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error
+from nats.js.errors import APIError
+
+from bench.bad_line import GOOD, BadLine, Quality, State
+from hub.errors import HubError
+from hub.ledger import Account, balance
+from hub.nats_client import GO_ON_FOR_EVER, operator
+from hub.nats_conf import HubPlan, leaf_block
+from hub.nats_server import HubCluster, find_nats_server
+from hub.plan import free_ports, new_plan, save_plan
+from hub.streams import TELEMETRY, ensure_streams, stored_messages
+from hub.system_account import wait_ready
+
+EDGE = "edge-1"
+READY_S = 60.0
+DRAIN_S = 300.0
+PAUSE_S = (1.0, 8.0)  # between two events
+QUALITIES = {
+    "good": GOOD,
+    "2 s of latency": Quality(latency_s=1.0),
+    "10 % loss": Quality(latency_s=0.05, loss=0.1),
+    "64 kbit/s": Quality(latency_s=0.1, bytes_per_s=8000),
+    "far, slow and lossy": Quality(latency_s=0.4, bytes_per_s=16000, loss=0.05),
+}
+
+
+class Soak:
+    def __init__(self, folder: Path, binary: Path, rng: random.Random, rate: float) -> None:
+        plan = new_plan("127.0.0.1", None, (EDGE,))
+        ports = free_ports("127.0.0.1", len(plan.nodes) + 1)
+        nodes = tuple(
+            dataclasses.replace(node, leaf_advertise=f"127.0.0.1:{port}")
+            for node, port in zip(plan.nodes, ports, strict=False)
+        )
+        self.plan: HubPlan = dataclasses.replace(plan, nodes=nodes)
+        self.line = BadLine([node.leaf_port for node in nodes], rng)
+        self.line_ports = ports[: len(nodes)]
+        self.port = ports[-1]
+        self.hub = HubCluster(self.plan, folder)
+        self.folder = folder
+        self.binary = binary
+        self.rng = rng
+        self.interval = 1 / rate
+        self.edge: subprocess.Popen[bytes] | None = None
+        self.produced = 0
+        self.is_over = False
+
+    # ---- the parts
+
+    async def start(self) -> None:
+        save_plan(self.plan, self.folder)
+        await self.start_hub()
+        async with operator(self.plan) as client:
+            await ensure_streams(client)
+        await self.line.open(self.line_ports)
+        config = self.folder / "edge.conf"
+        config.write_text(
+            f"{leaf_block(self.plan, EDGE)}\nlisten: 127.0.0.1:{self.port}\n"
+            f'jetstream {{ store_dir: "{self.folder / "edge"}", domain: {EDGE} }}\n'
+        )
+        config.chmod(0o600)
+        self.start_edge()
+
+    async def start_hub(self) -> None:
+        for name in self.hub.missing():
+            self.hub.start(name, self.binary)
+        await wait_ready(self.plan, lambda: None, READY_S)
+
+    def start_edge(self) -> None:
+        with (self.folder / "edge.log").open("ab") as log:
+            self.edge = subprocess.Popen(
+                [sys.executable, "-m", "edge", "run", "-c", str(self.folder / "edge.conf")], stdout=log, stderr=log
+            )
+
+    def kill_edge(self) -> None:
+        if self.edge is not None:
+            self.edge.kill()
+            self.edge.wait()
+            self.edge = None
+
+    def close(self) -> None:
+        self.kill_edge()
+        self.hub.stop()
+
+    # ---- readings
+
+    async def publish(self) -> None:
+        """Until it is over.  One that is not acknowledged is published again, under its id."""
+        async with self.edge_client() as client:
+            js = client.jetstream(timeout=2.0)
+            begin = time.monotonic()
+            while not self.is_over:
+                number = self.produced + 1
+                subject, headers = f"telemetry.{EDGE}.soak.{number % 10}", {"Nats-Msg-Id": f"soak-{number}"}
+                while True:
+                    try:
+                        await js.publish(subject, b"%d" % number, headers=headers)
+                        break
+                    except (Error, APIError, OSError, TimeoutError):
+                        await asyncio.sleep(0.05)
+                self.produced = number
+                await asyncio.sleep(max(0.0, begin + number * self.interval - time.monotonic()))
+
+    @contextlib.asynccontextmanager
+    async def edge_client(self) -> AsyncIterator[Client]:
+        client = await nats.connect(
+            f"nats://127.0.0.1:{self.port}", max_reconnect_attempts=GO_ON_FOR_EVER, reconnect_time_wait=0.05,
+            error_cb=_unmentioned, connect_timeout=2,
+        )  # fmt: skip
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(OSError):
+                await client.close()
+
+    # ---- what goes wrong
+
+    async def torment(self, seconds: float, say: Callable[[str], None]) -> None:
+        end = time.monotonic() + seconds
+        events: list[Callable[[], Awaitable[str]]] = [
+            self.worsen, self.worsen, self.lose_line, self.lose_line, self.flap, self.kill_and_start_edge,
+            self.kill_node, self.kill_all_nodes, self.step_down,
+        ]  # fmt: skip
+        while time.monotonic() < end:
+            await asyncio.sleep(self.rng.uniform(*PAUSE_S))
+            say(await self.rng.choice(events)())
+
+    async def worsen(self) -> str:
+        name = self.rng.choice(list(QUALITIES))
+        self.line.become(State.OPEN, QUALITIES[name])
+        return f"line: {name}"
+
+    async def lose_line(self) -> str:
+        state = self.rng.choice([State.CUT, State.SILENT, State.MUTE, State.PORTAL])
+        seconds = self.rng.uniform(0.5, 10)
+        self.line.become(state)
+        await asyncio.sleep(seconds)
+        self.line.become(State.OPEN)
+        return f"line: {state.value} for {seconds:.1f} s"
+
+    async def flap(self) -> str:
+        for _ in range(5):
+            self.line.become(State.CUT)
+            await asyncio.sleep(self.rng.uniform(0, 1))
+            self.line.become(State.OPEN)
+            await asyncio.sleep(self.rng.uniform(0, 2))
+        return "line: flapped"
+
+    async def kill_and_start_edge(self) -> str:
+        self.kill_edge()
+        await asyncio.sleep(self.rng.uniform(0, 3))
+        self.start_edge()
+        return "edge: killed and started"
+
+    async def kill_node(self) -> str:
+        node = self.rng.choice(self.plan.nodes).name
+        self.hub.kill(node)
+        await asyncio.sleep(self.rng.uniform(0, 5))
+        await self.start_hub()
+        return f"hub: {node} killed and started"
+
+    async def kill_all_nodes(self) -> str:
+        for node in self.plan.nodes:
+            self.hub.kill(node.name)
+        await asyncio.sleep(self.rng.uniform(0, 3))
+        await self.start_hub()
+        return "hub: all nodes killed and started"
+
+    async def step_down(self) -> str:
+        with contextlib.suppress(Error, HubError, TimeoutError):
+            async with operator(self.plan) as client:
+                await client.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{TELEMETRY}", b"", timeout=5)
+        return "hub: another leader"
+
+    # ---- the end
+
+    async def settle(self) -> Account:
+        self.line.become(State.OPEN, GOOD)
+        self.line.reset()
+        await self.start_hub()
+        async with operator(self.plan, GO_ON_FOR_EVER) as client:
+            js = client.jetstream(timeout=2.0)
+            deadline = time.monotonic() + DRAIN_S
+            while time.monotonic() < deadline:
+                with contextlib.suppress(Error, APIError, TimeoutError):
+                    if (await js.stream_info(TELEMETRY)).state.messages >= self.produced:
+                        break
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(2)  # what would come twice has time to come
+            stored = [("soak", int(payload)) for _, payload in await stored_messages(client, TELEMETRY)]
+        return balance({"soak": self.produced}, stored)
+
+
+async def soak(
+    folder: Path, binary: Path, seed: int, seconds: float, rate: float, say: Callable[[str], None]
+) -> Account:
+    run = Soak(folder, binary, random.Random(seed), rate)
+    try:
+        await run.start()
+        publishing = asyncio.create_task(run.publish())
+        await run.torment(seconds, say)
+        if run.edge is None or run.edge.poll() is not None:
+            raise HubError("the edge has ended by itself")
+        run.is_over = True
+        await publishing
+        return await run.settle()
+    finally:
+        await run.line.close()
+        run.close()
+
+
+async def _unmentioned(_: Exception) -> None:
+    """The edge is killed on purpose."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of torment (%(default)g)")
+    parser.add_argument("--seed", type=int, default=None, help="of the schedule (default: a random one, which is told)")
+    parser.add_argument("--rate", type=float, default=50.0, help="readings a second (%(default)g)")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    print(f"seed {seed}, {options.minutes:g} minutes")
+    folder = Path(tempfile.mkdtemp(prefix="petiole-soak-", dir="/var/tmp"))
+    try:
+        binary = find_nats_server(None)
+        account = asyncio.run(soak(folder, binary, seed, options.minutes * 60, options.rate, _say))
+    except HubError as exc:
+        print(f"soak: {exc}; configurations, stores and logs are in {folder}", file=sys.stderr)
+        return 1
+    print(*account.lines(), *account.faults(), sep="\n")
+    if not account.balances():
+        print(f"configurations, stores and logs are in {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
