@@ -5,6 +5,7 @@ free pages, whose messages were deleted, are left out.  What is in the log only 
 """
 
 import os
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -84,13 +85,11 @@ class Pages:
         cells = int.from_bytes(page[3:5])
         if 12 + 2 * cells > self.usable:
             return []
-        children, keys = [], []
-        for i in range(cells):
-            at = int.from_bytes(page[12 + 2 * i : 14 + 2 * i])
-            children.append(int.from_bytes(page[at : at + 4]))
-            keys.append(_varint(page, at + 4)[0])
-        children.append(int.from_bytes(page[8:12]))
-        is_sound = keys == sorted(set(keys)) and all(2 <= child <= self.count() for child in children)
+        places = struct.unpack_from(f">{cells}H", page, 12)
+        page += bytes(65536 + 13)  # wherever a damaged place leads, something is there
+        children = [*(_child(page, at)[0] for at in places), *_child(page, 8)]
+        keys = [_varint(page, at + 4)[0] for at in places]
+        is_sound = keys == sorted(set(keys)) and 2 <= min(children) and max(children) <= self.count()
         return children if is_sound else []
 
     # ---- messages, wherever they are
@@ -177,6 +176,9 @@ def _row(content: bytes) -> tuple[bytes, int, bytes | None, bytes, int] | None:
         case [None, bytes(subject), int(time_ns), bytes() | None as headers, bytes(payload), int(crc)]:
             return subject, time_ns, headers, payload, crc
     return None
+
+
+_child = struct.Struct(">I").unpack_from
 
 
 def _field(kind: int, raw: bytes) -> int | bytes | None:
