@@ -170,14 +170,12 @@ class Acks:
         """These are not in the stream any more, and nothing before ``first`` comes any more; was any pending?"""
         self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
         found = [seq for seq in self.pending if seq < first or seq in gone]
-        floor = self.floor
-        if floor.stream_seq < first:
-            floor = Position(max(floor.consumer_seq, *(self.pending[seq].cseq for seq in found), 0), first - 1)
+        highest = max((self.pending[seq].cseq for seq in found), default=0)
         for seq in found:
             self._drop(seq)
         self._move_floor()
-        if self.pending:
-            self.floor = floor
+        if highest > self.floor.consumer_seq:  # by the stream alone it is before what is pending
+            self.floor = Position(highest, self.floor.stream_seq)
         return bool(found)
 
     def _drop(self, seq: int) -> None:

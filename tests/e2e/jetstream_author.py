@@ -273,7 +273,7 @@ class Author:
         if not isinstance(body, dict) or not body:
             return step._replace(body=self.some(b"{", b"[]", b"x", b"null", b'"s"', b"{}x", b'{"x":1}'))
         place = body["config"] if isinstance(body.get("config"), dict) and self.number(4) else body
-        name = self.some(*[field for field in place if field not in FILTERS], "x")
+        name = self.some(*[field for field in place if field not in (*FILTERS, "priority_timeout")], "x")
         how = self.number(6)
         if how == 0:
             place["bogus"] = 1

@@ -105,7 +105,7 @@ CONSUMER_FIELDS = {
     "pause_until": Word((PAST, FUTURE), ("x",)),
     "priority_groups": Word((["g"], []), (["g", "h"], ["a b"], [""], ["x" * 17])),
     "priority_policy": Word(("overflow", "pinned_client", "prioritized", "none"), ("bogus",)),
-    "priority_timeout": Word((0, HOUR), (-1,)),
+    "priority_timeout": Word((0, HOUR)),
 }
 
 PULL_FIELDS = {

@@ -59,10 +59,10 @@ class Talk(Conversation):
             return ["nothing to acknowledge"]
         if step.ack_of >= 0:
             step = step._replace(ack_of=step.ack_of % len(self.deliveries))
+        title = f"{step.subject or 'ack'} {step.headers or ''} {step.body[:300].decode(errors='replace')}"
         step = self._filled(step)
         reply = f"_I.{self.count}.{step.reply}" if step.reply else f"_I.{self.count}"
         self._publish(step, reply)
-        title = f"{step.subject or 'ack'} {step.headers or ''} {step.body[:300].decode(errors='replace')}"
         return [title, *(self._answers(step, reply) if step.answers else [])]
 
     def _filled(self, step: Step) -> Step:
