@@ -33,7 +33,7 @@ class Pages:
     """
 
     def __init__(self, path: str) -> None:
-        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         head = os.pread(self.file, 100, 0)
         size = int.from_bytes(head[16:18])
         self.size = 65536 if size == 1 else size
@@ -103,15 +103,30 @@ class Pages:
                 yield from self._cells(page)
 
     def _free(self) -> set[int]:
+        trunks, leaves = self.free_pages()
+        return leaves.union(trunks)
+
+    def free_pages(self) -> tuple[dict[int, int], set[int]]:
+        """Pages that name free pages, each with where on it the names end; and those that are named."""
+        trunks: dict[int, int] = {}
         free: set[int] = set()
         trunk = int.from_bytes(os.pread(self.file, 4, 32))
-        while 2 <= trunk <= self.count() and trunk not in free:
-            free.add(trunk)
+        while 2 <= trunk <= self.count() and trunk not in trunks:
             page = self.read(trunk)
             leaves = min(int.from_bytes(page[4:8]), self.usable // 4 - 2)
+            trunks[trunk] = 8 + 4 * leaves
             free.update(int.from_bytes(page[8 + 4 * i : 12 + 4 * i]) for i in range(leaves))
             trunk = int.from_bytes(page[:4])
-        return free
+        return trunks, free
+
+    # ---- what nobody reads any more
+
+    def zero(self, number: int, begin: int) -> None:
+        """From ``begin`` to the end of the page.  OSError."""
+        os.pwrite(self.file, bytes(self.size - begin), (number - 1) * self.size + begin)
+
+    def sync(self) -> None:
+        os.fdatasync(self.file)
 
     def _cells(self, page: bytes) -> Iterator[RawMessage]:
         for i in range(min(int.from_bytes(page[3:5]), self.usable // 2 - 4)):

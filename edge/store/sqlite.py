@@ -47,7 +47,10 @@ class SqliteStore:
                 raise StoreError(f"{self.path} cannot be opened: no space left on its disk", full=True) from exc
             raise StoreError(f"{self.path} cannot be used as a store: {exc}; move it away to start anew") from exc
         self.call_soon = call_soon
-        self.writer = Writer(self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running)
+        self.writer = Writer(
+            self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running,
+            lambda: self.pages,
+        )  # fmt: skip
         self.reader.on_gap = self.writer.ask_to_mend
         self.writes: list[Write] = []
 
