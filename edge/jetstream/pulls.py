@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge.core.peer import Subscription
-from edge.jetstream.burst import NOTHING, Burst, burst, sole_receiver
+from edge.core.peer import Subscription, sole_receiver
+from edge.jetstream.burst import NOTHING, Burst, burst
 from edge.jetstream.priority import Pin, check_request, overflows
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 from edge.jetstream.push import HOLD_NS, PER_MESSAGE, SLICE
