@@ -116,7 +116,7 @@ class Pulls:
                 self.waiting.popleft()
                 consumer.say(request.reply, status(423, "Nats-Wrong-Pin-Id", request))
                 continue
-            if len(self.waiting) == 1 and (sent := self._burst(request, room, now)).messages:
+            if (sent := self._burst(request, room, now)).messages:
                 room -= sent.size + sent.messages * PER_MESSAGE
                 continue
             if request.sized:
@@ -139,15 +139,23 @@ class Pulls:
             request.left_bytes = max(request.left_bytes - size, 0)
             self._turn(request, now)
 
-    def _burst(self, request: PullRequest, room: int, now: int) -> Burst:
-        """The only request gets all that it asks for, where nothing but their number decides."""
-        receiver = sole_receiver(self.consumer.account.sublist.match_once(request.reply))
-        if request.sized or receiver is None or self.consumer.config.priority_policy:
+    def _burst(self, first: PullRequest, room: int, now: int) -> Burst:
+        """All that is asked for, where nothing but the number of messages decides and all of it goes one way: who
+        consumes without a pause has two requests here at times."""
+        receiver = sole_receiver(self.consumer.account.sublist.match_once(first.reply))
+        if receiver is None or self.consumer.config.priority_policy:
             return NOTHING
-        sent = burst(self.consumer, receiver, min(max(request.batch, 1), room // PER_MESSAGE + 1), now)
-        if sent.messages:
-            request.batch -= sent.messages
-            self._turn(request, now)
+        if any(other.sized or other.reply != first.reply or 0 < other.expires_at <= now for other in self.waiting):
+            return NOTHING
+        asked = sum(max(request.batch, 1) for request in self.waiting)
+        sent = burst(self.consumer, receiver, min(asked, room // PER_MESSAGE + 1), now)
+        if len(self.waiting) == 1 and sent.messages:
+            first.batch -= sent.messages
+            self._turn(first, now)
+            return sent
+        for _ in range(sent.messages):  # each in its turn
+            self.waiting[0].batch -= 1
+            self._turn(self.waiting[0], now)
         return sent
 
     def _listeners(self, reply: str) -> Sequence[Subscription]:
