@@ -194,14 +194,14 @@ def consume(stage: Stage, server: Server, first: int) -> Counted:
     return counted
 
 
-def published(name: str, what: str, always: float, default: float, size: int) -> Workload:
+def published(name: str, what: str, always: float, default: float, size: int, runs: int) -> Workload:
     return Workload(name, publish(4000, size), (EDGE_JS, ALWAYS, DEFAULT), (
         Row(f"JetStream publish, window 4,000, {what}, each ack on disk", "acks/s", "rate", ALWAYS.name, Target(always),
             against=ON_DISK),
         Row("the same", "acks/s", "rate", DEFAULT.name, Target(default), against=NOT_ON_DISK),
         Row("the same: bytes written for each byte of payload", "", "written", ALWAYS.name, less=True, against=ON_DISK),
         Row("the same", "", "written", DEFAULT.name, less=True, against=NOT_ON_DISK),
-    ))  # fmt: skip
+    ), runs)  # fmt: skip
 
 
 KEPT_RATE = Target(90, absolute=True)
@@ -210,8 +210,8 @@ HALF, THIRD, SAME = Target(0.5), Target(1 / 3), Target(1)
 INFO_MS, SERVING_MS = Target(300, absolute=True), Target(2000, absolute=True)
 
 WORKLOADS = (
-    published("publish", "128 B", 30, 0.6, SIZE),
-    published("publish-1k", "1 KB", 20, 0.45, 1024),
+    published("publish", "128 B", 30, 0.6, SIZE, 5),
+    published("publish-1k", "1 KB", 20, 0.45, 1024, 3),
     Workload("publish-one", publish(1), (EDGE_JS, ALWAYS, DEFAULT), (
         Row("JetStream publish, one in flight, 128 B, p50", "µs", "p50", ALWAYS.name, Target(1.1), less=True,
             against=ON_DISK),
@@ -226,7 +226,7 @@ WORKLOADS = (
         Row("1 M stored messages of 128 B read by an ordered consumer", "messages/s", "rate", DEFAULT.name, HALF),
         Row("RSS with 1 M messages of 128 B on 10,000 subjects, at rest", "MB", "rest", DEFAULT.name, SAME, less=True),
         Row("the same while they are read, at most", "MB", "reading", DEFAULT.name, SAME, less=True),
-    ), runs=2, long=True),
+    ), runs=1, long=True),
     Workload("telemetry", telemetry, (EDGE_JS, ALWAYS, DEFAULT), (
         Row(WEAR, "", "written", ALWAYS.name, THIRD, less=True, against=ON_DISK),
         Row("the same, commit window of 1 s", "", "written_second", ALWAYS.name, THIRD, less=True, against=ON_DISK),
