@@ -140,6 +140,23 @@ async def advisories(js: Any, diary: Diary) -> None:
     diary.note("told", sorted(json.dumps([subject, event | {"client": event.get("client") and sorted(event["client"])}]) for subject, event in heard if "T" not in subject.split(".")))
 
 
+async def compression(js: Any, diary: Diary) -> None:
+    """Switched on and off; what is read is what was published."""
+    config: dict[str, Any] = {"name": "S", "subjects": ["s.>"]}
+    for number, compressed in enumerate(("s2", "none", "s2", "bogus", None)):
+        call = "UPDATE" if number else "CREATE"
+        answer = await ask(js, f"$JS.API.STREAM.{call}.S", config | ({"compression": compressed} if compressed else {}))
+        diary.note(f"{compressed}", error_of(answer))
+        await js.publish("s.x", b"%d " % number * 1000)
+    for seq in range(1, 6):
+        diary.note(f"{seq}", len((await js.get_msg("S", seq)).data), (await js.get_msg("S", seq)).data[:4])
+    diary.note("state", (await ask(js, "$JS.API.STREAM.INFO.S", b""))["state"]["bytes"])
+    config, data = await snapshot(js)
+    await js.delete_stream("S")
+    diary.note("back", settled(await restore(js, config | {"compression": "s2"}, data)))
+    diary.note("read", (await js.get_msg("S", 2)).data[:4])
+
+
 SNAPSHOTS: list[object] = [
     b"", b"{}", b"{x", {"deliver_subject": ""}, {"deliver_subject": "a.*"}, {"deliver_subject": "a b"}, {"no_consumers": True},
     {"deliver_subject": "x", "bogus": 1},
@@ -185,7 +202,7 @@ async def failures(js: Any, diary: Diary) -> None:
     diary.note("left", (await ask(js, "$JS.API.STREAM.NAMES", b""))["streams"])
 
 
-@pytest.mark.parametrize("program", [out_and_back, advisories, errors, failures], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", [out_and_back, advisories, errors, failures, compression], ids=lambda program: program.__name__)
 def test_the_same_on_both(pair: Pair, program: Any) -> None:
     pair.compare(program)
 
