@@ -467,6 +467,8 @@ class Consumer:
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""
         self.acks.decode(state, self.stream.last_seq, self.clock.monotonic())
+        gone = self.stream.missing(self.acks.pending)  # a cut came before it was said that they are gone
+        self.acks.forget(gone, max(gone, default=0))
         self.cursor = Cursor(self.stream, self.config.filters, self.acks.delivered.stream_seq)
         if self.acks.picked_up_to:
             self._pick(self.acks.picked_up_to)

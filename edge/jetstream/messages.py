@@ -9,7 +9,7 @@ Invariants:
 
 import json
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
@@ -229,6 +229,12 @@ class Messages:
             found += range(expected, row.seq)
             expected = row.seq + 1
         return [*found, *range(expected, self.last_seq + 1)]
+
+    def missing(self, seqs: Iterable[int]) -> set[int]:
+        """Those of these that are not there."""
+        if self.messages == self.last_seq - self.first_seq + 1:
+            return {seq for seq in seqs if not self.first_seq <= seq <= self.last_seq}
+        return {seq for seq in seqs if self._outline(seq) is None}
 
     def oldest_ns(self) -> int:
         if not self.first_ns and self.messages:
