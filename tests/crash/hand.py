@@ -1,6 +1,7 @@
 """A client's connection to the server that is going to be killed, and what it is told."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ class Hand:
 
     async def leave(self) -> None:
         """Also when the server is gone already."""
-        await self.nc._close(Client.CLOSED, do_cbs=False)
+        with contextlib.suppress(OSError, NatsError):
+            await self.nc._close(Client.CLOSED, do_cbs=False)
 
     async def ask(self, call: str, body: object = None) -> dict[str, Any]:
         """Of the JetStream API."""
