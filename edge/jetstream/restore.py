@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edge.jetstream.account import JetStreamAccount
 
 STALLED_NS = 5 * SECOND  # without a chunk
-SLICE = 256 << 10  # bytes that are stored with one commit, and taken out of the archive in one turn
+SLICE, ROWS = 256 << 10, 256  # bytes and messages that are taken out of the archive in a turn, and stored as one commit
 
 log = logging.getLogger("edge.jetstream")
 
@@ -121,7 +121,7 @@ class Restore:
                 elif isinstance(part, ConsumerPart):
                     self._check_consumer(part)
                     self.consumers.append(part)
-                if size >= SLICE:
+                if size >= SLICE or len(rows) >= ROWS:
                     is_dry = False
                     break
             self._check_room(size)
