@@ -379,6 +379,10 @@ def test_consumers_that_make_no_sense(bench: Any) -> None:
     consumer: Any = parts[1]
     for bad in (
         consumer._replace(state="{}"),
+        consumer._replace(state="[" * 5000),
+        consumer._replace(state="[[1,1,0,0],[[1,1,1000000000000,1]]]"),
+        consumer._replace(state="[[1,1,0,Infinity],[]]"),
+        consumer._replace(state='[[1,1,0,"x"],[]]'),
         consumer._replace(config={}),
         consumer._replace(name="a.b"),
         consumer._replace(config=consumer.config | {"config": {"ack_policy": "bogus"}}),
@@ -386,10 +390,24 @@ def test_consumers_that_make_no_sense(bench: Any) -> None:
     ):
         answer = restore(bench, config, archive(parts[0], bad, *parts[2:]))
         assert answer["error"]["description"].startswith(f'restore failed: failed to add consumer "{bad.name}": ')
+        bench.pass_time(6 * SECOND)  # until then it would tell the sender once more
     twice: Any = parts[0]
     answer = restore(bench, config, archive(twice._replace(consumers=2), consumer, consumer, *parts[2:]))
     assert "another of this name" in answer["error"]["description"]
     assert leftovers(bench) == NOTHING
+
+
+@pytest.mark.parametrize("last", [None, "x", -1, 1 << 60, 1.5, True])
+def test_a_last_sequence_that_is_none(bench: Any, last: object) -> None:
+    data = archive(StreamPart({}, {"last": last, "origins": 5}, 0), Row(1, "s.0", 1, b"", b""), EndPart(1))
+    assert restore(bench, {"subjects": ["s.>"]}, data)["error"]["err_code"] == 10062
+    assert leftovers(bench) == NOTHING
+
+
+def test_origins_that_make_no_sense(bench: Any) -> None:
+    config = {"subjects": ["s.>"], "sources": [{"name": "O"}]}
+    data = archive(StreamPart({}, {"last": 5, "origins": [1]}, 0), Row(1, "s.0", 1, b"", b""), EndPart(1))
+    assert restore(bench, config, data)["state"]["last_seq"] == 5
 
 
 def test_a_small_archive_of_much_comes_in_slices(bench: Any) -> None:
