@@ -161,6 +161,38 @@ def test_another_configuration_holds_at_once(bench: Any) -> None:
     assert other["state"]["bytes"] == sum(len(row.subject) + len(row.headers) + 500 + 16 for row in bench.js.streams["T"].walk(0))
 
 
+@pytest.mark.parametrize("retention", ["workqueue", "interest"])
+def test_what_was_acknowledged_stays_so(bench: Any, retention: str, delivered: Callable[..., Any]) -> None:
+    bench.stream(retention=retention)
+    bench.consumer("C")
+    for _ in range(10):
+        bench.stored("s.0")
+    for message in bench.pull(batch=4)[:3]:
+        bench.account.publish(message[1])
+    bench.settle()
+    config = bench.js.streams["S"].config.fields()
+    data = snapshot(bench)
+    bench.api("STREAM.DELETE.S")
+    state = restore(bench, config, data)["state"]
+    assert (state["messages"], state["first_seq"], state["last_seq"]) == (7, 4, 10)
+    assert delivered(bench.pull(batch=10)) == [(seq, 1) for seq in range(5, 11)]
+    bench.pass_time(31 * SECOND)
+    assert (4, 2) in delivered(bench.pull(batch=10))
+
+
+def test_a_stream_in_memory(bench: Any) -> None:
+    config = fill(bench, 20, storage="memory")
+    bench.consumer("C")
+    before = everything(bench)
+    data = snapshot(bench)
+    bench.api("STREAM.DELETE.S")
+    assert restore(bench, config, data[:-10] + b"x" * 10)["error"]["err_code"] == 10062
+    assert restore(bench, config, data)["state"]["messages"] == 20
+    assert everything(bench) == before
+    memory = bench.jetstream.stores.memory
+    assert not memory.values and len(memory.rows) == 1
+
+
 # ---- the flow of chunks
 
 
