@@ -18,7 +18,7 @@ from bench.workloads import ALWAYS, DEFAULT, EDGE_JS, SIZE, Figures, Run, Stage,
 MANY = 10_000  # subjects
 STORED = 1_000_000
 LITTLE, MUCH = 10_000, 10_000_000
-PASSES = 10
+PASSES = 15
 REST = 12.0  # seconds: nats-server gives up what it has read ten seconds ago
 TELEMETRY_SIZE, TELEMETRY_RATE = 100, 200
 TELEMETRY_SECONDS = 20  # some checkpoints are among them
@@ -145,10 +145,10 @@ def ten_million(stage: Stage, contender: Contender) -> Figures:
     with stage.start(contender, store) as server:
         make_stream(server.port)
         stage.load.run(server.port, "publish", count=MUCH, subjects=MANY)
-    starts = [start_over(stage, contender, store) for _ in range(PASSES // 2)]
+    starts = [start_over(stage, contender, store) for _ in range(PASSES // 3)]
     messages = MUCH + len(starts)
     small, large = [], []
-    for _ in range(PASSES // 3):
+    for _ in range(PASSES // 5):
         small.append(flat(stage, contender, stage.fresh(), 0))
         large.append(flat(stage, contender, store, messages))
         messages += large[-1].published
@@ -183,8 +183,7 @@ def flat(stage: Stage, contender: Contender, store: Path, messages: int) -> Flat
             first = MUCH // 2
         consumed = [consume(stage, server, first) for _ in range(PASSES)]
         published = stage.load.run(server.port, "publish", after=messages)
-        rate = sum(one.received for one in consumed) / sum(one.seconds for one in consumed)
-        return Flat(rate, published.rate, published.received)
+        return Flat(median(one.rate for one in consumed), published.rate, published.received)
 
 
 def consume(stage: Stage, server: Server, first: int) -> Counted:

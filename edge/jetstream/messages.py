@@ -114,7 +114,8 @@ class Messages:
 
     def histories(self) -> SubjectHistory:
         if self.history is None:
-            self.history = SubjectHistory((row.seq, row.subject) for row in self.outlines(self.first_seq))
+            places = self.store.places(self.id, self.first_seq, self.last_seq)
+            self.history = SubjectHistory(place for place in places if place[0] not in self.leaving)
         return self.history
 
     def seqs_of(self, subject: str) -> Sequence[int]:
@@ -214,6 +215,8 @@ class Messages:
             return newer if wanted is None else sum(wanted(row.subject) for row in self.tail.rows_from(seq, newer))
         if wanted is None and self.messages == self.last_seq - self.first_seq + 1:
             return self.last_seq - seq + 1
+        if wanted is not None and seq == self.first_seq and self.index is not None:
+            return sum(count for subject, count in self.index.count.items() if wanted(subject))
         if self.leaving:  # the store may or may not show them
             return sum(wanted is None or wanted(row.subject) for row in self.outlines(seq))
         if wanted is not None:

@@ -152,9 +152,8 @@ _SIZE = (
     f" + CASE WHEN time < 0 THEN {PLAIN_SIZE} - instr(headers, x'0a') ELSE length(payload) END"
 )
 OUTLINE = f"SELECT id, CAST(subject AS BLOB), {_SIZE} FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-SUBJECTS = (
-    "SELECT CAST(subject AS BLOB), count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
-)
+# Counted by whoever reads it: GROUP BY sorts all of them first, in memory.
+PLACES = "SELECT id, CAST(subject AS BLOB) FROM message WHERE id BETWEEN ? AND ? ORDER BY id"
 COUNT = f"SELECT count(*), total({_SIZE}) FROM message WHERE id BETWEEN ? AND ?"
 ROOT = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'message'"
 SALVAGE = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -38,6 +38,7 @@ class SqliteStore:
         self.mark = self.path + ".mend"
         self.reserve = Reserve(folder)
         self.mended: tuple[str, ...] = ()
+        self.known_damage: tuple[str, ...] = ()
         self.lock = lock_folder(folder)
         try:
             self._open()
@@ -73,6 +74,7 @@ class SqliteStore:
         self.writes += statements.erase(stream, seqs)
 
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None:
+        self.reader.names[stream] = name
         self.writes += statements.put_stream(stream, account, name, config, state)
 
     def put_stream_state(self, stream: int, state: bytes) -> None:
@@ -104,7 +106,12 @@ class SqliteStore:
 
     def load(self) -> Recovered:
         found = Records(self.reader.connection, self.reader).load()
-        return found._replace(damage=self.mended + found.damage)
+        self.known_damage = self.mended + found.damage
+        return found._replace(damage=self.known_damage)
+
+    @property
+    def damage(self) -> list[str]:
+        return [*self.known_damage, *(self.reader.describe(*span) for span in sorted(self.reader.reported))]
 
     def read(self, stream: int, seq: int) -> Row | None:
         return self.reader.read(stream, seq)
@@ -120,6 +127,9 @@ class SqliteStore:
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         return self.reader.subjects(stream, first, last)
+
+    def places(self, stream: int, first: int, last: int) -> Iterator[tuple[int, str]]:
+        return self.reader.places(stream, first, last)
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         return self.reader.count(stream, first, last)
