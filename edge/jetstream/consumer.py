@@ -184,16 +184,22 @@ class Consumer:
 
     def size(self, row: Row) -> int:
         """What a delivery counts for in a request's ``max_bytes``."""
-        return _size(row, self._ack_reply(row, *self.acks.peek(row.seq)))
+        ack_reply = self._ack_reply(row, *self.acks.peek(row.seq))
+        return len(row.subject) + len(ack_reply) + sum(map(len, self._content(row)))
+
+    def _content(self, row: Row) -> tuple[bytes, bytes]:
+        """Headers and payload as they go out."""
+        if not self.config.headers_only:
+            return row.headers, row.payload
+        return header_add(row.headers, [("Nats-Msg-Size", str(len(row.payload)))]), b""
 
     def send(self, row: Row, subject: str, now: int, extra: Iterable[tuple[str, str]] = ()) -> int:
         """Deliver to ``subject``; its size as ``size`` counts it."""
         place = self.acks.deliver(row.seq, now)
         self.cursor.delivered = max(self.cursor.delivered, row.seq)
         ack_reply = self._ack_reply(row, *place)
-        headers, payload = row.headers, row.payload
-        if self.config.headers_only:
-            headers, payload = header_add(headers, [("Nats-Msg-Size", str(len(payload)))]), b""
+        headers, payload = self._content(row)
+        size = len(row.subject) + len(ack_reply) + len(headers) + len(payload)
         if extra:
             headers = header_add(headers, extra)
         match = self.account.sublist.match_once(subject)
@@ -201,7 +207,7 @@ class Consumer:
         if self.config.ack_policy == "none":
             self.stream.retention.acknowledged((row.seq,))
         self.note_delivery()
-        return _size(row, ack_reply)
+        return size
 
     def note_delivery(self) -> None:
         self.delivered_ns = self.clock.wall()
@@ -505,8 +511,3 @@ def start_seq(stream: Stream, config: ConsumerConfig) -> int:
 def _first_since(stream: Stream, config: ConsumerConfig) -> int:
     """The first message of a time; nearer to the first one that it wants, where that is known."""
     return stream.first_at(parse_rfc3339(config.opt_start_time))
-
-
-def _size(row: Row, ack_reply: str) -> int:
-    """What a delivery counts for in a request's ``max_bytes``."""
-    return len(row.subject) + len(ack_reply) + len(row.headers) + len(row.payload)

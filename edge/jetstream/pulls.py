@@ -61,9 +61,18 @@ class Pulls:
             self._drop_uninterested()
         if len(self.waiting) < most:
             return True
-        if not request.heartbeat_ns:
+        if request.no_wait and (refusal := self._nothing_left(request)):
+            self.consumer.say(request.reply, refusal)
+        elif not request.heartbeat_ns:
             self.consumer.say(request.reply, status(409, "Exceeded MaxWaiting"))
         return False
+
+    def _nothing_left(self, request: PullRequest) -> bytes:
+        """What one hears for whom there would be nothing if there were room; empty for none of it."""
+        left = self.consumer.num_pending() + len(self.consumer.acks.again)
+        if not left:
+            return b"" if request.expires_at else status(404, "No Messages")
+        return status(408, "Requests Pending") if left < sum(other.batch for other in self.waiting) else b""
 
     def _end_no_wait(self, request: PullRequest) -> None:
         self.waiting.remove(request)
