@@ -16,6 +16,7 @@ import pytest
 
 from edge.jetstream.archive import FOREIGN
 from tests.e2e.diary import Diary, Pair
+from tests.e2e.mint import JETSTREAM, Operator, creds
 from tests.e2e.talk import TIME
 
 Start = Callable[..., Any]
@@ -263,3 +264,29 @@ def test_a_stream_out_of_one_server_into_another(start_edge: Start, tmp_path: Pa
     tool("backup", "--stream", "S", tmp_path / "x", code=2)
     tool("restore", file, code=2)
     assert sorted(path.name for path in tmp_path.glob("[nx]*")) == []
+
+
+def test_with_credentials_and_a_domain(start_edge: Start, tmp_path: Path) -> None:
+    operator = Operator()
+    account = operator.account("A")
+    account.claims["limits"] = {**account.claims["limits"], **JETSTREAM}
+    store = f'jetstream {{ store_dir: "{tmp_path / "store"}", domain: barn }}'
+    server = start_edge(operator.config(more=f"listen: 127.0.0.1:-1\n{store}"))
+    user = creds(tmp_path, account.user(1), 1)
+
+    async def on(server: Any, work: Any) -> Any:
+        client = await nats.connect(server.url, user_credentials=user)
+        try:
+            return await work(client.jetstream())
+        finally:
+            await client.close()
+
+    asyncio.run(on(server, fill))
+    file = tmp_path / "s.stream"
+    login = ("--server", server.url, "--creds", user)
+    assert "59 messages" in tool("backup", *login, "--domain", "barn", "--stream", "S", file)
+    asyncio.run(on(server, lambda js: js.delete_stream("S")))
+    assert "S: 59 messages" in tool("restore", *login, "--domain", "barn", file)
+    assert "has no JetStream here" in tool("backup", *login, "--domain", "other", "--stream", "S", tmp_path / "x", code=1)
+    assert "no connection" in tool("backup", "--server", server.url, "--stream", "S", tmp_path / "x", code=1)
+    assert "holds no credentials" in tool("restore", "--server", server.url, "--creds", tmp_path / "none", file, code=1)
