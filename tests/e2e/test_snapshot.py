@@ -290,3 +290,41 @@ def test_with_credentials_and_a_domain(start_edge: Start, tmp_path: Path) -> Non
     assert "has no JetStream here" in tool("backup", *login, "--domain", "other", "--stream", "S", tmp_path / "x", code=1)
     assert "no connection" in tool("backup", "--server", server.url, "--stream", "S", tmp_path / "x", code=1)
     assert "holds no credentials" in tool("restore", "--server", server.url, "--creds", tmp_path / "none", file, code=1)
+
+
+def test_an_edge_backed_up_from_its_hub(start_edge: Start, start_nats: Start, tmp_path: Path) -> None:
+    """Over the leaf connection, by the edge's domain: the hub is a real one."""
+    hub = start_nats(
+        f'server_name: hub\nlisten: 127.0.0.1:-1\nleafnodes {{ listen: "127.0.0.1:-1" }}\n'
+        f'jetstream {{ store_dir: "{tmp_path / "hub-store"}", domain: hub }}\n'
+    )
+    remote = f"leafnodes {{ remotes [ {{ url: \"nats://127.0.0.1:{hub.ports['leafnode']}\" }} ] }}"
+    edge = start_edge(
+        f'server_name: barn\nlisten: 127.0.0.1:-1\n{remote}\njetstream {{ store_dir: "{tmp_path / "store"}", domain: barn }}\n'
+    )
+
+    async def until_there() -> None:
+        client = await nats.connect(edge.url)
+        await fill(client.jetstream())
+        await client.close()
+        client = await nats.connect(hub.url)
+        for _ in range(100):
+            try:
+                await client.request("$JS.barn.API.INFO", timeout=5)
+                break
+            except nats.errors.NoRespondersError:
+                await asyncio.sleep(0.05)
+        await client.close()
+
+    asyncio.run(until_there())
+    file, there = tmp_path / "s.stream", ("--server", hub.url, "--domain", "barn")
+    assert "59 messages" in tool("backup", *there, "--stream", "S", file)
+    assert "already in use" in tool("restore", *there, file, code=1)
+
+    async def lose() -> None:
+        client = await nats.connect(edge.url)
+        await client.jetstream().delete_stream("S")
+        await client.close()
+
+    asyncio.run(lose())
+    assert "S: 59 messages" in tool("restore", *there, file)
