@@ -6,6 +6,7 @@ free pages, whose messages were deleted, are left out.  What is in the log only 
 
 import os
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -79,18 +80,40 @@ class Pages:
 
     def _children(self, number: int) -> list[int]:
         """The pages an inner page leads to, by ascending keys; none when it is no such page, or damaged."""
+        return self._inner(number)[1]
+
+    def _inner(self, number: int) -> tuple[list[int], list[int]]:
+        """The last key of each child but the last, and the children."""
         page = self.read(number)
         if not page or page[0] != TREE_INNER:
-            return []
+            return [], []
         cells = int.from_bytes(page[3:5])
         if 12 + 2 * cells > self.usable:
-            return []
+            return [], []
         places = struct.unpack_from(f">{cells}H", page, 12)
         page += bytes(65536 + 13)  # wherever a damaged place leads, something is there
         children = [*(_child(page, at)[0] for at in places), *_child(page, 8)]
         keys = [_varint(page, at + 4)[0] for at in places]
         is_sound = keys == sorted(set(keys)) and 2 <= min(children) and max(children) <= self.count()
-        return children if is_sound else []
+        return (keys, children) if is_sound else ([], [])
+
+    def leaves_beside(self, root: int, id: int) -> list[int]:
+        """All the leaves that have one parent with the one where this id is, or was; some hundreds at most."""
+        leaves: list[int] = []
+        for _ in range(20):
+            keys, children = self._inner(root)
+            if not children:
+                break
+            leaves, root = children, children[bisect_left(keys, id)]
+        return leaves
+
+    def gap(self, number: int) -> tuple[int, int]:
+        """Where on a leaf nothing is, between the places of its cells and the cells; empty for any other page."""
+        page = self.read(number)
+        if len(page) < self.size or page[0] != TREE_LEAF:
+            return 0, 0
+        begin, end = 8 + 2 * int.from_bytes(page[3:5]), int.from_bytes(page[5:7]) or 65536
+        return (begin, end) if begin < end <= self.usable else (0, 0)
 
     # ---- messages, wherever they are
 
@@ -121,9 +144,9 @@ class Pages:
 
     # ---- what nobody reads any more
 
-    def zero(self, number: int, begin: int) -> None:
-        """From ``begin`` to the end of the page.  OSError."""
-        os.pwrite(self.file, bytes(self.size - begin), (number - 1) * self.size + begin)
+    def zero(self, number: int, begin: int, end: int) -> None:
+        """From one place on the page to another.  OSError."""
+        os.pwrite(self.file, bytes(end - begin), (number - 1) * self.size + begin)
 
     def sync(self) -> None:
         os.fdatasync(self.file)

@@ -1,8 +1,9 @@
 """What was erased may stand in the file once more: SQLite moves rows from page to page, and a page that it then has no
-use for keeps what was on it.  After an erase the free pages are looked through, and overwritten where it is found.
+use for keeps what was on it; once in a while one that is in use does, where nothing is.  After an erase the free pages
+are looked through, and the leaves around the row, and overwritten where it is found.
 
 They are read a little at a time between commits, and written by hand in a moment when the log is empty and nobody can
-have changed them.  SQLite never reads a free page.
+have changed them.  SQLite reads neither free pages nor the gaps of others.
 """
 
 import re
@@ -22,12 +23,14 @@ MOST = 256  # rows that are looked for in one walk over the free pages
 class Scrub:
     """``ids``: of the rows.  Begins behind a checkpoint of everything."""
 
-    def __init__(self, pages: Pages, ids: Sequence[int]) -> None:
+    def __init__(self, pages: Pages, root: int, ids: Sequence[int]) -> None:
+        """``root`` of the b-tree of messages."""
         self.pages = pages
         self.ids = ids
         self.wanted = re.compile(b"|".join(re.escape(varint(id)) for id in ids), re.DOTALL)
         trunks, leaves = pages.free_pages()
-        self.left = sorted(leaves.union(trunks), reverse=True)
+        leaves.update(trunks, *(pages.leaves_beside(root, id) for id in ids))
+        self.left = sorted(leaves, reverse=True)
         self.found: list[int] = []
 
     def step(self) -> bool:
@@ -43,9 +46,14 @@ class Scrub:
         connection.release_memory()  # pages that it remembers as they were
         trunks, leaves = self.pages.free_pages()
         for number in self.found:
-            begin = 0 if number in leaves else trunks.get(number, self.pages.size)
-            if self.wanted.search(self.pages.read(number)[begin:]):
-                self.pages.zero(number, begin)
+            if number in leaves:
+                begin, end = 0, self.pages.size
+            elif number in trunks:
+                begin, end = trunks[number], self.pages.size
+            else:
+                begin, end = self.pages.gap(number)
+            if self.wanted.search(self.pages.read(number)[begin:end]):
+                self.pages.zero(number, begin, end)
         self.pages.sync()
 
     def done(self) -> list[Write]:

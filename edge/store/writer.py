@@ -202,7 +202,9 @@ class Writer:
             self.empty_log_at = time.monotonic() + ERASE_SECONDS
         else:
             self.empty_log_at = 0.0
-            self.scrub = Scrub(self.pages(), self.erased[:MOST])
+            if self.erased:
+                ((root,),) = self.connection.execute(schema.ROOT)
+                self.scrub = Scrub(self.pages(), root, self.erased[:MOST])
 
     def _scrub(self, scrub: Scrub) -> None:
         """A bit of it; and at the end what was found goes, and the note that it has to."""
