@@ -27,6 +27,7 @@ SWEEP_NS = 3600 * SECOND
 CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
 BLOCK = 256  # rows read at once
 OUTLINES = 1000
+SPARSE = 4  # neighbours that are further apart are read each by itself
 
 After = Callable[[StoreError | None], None]
 
@@ -302,6 +303,8 @@ class Messages:
 
     def _settle_front(self) -> None:
         """``first_seq`` is that of a message, or one more than the last."""
+        while self.first_seq in self.leaving:
+            self.first_seq += 1
         rows = self.scan(self.first_seq, 1)
         if rows:
             self.first_seq, self.first_ns = rows[0].seq, rows[0].time_ns
@@ -338,7 +341,24 @@ class Messages:
 
     def take(self, seqs: Sequence[int], after: After) -> None:
         """Take these away, those that are there; ``after`` follows the commit."""
-        self._take([row for seq in seqs if (row := self._outline(seq)) is not None], after)
+        self._take(self.outlines_of(seqs), after)
+
+    def outlines_of(self, seqs: Iterable[int]) -> list[Outline]:
+        """Those of these that are there, in order; neighbours are read at once."""
+        wanted = {seq for seq in seqs if self.first_seq <= seq <= self.last_seq and seq not in self.leaving}
+        order = sorted(wanted)
+        found: list[Outline] = []
+        begin = 0
+        for end in range(1, len(order) + 1):
+            if end == len(order) or order[end] - order[end - 1] > SPARSE:
+                found += self._outlines_between(order[begin], order[end - 1], wanted)
+                begin = end
+        return found
+
+    def _outlines_between(self, first: int, last: int, wanted: Container[int]) -> Iterator[Outline]:
+        while first <= last and (rows := self.store.outline(self.id, first, last, OUTLINES)):
+            yield from (row for row in rows if row.seq in wanted)
+            first = rows[-1].seq + 1
 
     def _outline(self, seq: int) -> Outline | None:
         if not self.first_seq <= seq <= self.last_seq or seq in self.leaving:
