@@ -67,7 +67,7 @@ class Messages:
         self.history: SubjectHistory | None = None  # only where a limit of each subject asks for it
         self.tail = Tail()
         self.leaving: set[int] = set()
-        self.was_purged = False  # in this life: an empty stream then says where it begins
+        self.was_purged = first_seq > 0  # in this life: an empty stream then says where it begins
         self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
         self.removal_listeners: list[Removed] = []  # called when messages have been taken away
 
@@ -105,6 +105,8 @@ class Messages:
 
     @property
     def subjects(self) -> SubjectIndex:
+        if self.index is None and self.history is not None:
+            self.index = SubjectIndex(self.history.records(), self._find_last)
         if self.index is None:
             records = [] if self.leaving else self.store.subjects(self.id, self.first_seq, self.last_seq)
             self.index = SubjectIndex(records, self._find_last)

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from edge.store.contract import SubjectRecord
 from edge.subjects import is_wildcard, matches
@@ -78,6 +78,9 @@ class SubjectHistory:
                 del seqs[at]
                 if not seqs:
                     del self.seqs[subject]
+
+    def records(self) -> Iterator[SubjectRecord]:
+        return (SubjectRecord(subject, len(seqs), seqs[0], seqs[-1]) for subject, seqs in self.seqs.items())
 
     def beyond(self, subject: str, most: int) -> list[int]:
         """The oldest of this subject that are more than ``most``."""
