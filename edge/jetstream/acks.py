@@ -128,10 +128,9 @@ class Acks:
 
     def ack(self, seq: int) -> list[int]:
         """The sequences that this acknowledges."""
-        if self.config.ack_policy in ("all", "flow_control"):
-            acked = [known for known in self.pending if known <= seq]
-        else:
-            acked = [seq] if seq in self.pending else []
+        if self.config.ack_policy not in ("all", "flow_control"):
+            return self.ack_each([seq])
+        acked = [known for known in self.pending if known <= seq]
         for known in acked:
             self._drop(known)
         self._move_floor()
@@ -139,14 +138,21 @@ class Acks:
 
     def ack_each(self, seqs: Sequence[int]) -> list[int]:
         """As ``ack`` for each of these, where acks are explicit."""
-        pending = self.pending
+        pending, first = self.pending, self._holding()
         acked = [seq for seq in seqs if pending.pop(seq, None) is not None]
         if self.redelivered:
             for seq in acked:
                 self.redelivered.pop(seq, None)
-        if acked:
+        if acked and (not pending or first not in pending):
             self._move_floor()
         return acked
+
+    def _holding(self) -> int:
+        """The first pending sequence: while that is pending the floor stays where it is."""
+        order, pending = self.order, self.pending
+        while order and order[0] not in pending:
+            order.popleft()
+        return order[0] if order else 0
 
     def postpone(self, seq: int, wait_ns: int, now: int) -> None:
         """Wait so long from now on."""
@@ -159,10 +165,11 @@ class Acks:
         """These are not in the stream any more, none above ``highest``; was any of them pending?"""
         if not self.order or self.order[0] > highest:
             return False
+        first = self._holding()
         found = [seq for seq in self.pending if seq in gone]
         for seq in found:
             self._drop(seq)
-        if found:
+        if found and first not in self.pending:
             self._move_floor()
         return bool(found)
 

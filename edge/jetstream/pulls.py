@@ -41,6 +41,8 @@ class Pulls:
             consumer.say(reply, status(409, refusal))
         elif self.pin.id and request.pin and request.pin != self.pin.id:
             consumer.say(reply, status(423, "Nats-Pin-Id mismatch"))
+        elif request.no_wait and (end := self._nothing_left(request)):
+            consumer.say(reply, end)
         elif self._has_room(request):
             if self.pin.id and request.pin:
                 self.pin.renew(now)
@@ -61,14 +63,12 @@ class Pulls:
             self._drop_uninterested()
         if len(self.waiting) < most:
             return True
-        if request.no_wait and (refusal := self._nothing_left(request)):
-            self.consumer.say(request.reply, refusal)
-        elif not request.heartbeat_ns:
+        if not request.heartbeat_ns:
             self.consumer.say(request.reply, status(409, "Exceeded MaxWaiting"))
         return False
 
     def _nothing_left(self, request: PullRequest) -> bytes:
-        """What one hears for whom there would be nothing if there were room; empty for none of it."""
+        """What one hears who does not want to wait, and for whom there is nothing; empty where there is."""
         left = self.consumer.num_pending() + len(self.consumer.acks.again)
         if not left:
             return b"" if request.expires_at else status(404, "No Messages")
@@ -76,10 +76,7 @@ class Pulls:
 
     def _end_no_wait(self, request: PullRequest) -> None:
         self.waiting.remove(request)
-        if self.waiting and self.consumer.num_pending():
-            self.consumer.say(request.reply, status(408, "Requests Pending"))
-        else:
-            self.consumer.say(request.reply, status(404, "No Messages"))
+        self.consumer.say(request.reply, status(404, "No Messages"))
 
     def _drop_uninterested(self) -> None:
         self.waiting = deque(request for request in self.waiting if self.consumer.has_listener(request.reply))

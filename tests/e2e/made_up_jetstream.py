@@ -133,7 +133,8 @@ class Talk(Conversation):
             text = text.replace(name, MADE_UP_NAME)
         text = MOVING.sub(r'"\1": 0', PINNED.sub("Nats-Pin-Id: <pin>", text))
         text = re.sub(r'"pinned_client_id": "\w+"', '"pinned_client_id": "<pin>"', text)
-        text = re.sub(r'"invalid JSON[^"]*(\\"[^"]*)*"', '"invalid JSON"', text)  # of several faults each tells its own
+        text = re.sub(r'"invalid JSON(\\.|[^"\\])*"', '"invalid JSON"', text)  # of several faults each tells its own
+        text = re.sub(r"(400 Bad Request - )(?!Priority|Invalid|Not a|heartbeat)[^']*", r"\1<why>", text)
         text = text.replace('"num_deleted": 1, "deleted": [0], ', "")  # of a stream that never had a message
         if "account_info_response" in text and self.inexact:
             text = re.sub(r'"(memory|storage)": \d+', r'"\1": 0', text)
@@ -183,7 +184,7 @@ class Pair(Servers):
             start = 0
             while start < len(units):
                 fewer = units[:start] + units[start + size :]
-                if fewer and self._parted(list(chain(*fewer)))[0] >= 0:
+                if fewer and self._parted(list(chain(*fewer)), holds=1)[0] >= 0:
                     units = fewer
                 else:
                     start += size
@@ -191,12 +192,12 @@ class Pair(Servers):
         steps = list(chain(*units))
         return steps[: self._parted(steps)[0] + 1]
 
-    def _parted(self, steps: list[Step]) -> tuple[int, list[list[str]], list[list[str]]]:
+    def _parted(self, steps: list[Step], holds: int = HOLDS) -> tuple[int, list[list[str]], list[list[str]]]:
         """The first step at which no answer of one is one of the other's.  nats-server counts what is pending behind the
         PubAck and delivers from several threads, and a machine may be slow: once in a while something else is said."""
         ours: list[list[list[str]]] = []
         theirs: list[list[list[str]]] = []
-        for _ in range(HOLDS):
+        for _ in range(holds):
             if self.taken + 2 > self.conversations * (ATTEMPTS + 1):
                 self._renew()
             with ThreadPoolExecutor(2) as pool:
