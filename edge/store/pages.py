@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge.store.seal import id_before, seal_message
+from edge.store.seal import seal_message
 
 TREE_INNER, TREE_LEAF = 0x05, 0x0D
 SIZES = (0, 1, 2, 3, 4, 6, 8)  # bytes of an integer, by its serial type
@@ -168,11 +168,8 @@ class Pages:
         if row is None:
             return None
         message = RawMessage(id, *row)
-        content = (message.time_ns, message.subject, message.headers, message.payload)
-        if seal_message(id, *content) == message.crc:
-            return message
-        place = id_before(id, *content, message.crc)
-        return message._replace(id=place) if place else None
+        crc = seal_message(id, message.time_ns, message.subject, message.headers, message.payload)
+        return message if crc == message.crc else None
 
     def _content(self, page: bytes, at: int, length: int) -> bytes:
         """The cell's own part of a row, and the rest from its chain of overflow pages."""
