@@ -173,13 +173,16 @@ class Acks:
             self._move_floor()
         return bool(found)
 
-    def purge(self, first: int, gone: Container[int]) -> bool:
-        """These are not in the stream any more, and nothing before ``first`` comes any more; was any pending?"""
+    def purge(self, first: int, gone: Container[int], looked: int) -> bool:
+        """These are not in the stream any more, nothing before ``first`` comes any more, and nothing new up to
+        ``looked``; was any pending?"""
         self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
         found = [seq for seq in self.pending if seq < first or seq in gone]
         highest = max((self.pending[seq].cseq for seq in found), default=0)
         for seq in found:
             self._drop(seq)
+        if not self.pending:  # else nats-server says where it has looked to only later
+            self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, looked))
         self._move_floor()
         if highest > self.floor.consumer_seq:  # by the stream alone it is before what is pending
             self.floor = Position(highest, self.floor.stream_seq)

@@ -47,6 +47,7 @@ class Consumer:
         self.created_ns = created_ns
         self.clock = clock
         self.advisories = advisories
+        self.looked = 0  # up to this sequence there was nothing more for those who asked
         self.begin(first)
         self.way: Pulls | Push = Push(self) if config.deliver_subject else Pulls(self)
         self.pace = self._make_pace()
@@ -123,7 +124,7 @@ class Consumer:
                 raise ValueError("not allowed")
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
-        self.delivered_ns = self.acked_ns = 0
+        self.delivered_ns = self.acked_ns = self.looked = 0
         self.stream.retention.review()
         self._touch()
         self.deliver_soon()
@@ -169,7 +170,12 @@ class Consumer:
             if row is not None:
                 return row
             self.acks.ack(seq)  # damaged on disk: nobody can ever have it
-        return None if self.acks.is_full() else self.cursor.next()
+        if self.acks.is_full():
+            return None
+        row = self.cursor.next()
+        if row is None:
+            self.looked = self.stream.last_seq
+        return row
 
     def is_plain(self) -> bool:
         """Does every message go out as it is, and as soon as it can?"""
@@ -232,15 +238,18 @@ class Consumer:
     # ---- the stream
 
     def on_visible(self) -> None:
-        """The stream has new messages."""
+        """The stream has new messages.  Of those that it does not want it knows only when somebody asks."""
+        before, looked = self.acks.delivered, self.looked
         self.way.deliver(self.clock.monotonic())
+        if self.acks.delivered == before:
+            self.looked = looked
         self._arm()
 
     def on_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
         """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
         if purge is not None and (place := self._behind(purge)):
-            forgotten = self.acks.purge(place, gone)
+            forgotten = self.acks.purge(place, gone, self.looked)
             self._touch()
             self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
         else:
