@@ -103,15 +103,18 @@ class Sublist(Generic[S]):
         prefix, _, _ = subject.rpartition(".")
         found = self.families.get(prefix)
         if found is None:
-            if prefix in self.families:
-                return self._walk(subject.split("."))
-            found = self._family(prefix)
-            if len(self.families) >= MAX_CACHE:
-                self.families.clear()
-            self.families[prefix] = found
+            found = self.match_family(prefix)
             if found is None:
                 return self._walk(subject.split("."))
         return found
+
+    def match_family(self, prefix: str) -> Match[S] | None:
+        """What every ``prefix.<token>`` matches; None where the last token decides."""
+        if prefix not in self.families:
+            if len(self.families) >= MAX_CACHE:
+                self.families.clear()
+            self.families[prefix] = self._family(prefix)
+        return self.families[prefix]
 
     def sole(self, prefix: str) -> S | None:
         """The only one that any subject under ``prefix.>`` can reach, if there is just one that any of them may."""

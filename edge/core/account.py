@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from edge.core.account_spec import AccountLimits
 from edge.core.hotpath import Memo
 from edge.core.msg_trace import MARK, deliver_traced, deliver_traced_from_leaf
-from edge.core.peer import Callback, Gate, Link, Peer, PeerKind, Service, Subscription, goes_on, send_away
+from edge.core.peer import (
+    Callback,
+    Gate,
+    Link,
+    Peer,
+    PeerKind,
+    Service,
+    Subscription,
+    goes_on,
+    send_away,
+    sole_receiver,
+)  # fmt: skip
 from edge.core.permissions import Permissions
+from edge.message import raw
 from edge.protocol.leaf import LOOP_PREFIX
 from edge.sublist import Match, Sublist
 
@@ -165,15 +177,27 @@ class Account:
         return self.deliver(match, origin, subject, reply, headers, payload, shown, capture_reply)
 
     def publish_many(self, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Many small answers, each to a subject that is used once."""
-        match_once = self.sublist.match_once
+        """Many small answers, each to a subject that is used once.  Those in a row that differ in its last token, and
+        have one receiver, go to it as one."""
+        plain = self.router.traced is None
+        prefix, receiver = "", None
+        frames: list[bytes] = []
+        size = 0
         for subject, payload in messages:
-            match = match_once(subject)
-            if len(match.plain) == 1 and not match.queues and match.plain[0].peer.kind is PeerKind.CLIENT:
-                sub = match.plain[0]
-                sub.peer.give(sub, subject, "", b"", payload)
-            else:
-                self.deliver(match, None, subject, "", b"", payload)
+            begin = subject.rpartition(".")[0]
+            if begin != prefix:
+                if receiver is not None:
+                    _hand_over(receiver, frames, size)
+                    frames, size = [], 0
+                prefix, receiver = begin, sole_receiver(self.sublist.match_family(begin)) if plain else None
+            if receiver is None:
+                self.deliver(self.sublist.match_once(subject), None, subject, "", b"", payload)
+                continue
+            length = len(payload)
+            frames.append(b"MSG %b %b %d\r\n%b\r\n" % (raw(subject), receiver.sid, length, payload))
+            size += length
+        if receiver is not None:
+            _hand_over(receiver, frames, size)
 
     def deliver(
         self,
@@ -261,6 +285,11 @@ class Account:
         if isinstance(origin, Link):
             others = [sub for sub in others if goes_on(sub, origin)]
         return random.choices(others, [sub.weight for sub in others])[0] if others else None
+
+
+def _hand_over(sub: Subscription, frames: list[bytes], size: int) -> None:
+    sub.delivered += len(frames)
+    sub.peer.put(b"".join(frames), len(frames), size)
 
 
 def _give(

@@ -4,6 +4,8 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
+from edge.sublist import Match
+
 Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, payload
 # Takes the publishes that begin at a place in a chunk and that it understands: how many, the bytes of their payloads,
 # and the place behind them.
@@ -171,6 +173,14 @@ class Subscription:
         self.max = 0
         self.delivered = 0
         self.weight = 1
+
+
+def sole_receiver(match: Match[Subscription] | None) -> Subscription | None:
+    """The only one there is, when it takes finished frames."""
+    if match is None or len(match.plain) != 1 or match.queues:
+        return None
+    sub = match.plain[0]
+    return sub if sub.peer.takes_frames(sub) else None
 
 
 def send_away(links: dict[tuple[Link, str], list[str]], sub: Subscription, origin: Peer | None, subject: str) -> None:

@@ -128,10 +128,9 @@ class Acks:
 
     def ack(self, seq: int) -> list[int]:
         """The sequences that this acknowledges."""
-        if self.config.ack_policy in ("all", "flow_control"):
-            acked = [known for known in self.pending if known <= seq]
-        else:
-            acked = [seq] if seq in self.pending else []
+        if self.config.ack_policy not in ("all", "flow_control"):
+            return self.ack_each([seq])
+        acked = [known for known in self.pending if known <= seq]
         for known in acked:
             self._drop(known)
         self._move_floor()
@@ -139,14 +138,21 @@ class Acks:
 
     def ack_each(self, seqs: Sequence[int]) -> list[int]:
         """As ``ack`` for each of these, where acks are explicit."""
-        pending = self.pending
+        pending, first = self.pending, self._holding()
         acked = [seq for seq in seqs if pending.pop(seq, None) is not None]
         if self.redelivered:
             for seq in acked:
                 self.redelivered.pop(seq, None)
-        if acked:
+        if acked and (not pending or first not in pending):
             self._move_floor()
         return acked
+
+    def _holding(self) -> int:
+        """The first pending sequence: while that is pending the floor stays where it is."""
+        order, pending = self.order, self.pending
+        while order and order[0] not in pending:
+            order.popleft()
+        return order[0] if order else 0
 
     def postpone(self, seq: int, wait_ns: int, now: int) -> None:
         """Wait so long from now on."""
@@ -159,25 +165,27 @@ class Acks:
         """These are not in the stream any more, none above ``highest``; was any of them pending?"""
         if not self.order or self.order[0] > highest:
             return False
+        first = self._holding()
         found = [seq for seq in self.pending if seq in gone]
         for seq in found:
             self._drop(seq)
-        if found:
+        if found and first not in self.pending:
             self._move_floor()
         return bool(found)
 
-    def purge(self, first: int, gone: Container[int]) -> bool:
-        """These are not in the stream any more, and nothing before ``first`` comes any more; was any pending?"""
+    def purge(self, first: int, gone: Container[int], looked: int) -> bool:
+        """These are not in the stream any more, nothing before ``first`` comes any more, and nothing new up to
+        ``looked``; was any pending?"""
         self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
         found = [seq for seq in self.pending if seq < first or seq in gone]
-        floor = self.floor
-        if floor.stream_seq < first:
-            floor = Position(max(floor.consumer_seq, *(self.pending[seq].cseq for seq in found), 0), first - 1)
+        highest = max((self.pending[seq].cseq for seq in found), default=0)
         for seq in found:
             self._drop(seq)
+        if not self.pending:  # else nats-server says where it has looked to only later
+            self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, looked))
         self._move_floor()
-        if self.pending:
-            self.floor = floor
+        if highest > self.floor.consumer_seq:  # by the stream alone it is before what is pending
+            self.floor = Position(highest, self.floor.stream_seq)
         return bool(found)
 
     def _drop(self, seq: int) -> None:

@@ -222,7 +222,7 @@ class ArchiveReader:
             if kind == ROW:
                 return self._message(body)
             return self._object(kind, json.loads(body))
-        except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise ArchiveError(f"the archive holds what is none of its parts: {exc}") from exc
 
     def _message(self, body: bytes) -> Row:

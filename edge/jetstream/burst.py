@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.core.peer import Subscription
 from edge.message import raw
 from edge.store.contract import Row
-from edge.sublist import Match
 
 if TYPE_CHECKING:
     from edge.jetstream.consumer import Consumer
@@ -26,14 +25,6 @@ class Burst(NamedTuple):
 
 
 NOTHING = Burst(0, 0)
-
-
-def sole_receiver(match: Match[Subscription]) -> Subscription | None:
-    """The only one there is, when it is a client that takes finished frames."""
-    if len(match.plain) != 1 or match.queues:
-        return None
-    sub = match.plain[0]
-    return sub if sub.peer.takes_frames(sub) else None
 
 
 def burst(consumer: "Consumer", sub: Subscription, most: int, now: int) -> Burst:

@@ -47,6 +47,7 @@ class Consumer:
         self.created_ns = created_ns
         self.clock = clock
         self.advisories = advisories
+        self.looked = 0  # up to this sequence there was nothing more for those who asked
         self.begin(first)
         self.way: Pulls | Push = Push(self) if config.deliver_subject else Pulls(self)
         self.pace = self._make_pace()
@@ -123,7 +124,7 @@ class Consumer:
                 raise ValueError("not allowed")
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
-        self.delivered_ns = self.acked_ns = 0
+        self.delivered_ns = self.acked_ns = self.looked = 0
         self.stream.retention.review()
         self._touch()
         self.deliver_soon()
@@ -169,7 +170,12 @@ class Consumer:
             if row is not None:
                 return row
             self.acks.ack(seq)  # damaged on disk: nobody can ever have it
-        return None if self.acks.is_full() else self.cursor.next()
+        if self.acks.is_full():
+            return None
+        row = self.cursor.next()
+        if row is None:
+            self.looked = self.stream.last_seq
+        return row
 
     def is_plain(self) -> bool:
         """Does every message go out as it is, and as soon as it can?"""
@@ -184,16 +190,22 @@ class Consumer:
 
     def size(self, row: Row) -> int:
         """What a delivery counts for in a request's ``max_bytes``."""
-        return _size(row, self._ack_reply(row, *self.acks.peek(row.seq)))
+        ack_reply = self._ack_reply(row, *self.acks.peek(row.seq))
+        return len(row.subject) + len(ack_reply) + sum(map(len, self._content(row)))
+
+    def _content(self, row: Row) -> tuple[bytes, bytes]:
+        """Headers and payload as they go out."""
+        if not self.config.headers_only:
+            return row.headers, row.payload
+        return header_add(row.headers, [("Nats-Msg-Size", str(len(row.payload)))]), b""
 
     def send(self, row: Row, subject: str, now: int, extra: Iterable[tuple[str, str]] = ()) -> int:
         """Deliver to ``subject``; its size as ``size`` counts it."""
         place = self.acks.deliver(row.seq, now)
         self.cursor.delivered = max(self.cursor.delivered, row.seq)
         ack_reply = self._ack_reply(row, *place)
-        headers, payload = row.headers, row.payload
-        if self.config.headers_only:
-            headers, payload = header_add(headers, [("Nats-Msg-Size", str(len(payload)))]), b""
+        headers, payload = self._content(row)
+        size = len(row.subject) + len(ack_reply) + len(headers) + len(payload)
         if extra:
             headers = header_add(headers, extra)
         match = self.account.sublist.match_once(subject)
@@ -201,7 +213,7 @@ class Consumer:
         if self.config.ack_policy == "none":
             self.stream.retention.acknowledged((row.seq,))
         self.note_delivery()
-        return _size(row, ack_reply)
+        return size
 
     def note_delivery(self) -> None:
         self.delivered_ns = self.clock.wall()
@@ -226,15 +238,18 @@ class Consumer:
     # ---- the stream
 
     def on_visible(self) -> None:
-        """The stream has new messages."""
+        """The stream has new messages.  Of those that it does not want it knows only when somebody asks."""
+        before, looked = self.acks.delivered, self.looked
         self.way.deliver(self.clock.monotonic())
+        if self.acks.delivered == before:
+            self.looked = looked
         self._arm()
 
     def on_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
         """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
         if purge is not None and (place := self._behind(purge)):
-            forgotten = self.acks.purge(place, gone)
+            forgotten = self.acks.purge(place, gone, self.looked)
             self._touch()
             self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
         else:
@@ -467,6 +482,8 @@ class Consumer:
     def restore(self, state: bytes) -> None:
         """ValueError or TypeError for what is no state: then the consumer begins anew."""
         self.acks.decode(state, self.stream.last_seq, self.clock.monotonic())
+        gone = self.stream.missing(self.acks.pending)  # a cut came before it was said that they are gone
+        self.acks.forget(gone, max(gone, default=0))
         self.cursor = Cursor(self.stream, self.config.filters, self.acks.delivered.stream_seq)
         if self.acks.picked_up_to:
             self._pick(self.acks.picked_up_to)
@@ -503,8 +520,3 @@ def start_seq(stream: Stream, config: ConsumerConfig) -> int:
 def _first_since(stream: Stream, config: ConsumerConfig) -> int:
     """The first message of a time; nearer to the first one that it wants, where that is known."""
     return stream.first_at(parse_rfc3339(config.opt_start_time))
-
-
-def _size(row: Row, ack_reply: str) -> int:
-    """What a delivery counts for in a request's ``max_bytes``."""
-    return len(row.subject) + len(ack_reply) + len(row.headers) + len(row.payload)

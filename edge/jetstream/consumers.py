@@ -101,6 +101,8 @@ class Consumers:
         def saved(error: StoreError | None) -> None:
             if error is not None:
                 consumer.configure(old)
+            elif set(config.filters) != set(old.filters):
+                consumer.stream.retention.review()
             after(error)
 
         if config != old:

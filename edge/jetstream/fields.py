@@ -49,7 +49,7 @@ def parse_object(body: bytes, kinds: Mapping[str, str], strict: bool = True) -> 
     if not isinstance(value, dict):
         raise invalid_json("expected an object")
     if not strict:
-        value = {name: item for name, item in value.items() if name in kinds}
+        value = {name: item for name, item in value.items() if name in kinds or name.lower() in kinds}
     return check_object(value, kinds)
 
 

@@ -50,7 +50,7 @@ def stream_state(stream: Stream, consumers: int, detail: Fields) -> Fields:
     state: Fields = {
         "messages": stream.messages,
         "bytes": stream.bytes,
-        "first_seq": stream.first_seq if stream.last_seq or stream.config.first_seq or stream.was_purged else 0,
+        "first_seq": stream.first_seq if stream.last_seq or stream.was_purged else 0,
         "first_ts": rfc3339(stream.oldest_ns()) if stream.messages else ZERO,
         "last_seq": stream.last_seq,
         "last_ts": rfc3339(last.time_ns if last else stream.last_ns),

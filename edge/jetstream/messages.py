@@ -9,7 +9,7 @@ Invariants:
 
 import json
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
@@ -27,6 +27,7 @@ SWEEP_NS = 3600 * SECOND
 CHECKPOINT_EVERY = 10_000  # messages; what a start has to count again
 BLOCK = 256  # rows read at once
 OUTLINES = 1000
+SPARSE = 4  # neighbours that are further apart are read each by itself
 
 After = Callable[[StoreError | None], None]
 
@@ -66,7 +67,7 @@ class Messages:
         self.history: SubjectHistory | None = None  # only where a limit of each subject asks for it
         self.tail = Tail()
         self.leaving: set[int] = set()
-        self.was_purged = False  # in this life: an empty stream then says where it begins
+        self.was_purged = first_seq > 0  # in this life: an empty stream then says where it begins
         self.listeners: list[Callable[[], None]] = []  # called when messages have become visible
         self.removal_listeners: list[Removed] = []  # called when messages have been taken away
 
@@ -104,6 +105,8 @@ class Messages:
 
     @property
     def subjects(self) -> SubjectIndex:
+        if self.index is None and self.history is not None:
+            self.index = SubjectIndex(self.history.records(), self._find_last)
         if self.index is None:
             records = [] if self.leaving else self.store.subjects(self.id, self.first_seq, self.last_seq)
             self.index = SubjectIndex(records, self._find_last)
@@ -114,7 +117,8 @@ class Messages:
 
     def histories(self) -> SubjectHistory:
         if self.history is None:
-            self.history = SubjectHistory((row.seq, row.subject) for row in self.outlines(self.first_seq))
+            places = self.store.places(self.id, self.first_seq, self.last_seq)
+            self.history = SubjectHistory(place for place in places if place[0] not in self.leaving)
         return self.history
 
     def seqs_of(self, subject: str) -> Sequence[int]:
@@ -214,6 +218,8 @@ class Messages:
             return newer if wanted is None else sum(wanted(row.subject) for row in self.tail.rows_from(seq, newer))
         if wanted is None and self.messages == self.last_seq - self.first_seq + 1:
             return self.last_seq - seq + 1
+        if wanted is not None and seq == self.first_seq and self.index is not None:
+            return sum(count for subject, count in self.index.count.items() if wanted(subject))
         if self.leaving:  # the store may or may not show them
             return sum(wanted is None or wanted(row.subject) for row in self.outlines(seq))
         if wanted is not None:
@@ -229,6 +235,12 @@ class Messages:
             found += range(expected, row.seq)
             expected = row.seq + 1
         return [*found, *range(expected, self.last_seq + 1)]
+
+    def missing(self, seqs: Iterable[int]) -> set[int]:
+        """Those of these that are not there."""
+        if self.messages == self.last_seq - self.first_seq + 1:
+            return {seq for seq in seqs if not self.first_seq <= seq <= self.last_seq}
+        return {seq for seq in seqs if self._outline(seq) is None}
 
     def oldest_ns(self) -> int:
         if not self.first_ns and self.messages:
@@ -293,6 +305,8 @@ class Messages:
 
     def _settle_front(self) -> None:
         """``first_seq`` is that of a message, or one more than the last."""
+        while self.first_seq in self.leaving:
+            self.first_seq += 1
         rows = self.scan(self.first_seq, 1)
         if rows:
             self.first_seq, self.first_ns = rows[0].seq, rows[0].time_ns
@@ -329,7 +343,24 @@ class Messages:
 
     def take(self, seqs: Sequence[int], after: After) -> None:
         """Take these away, those that are there; ``after`` follows the commit."""
-        self._take([row for seq in seqs if (row := self._outline(seq)) is not None], after)
+        self._take(self.outlines_of(seqs), after)
+
+    def outlines_of(self, seqs: Iterable[int]) -> list[Outline]:
+        """Those of these that are there, in order; neighbours are read at once."""
+        wanted = {seq for seq in seqs if self.first_seq <= seq <= self.last_seq and seq not in self.leaving}
+        order = sorted(wanted)
+        found: list[Outline] = []
+        begin = 0
+        for end in range(1, len(order) + 1):
+            if end == len(order) or order[end] - order[end - 1] > SPARSE:
+                found += self._outlines_between(order[begin], order[end - 1], wanted)
+                begin = end
+        return found
+
+    def _outlines_between(self, first: int, last: int, wanted: Container[int]) -> Iterator[Outline]:
+        while first <= last and (rows := self.store.outline(self.id, first, last, OUTLINES)):
+            yield from (row for row in rows if row.seq in wanted)
+            first = rows[-1].seq + 1
 
     def _outline(self, seq: int) -> Outline | None:
         if not self.first_seq <= seq <= self.last_seq or seq in self.leaving:

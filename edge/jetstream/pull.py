@@ -70,7 +70,7 @@ def over_cap(config: ConsumerConfig, fields: Mapping[str, Any]) -> str:
     """The consumer's bound that a request exceeds, as its status says it; empty for none."""
     if 0 < config.max_batch < fields.get("batch", 1):
         return f"Exceeded MaxRequestBatch of {config.max_batch}"
-    if 0 < config.max_expires_ns < (fields.get("expires") or config.max_expires_ns + 1):
+    if 0 < config.max_expires_ns < fields.get("expires", 0):
         return f"Exceeded MaxRequestExpires of {go_duration(config.max_expires_ns)}"
     if 0 < config.max_bytes < fields.get("max_bytes", 0):
         return f"Exceeded MaxRequestMaxBytes of {config.max_bytes}"

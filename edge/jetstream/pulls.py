@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge.core.peer import Subscription
-from edge.jetstream.burst import NOTHING, Burst, burst, sole_receiver
+from edge.core.peer import Subscription, sole_receiver
+from edge.jetstream.burst import NOTHING, Burst, burst
 from edge.jetstream.priority import Pin, check_request, overflows
 from edge.jetstream.pull import BadRequest, PullRequest, over_cap, parse_pull, status
 from edge.jetstream.push import HOLD_NS, PER_MESSAGE, SLICE
@@ -41,6 +41,8 @@ class Pulls:
             consumer.say(reply, status(409, refusal))
         elif self.pin.id and request.pin and request.pin != self.pin.id:
             consumer.say(reply, status(423, "Nats-Pin-Id mismatch"))
+        elif request.no_wait and (end := self._nothing_left(request)):
+            consumer.say(reply, end)
         elif self._has_room(request):
             if self.pin.id and request.pin:
                 self.pin.renew(now)
@@ -65,12 +67,16 @@ class Pulls:
             self.consumer.say(request.reply, status(409, "Exceeded MaxWaiting"))
         return False
 
+    def _nothing_left(self, request: PullRequest) -> bytes:
+        """What one hears who does not want to wait, and for whom there is nothing; empty where there is."""
+        left = self.consumer.num_pending() + len(self.consumer.acks.again)
+        if not left:
+            return b"" if request.expires_at else status(404, "No Messages")
+        return status(408, "Requests Pending") if left < sum(other.batch for other in self.waiting) else b""
+
     def _end_no_wait(self, request: PullRequest) -> None:
         self.waiting.remove(request)
-        if self.waiting and self.consumer.num_pending():
-            self.consumer.say(request.reply, status(408, "Requests Pending"))
-        else:
-            self.consumer.say(request.reply, status(404, "No Messages"))
+        self.consumer.say(request.reply, status(404, "No Messages"))
 
     def _drop_uninterested(self) -> None:
         self.waiting = deque(request for request in self.waiting if self.consumer.has_listener(request.reply))
@@ -116,7 +122,7 @@ class Pulls:
                 self.waiting.popleft()
                 consumer.say(request.reply, status(423, "Nats-Wrong-Pin-Id", request))
                 continue
-            if len(self.waiting) == 1 and (sent := self._burst(request, room, now)).messages:
+            if (sent := self._burst(request, room, now)).messages:
                 room -= sent.size + sent.messages * PER_MESSAGE
                 continue
             if request.sized:
@@ -139,15 +145,23 @@ class Pulls:
             request.left_bytes = max(request.left_bytes - size, 0)
             self._turn(request, now)
 
-    def _burst(self, request: PullRequest, room: int, now: int) -> Burst:
-        """The only request gets all that it asks for, where nothing but their number decides."""
-        receiver = sole_receiver(self.consumer.account.sublist.match_once(request.reply))
-        if request.sized or receiver is None or self.consumer.config.priority_policy:
+    def _burst(self, first: PullRequest, room: int, now: int) -> Burst:
+        """All that is asked for, where nothing but the number of messages decides and all of it goes one way: who
+        consumes without a pause has two requests here at times."""
+        receiver = sole_receiver(self.consumer.account.sublist.match_once(first.reply))
+        if receiver is None or self.consumer.config.priority_policy:
             return NOTHING
-        sent = burst(self.consumer, receiver, min(max(request.batch, 1), room // PER_MESSAGE + 1), now)
-        if sent.messages:
-            request.batch -= sent.messages
-            self._turn(request, now)
+        if any(other.sized or other.reply != first.reply or 0 < other.expires_at <= now for other in self.waiting):
+            return NOTHING
+        asked = sum(max(request.batch, 1) for request in self.waiting)
+        sent = burst(self.consumer, receiver, min(asked, room // PER_MESSAGE + 1), now)
+        if len(self.waiting) == 1 and sent.messages:
+            first.batch -= sent.messages
+            self._turn(first, now)
+            return sent
+        for _ in range(sent.messages):  # each in its turn
+            self.waiting[0].batch -= 1
+            self._turn(self.waiting[0], now)
         return sent
 
     def _listeners(self, reply: str) -> Sequence[Subscription]:

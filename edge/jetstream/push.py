@@ -9,8 +9,8 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge.core.peer import Link, Peer, Subscription
-from edge.jetstream.burst import NOTHING, Burst, burst, sole_receiver
+from edge.core.peer import Link, Peer, Subscription, sole_receiver
+from edge.jetstream.burst import NOTHING, Burst, burst
 from edge.jetstream.pull import PullRequest, status
 from edge.message import header_get, status_block
 

@@ -28,14 +28,16 @@ from edge.jetstream.stream import MEMORY_OVERHEAD, OVERHEAD, recorded
 from edge.jetstream.stream_config import StreamConfig
 from edge.message import END as BLOCK_END
 from edge.message import VERSION as BLOCK
-from edge.store.contract import HALF_MADE, ConsumerRecord, NewRow, Outline, Row, StreamRecord
+from edge.store.contract import HALF_MADE, MAX_SEQ, ConsumerRecord, NewRow, Outline, Row, StreamRecord
 from edge.subjects import is_literal
 
 if TYPE_CHECKING:
     from edge.jetstream.account import JetStreamAccount
 
 STALLED_NS = 5 * SECOND  # without a chunk
-SLICE = 256 << 10  # bytes that are stored with one commit, and taken out of the archive in one turn
+SLICE, ROWS = 256 << 10, 256  # bytes and messages that are taken out of the archive in a turn, and stored as one commit
+
+MOST_PENDING = 1_000_000
 
 log = logging.getLogger("edge.jetstream")
 
@@ -117,11 +119,11 @@ class Restore:
                     rows.append(part)
                     size += Outline.of(part).size + self.overhead
                 elif isinstance(part, StreamPart):
-                    self._check_free()
+                    self._check_stream(part)
                 elif isinstance(part, ConsumerPart):
                     self._check_consumer(part)
                     self.consumers.append(part)
-                if size >= SLICE:
+                if size >= SLICE or len(rows) >= ROWS:
                     is_dry = False
                     break
             self._check_room(size)
@@ -165,6 +167,12 @@ class Restore:
 
     # ---- is it what can be here?
 
+    def _check_stream(self, part: StreamPart) -> None:
+        last = part.state.get("last")
+        if type(last) is not int or not 0 <= last <= MAX_SEQ:
+            raise _failed(f"its last sequence is said to be {last!r}")
+        self._check_free()
+
     def _check_free(self) -> None:
         try:
             self.jetstream.check_free(self.config)
@@ -185,10 +193,11 @@ class Restore:
         try:
             config = self._consumer_config(part)
             check_consumer(config, self.config, self.jetstream.limits.consumer_bounds(self.jetstream.server_limits()))
-            Acks(config, 0).decode(part.state.encode(), self.reader.last_seq, 0)
+            _check_places(part.state)
+            Acks(config, 0).decode(part.state.encode(), 0, 0)
         except ApiError as error:
             raise _failed(f'failed to add consumer "{part.name}": {error.description}') from error
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise _failed(f'failed to add consumer "{part.name}": {exc}') from exc
         if any(part.name == other.name for other in self.consumers):
             raise _failed(f'failed to add consumer "{part.name}": there is another of this name')
@@ -244,9 +253,10 @@ class Restore:
         return record, consumers
 
     def _state(self, archived: StreamPart) -> dict[str, object]:
-        last = max(self.last_seq, int(archived.state["last"]))
+        last = max(self.last_seq, archived.state["last"])
         first = self.first_seq or last + 1
-        return archived.state | {"first": first, "last": last, "messages": self.rows, "bytes": self.size}
+        origins = {"origins": archived.state["origins"]} if "origins" in archived.state else {}
+        return {"first": first, "last": last, "messages": self.rows, "bytes": self.size, **origins}
 
     def _made(self, record: StreamRecord, consumers: list[ConsumerRecord], error: StoreError | None) -> None:
         self.busy = False
@@ -308,6 +318,15 @@ class Restore:
         if not self.busy and now >= self.active_at + STALLED_NS:
             self._fail(_failed(f"{self._named()} is stalled"))
             self._close()
+
+
+def _check_places(state: str) -> None:
+    """Numbers, and no more messages that wait for acks than there can be.  ValueError or TypeError."""
+    places, runs, *picked = json.loads(state)
+    if any(type(number) is not int or not 0 <= number <= MAX_SEQ for run in (places, picked, *runs) for number in run):
+        raise ValueError("its state is none")
+    if sum(length for _, _, length, _ in runs) > MOST_PENDING:
+        raise ValueError(f"more than {MOST_PENDING} messages wait for an ack")
 
 
 def _failed(what: str) -> ApiError:

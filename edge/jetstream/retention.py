@@ -124,8 +124,7 @@ class Retention:
     def acknowledged(self, seqs: Iterable[int]) -> None:
         """A consumer is done with these: they go when nobody else needs them."""
         if self.interest is not None:
-            rows = [row for seq in seqs if (row := self.stream.get(seq)) is not None]
-            unneeded = self.interest.unneeded(rows)
+            unneeded = self.interest.unneeded(self.stream.outlines_of(seqs))
             if unneeded:
                 self._take(unneeded)
 

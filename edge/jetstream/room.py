@@ -6,6 +6,7 @@ counts as if it were, and as if what it replaces had gone.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.jetstream import errors
@@ -53,7 +54,7 @@ class Room:
 
     def _replaced(self, subject: str) -> int | None:
         """The size of the oldest message of this subject, that one more would push out; None: nothing goes."""
-        stored = self.stream.histories().seqs.get(subject, [])
+        stored: Sequence[int] = self.stream.histories().seqs.get(subject, ())
         coming = self.sizes.get(subject, [])
         oldest = len(stored) + len(coming) - self.stream.config.max_msgs_per_subject
         if oldest < 0:

@@ -193,6 +193,13 @@ class Schedules:
             self.times.pop(subject, None)
         self._go_on(headers)
 
+    def spent_by(self, headers: bytes) -> list[int]:
+        """The schedule whose last message this is, if it is still there."""
+        if header_get(headers, NEXT) != PURGE:
+            return []
+        found = self.times.get(header_get(headers, SCHEDULER) or "")
+        return [found[0]] if found is not None else []
+
     def _go_on(self, headers: bytes) -> None:
         """A message that a schedule made says when the next one is."""
         following, scheduler = header_get(headers, NEXT), header_get(headers, SCHEDULER)

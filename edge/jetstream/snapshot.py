@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 INTEREST_NS = 2 * SECOND  # how long somebody may take to listen
 ACK_NS = 5 * SECOND  # how long all chunks under way may be without an ack
-TURN = 128 << 10  # bytes of messages that are packed before others have their turn
+TURN = 64 << 10  # bytes of messages that are packed before others have their turn
 ROWS = 64
 
 log = logging.getLogger("edge.jetstream")

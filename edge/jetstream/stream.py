@@ -377,9 +377,13 @@ class Stream(Messages):
     def _scheduled(self) -> Schedules:
         if self.schedules is None:
             self.schedules = Schedules()
+            spent: list[int] = []  # a cut came between what they made and their end
             for row in self.walk(self.first_seq):
                 if row.headers:
+                    spent += self.schedules.spent_by(row.headers)
                     self.schedules.note(row, self.clock.wall())
+            if spent:
+                self.take(sorted(spent), nobody_waits)
         return self.schedules
 
     # ---- out

@@ -1,7 +1,8 @@
 """What a stream knows of each of its subjects: how many messages, and where the last one is."""
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from edge.store.contract import SubjectRecord
 from edge.subjects import is_wildcard, matches
@@ -57,12 +58,15 @@ class SubjectHistory:
     """Every sequence of every subject, oldest first: for streams that keep so many of each and no more."""
 
     def __init__(self, messages: Iterable[tuple[int, str]]) -> None:
-        self.seqs: dict[str, list[int]] = {}
+        self.seqs: dict[str, array[int]] = {}  # 8 bytes for each message, where a list of numbers takes 40
         for seq, subject in messages:
             self.add(subject, seq)
 
     def add(self, subject: str, seq: int) -> None:
-        self.seqs.setdefault(subject, []).append(seq)
+        seqs = self.seqs.get(subject)
+        if seqs is None:
+            seqs = self.seqs[subject] = array("Q")
+        seqs.append(seq)
 
     def remove(self, gone: Iterable[tuple[int, str]]) -> None:
         for seq, subject in gone:
@@ -75,7 +79,10 @@ class SubjectHistory:
                 if not seqs:
                     del self.seqs[subject]
 
+    def records(self) -> Iterator[SubjectRecord]:
+        return (SubjectRecord(subject, len(seqs), seqs[0], seqs[-1]) for subject, seqs in self.seqs.items())
+
     def beyond(self, subject: str, most: int) -> list[int]:
         """The oldest of this subject that are more than ``most``."""
-        seqs = self.seqs.get(subject, [])
-        return seqs[:-most] if len(seqs) > most else []
+        seqs = self.seqs.get(subject, ())
+        return [*seqs[:-most]] if len(seqs) > most else []

@@ -132,7 +132,7 @@ class HttpListener:
         self.answer = answer
         self.encryption = encryption
         self.loop = asyncio.get_running_loop()
-        self.connections: set[HttpConnection] = set()
+        self.connections: dict[HttpConnection, None] = {}  # in the order in which they came
         self.server: Listening | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -185,14 +185,14 @@ class HttpListener:
         return HttpConnection(self)
 
     def opened(self, connection: HttpConnection) -> None:
-        self.connections.add(connection)
+        self.connections[connection] = None
         if len(self.connections) > MAX_CONNECTIONS:
             min(self.connections, key=lambda each: each.heard).transport.abort()
         if self.timer is None:
             self._tick()
 
     def closed(self, connection: HttpConnection) -> None:
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
 
     def _tick(self) -> None:
         now = self.loop.time()

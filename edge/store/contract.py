@@ -4,7 +4,7 @@ Writes are queued in order and become durable together: ``commit`` closes a unit
 owner's thread once everything in the unit is on disk.  Reads are synchronous and see only what is committed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from edge.errors import StoreError
@@ -89,6 +89,10 @@ class Store(Protocol):
         """Is the disk known to be full?  Messages are refused then, and best not even queued: a refused unit takes
         those that were queued with it along.  Everything else still works."""
 
+    @property
+    def damage(self) -> list[str]:
+        """A line for everything that is known to be damaged, found at the start or read since."""
+
     # ---- writes, durable with the commit that follows them
 
     def append(self, stream: int, rows: list[NewRow], pack: bool = False) -> None:
@@ -137,6 +141,9 @@ class Store(Protocol):
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         """Every subject of this part of the stream; one pass over its messages."""
+
+    def places(self, stream: int, first: int, last: int) -> Iterable[tuple[int, str]]:
+        """The sequence and the subject of every message of this part, in order; to be read to its end at once."""
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         """Messages, and bytes of subject, headers and payload."""

@@ -28,6 +28,7 @@ WRITER_PRAGMAS = (
     "wal_autocheckpoint = 4000",
     "journal_size_limit = 33554432",
     "temp_store = MEMORY",
+    "secure_delete = FAST",  # on pages that are written anyway what was deleted becomes zeros
 )
 READER_PRAGMAS = ("query_only = 1", "wal_autocheckpoint = 0", "cell_size_check = 1", "temp_store = MEMORY")
 

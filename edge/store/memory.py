@@ -38,6 +38,10 @@ class MemoryStore:
         """Memory that runs out ends the process."""
         return False
 
+    @property
+    def damage(self) -> list[str]:
+        return []
+
     # ---- writes
 
     def append(self, stream: int, rows: list[NewRow], pack: bool = False) -> None:
@@ -111,12 +115,15 @@ class MemoryStore:
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         found: dict[str, SubjectRecord] = {}
-        order = self.order.get(stream, [])
-        for seq in order[bisect_left(order, first) : bisect_right(order, last)]:
-            subject = self.rows[stream][seq].subject
+        for seq, subject in self.places(stream, first, last):
             known = found.get(subject, SubjectRecord(subject, 0, seq, seq))
             found[subject] = SubjectRecord(subject, known.messages + 1, known.first_seq, seq)
         return list(found.values())
+
+    def places(self, stream: int, first: int, last: int) -> list[tuple[int, str]]:
+        order = self.order.get(stream, [])
+        seqs = order[bisect_left(order, first) : bisect_right(order, last)]
+        return [(seq, self.rows[stream][seq].subject) for seq in seqs]
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         order = self.order.get(stream, [])

@@ -5,6 +5,8 @@ free pages, whose messages were deleted, are left out.  What is in the log only 
 """
 
 import os
+import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ class Pages:
     """
 
     def __init__(self, path: str) -> None:
-        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         head = os.pread(self.file, 100, 0)
         size = int.from_bytes(head[16:18])
         self.size = 65536 if size == 1 else size
@@ -78,20 +80,40 @@ class Pages:
 
     def _children(self, number: int) -> list[int]:
         """The pages an inner page leads to, by ascending keys; none when it is no such page, or damaged."""
+        return self._inner(number)[1]
+
+    def _inner(self, number: int) -> tuple[list[int], list[int]]:
+        """The last key of each child but the last, and the children."""
         page = self.read(number)
         if not page or page[0] != TREE_INNER:
-            return []
+            return [], []
         cells = int.from_bytes(page[3:5])
         if 12 + 2 * cells > self.usable:
-            return []
-        children, keys = [], []
-        for i in range(cells):
-            at = int.from_bytes(page[12 + 2 * i : 14 + 2 * i])
-            children.append(int.from_bytes(page[at : at + 4]))
-            keys.append(_varint(page, at + 4)[0])
-        children.append(int.from_bytes(page[8:12]))
-        is_sound = keys == sorted(set(keys)) and all(2 <= child <= self.count() for child in children)
-        return children if is_sound else []
+            return [], []
+        places = struct.unpack_from(f">{cells}H", page, 12)
+        page += bytes(65536 + 13)  # wherever a damaged place leads, something is there
+        children = [*(_child(page, at)[0] for at in places), *_child(page, 8)]
+        keys = [_varint(page, at + 4)[0] for at in places]
+        is_sound = keys == sorted(set(keys)) and 2 <= min(children) and max(children) <= self.count()
+        return (keys, children) if is_sound else ([], [])
+
+    def leaves_beside(self, root: int, id: int) -> list[int]:
+        """All the leaves that have one parent with the one where this id is, or was; some hundreds at most."""
+        leaves = [root]
+        for _ in range(20):
+            keys, children = self._inner(root)
+            if not children:
+                break
+            leaves, root = children, children[bisect_left(keys, id)]
+        return leaves
+
+    def gap(self, number: int) -> tuple[int, int]:
+        """Where on a leaf nothing is, between the places of its cells and the cells; empty for any other page."""
+        page = self.read(number)
+        if len(page) < self.size or page[0] != TREE_LEAF:
+            return 0, 0
+        begin, end = 8 + 2 * int.from_bytes(page[3:5]), int.from_bytes(page[5:7]) or 65536
+        return (begin, end) if begin < end <= self.usable else (0, 0)
 
     # ---- messages, wherever they are
 
@@ -104,15 +126,30 @@ class Pages:
                 yield from self._cells(page)
 
     def _free(self) -> set[int]:
+        trunks, leaves = self.free_pages()
+        return leaves.union(trunks)
+
+    def free_pages(self) -> tuple[dict[int, int], set[int]]:
+        """Pages that name free pages, each with where on it the names end; and those that are named."""
+        trunks: dict[int, int] = {}
         free: set[int] = set()
         trunk = int.from_bytes(os.pread(self.file, 4, 32))
-        while 2 <= trunk <= self.count() and trunk not in free:
-            free.add(trunk)
+        while 2 <= trunk <= self.count() and trunk not in trunks:
             page = self.read(trunk)
             leaves = min(int.from_bytes(page[4:8]), self.usable // 4 - 2)
+            trunks[trunk] = 8 + 4 * leaves
             free.update(int.from_bytes(page[8 + 4 * i : 12 + 4 * i]) for i in range(leaves))
             trunk = int.from_bytes(page[:4])
-        return free
+        return trunks, free
+
+    # ---- what nobody reads any more
+
+    def zero(self, number: int, begin: int, end: int) -> None:
+        """From one place on the page to another.  OSError."""
+        os.pwrite(self.file, bytes(end - begin), (number - 1) * self.size + begin)
+
+    def sync(self) -> None:
+        os.fdatasync(self.file)
 
     def _cells(self, page: bytes) -> Iterator[RawMessage]:
         for i in range(min(int.from_bytes(page[3:5]), self.usable // 2 - 4)):
@@ -177,6 +214,9 @@ def _row(content: bytes) -> tuple[bytes, int, bytes | None, bytes, int] | None:
         case [None, bytes(subject), int(time_ns), bytes() | None as headers, bytes(payload), int(crc)]:
             return subject, time_ns, headers, payload, crc
     return None
+
+
+_child = struct.Struct(">I").unpack_from
 
 
 def _field(kind: int, raw: bytes) -> int | bytes | None:

@@ -60,6 +60,7 @@ class Reader:
         self.connection = connection
         self.doomed: list[tuple[int, int]] = []  # ids that are deleted though they are there, from ... to
         self.reported: set[tuple[int, int, int]] = set()
+        self.names: dict[int, str] = {}  # of streams, for those who read of damage
         self.on_gap: Callable[[], None] = _nobody_asks  # more is missing than a page holds: the way to it is damaged
         self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
 
@@ -131,19 +132,33 @@ class Reader:
         return [*parts, (first, last)] if first <= last else parts
 
     def subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
-        parts = self._parts(stream, first, last)
-        if len(parts) != 1:
-            return self._count_subjects(stream, first, last)
+        counts: dict[str, int] = {}
+        firsts: dict[str, int] = {}
+        lasts: dict[str, int] = {}
+        for seq, subject in self.places(stream, first, last):
+            lasts[subject] = seq
+            if subject in counts:
+                counts[subject] += 1
+            else:
+                counts[subject] = 1
+                firsts[subject] = seq
+        return [SubjectRecord(subject, counts[subject], firsts[subject], lasts[subject]) for subject in counts]
+
+    def places(self, stream: int, first: int, last: int) -> Iterator[tuple[int, str]]:
         base = stream << SEQ_BITS
-        low, high = parts[0]
+        texts: dict[bytes | None, str] = {}
         try:
-            return [
-                SubjectRecord(to_text(subject), messages, begin & MAX_SEQ, end & MAX_SEQ)
-                for subject, messages, begin, end in self.connection.execute(schema.SUBJECTS, (base | low, base | high))
-                if subject is not None
-            ]
+            for low, high in self._parts(stream, first, last):
+                for id, raw in self.connection.execute(schema.PLACES, (base | low, base | high)):
+                    subject = texts.get(raw)
+                    if subject is None:
+                        if raw is None:
+                            continue
+                        subject = texts[raw] = to_text(raw)
+                    first = (id & MAX_SEQ) + 1
+                    yield id & MAX_SEQ, subject
         except DAMAGE:
-            return self._count_subjects(stream, first, last)
+            yield from ((row.seq, row.subject) for row in self.rows(stream, first, last))
 
     def outline(self, stream: int, first: int, last: int, limit: int) -> list[Outline]:
         base = stream << SEQ_BITS
@@ -180,13 +195,6 @@ class Reader:
         while rows := self.walk(FORWARD, stream, first, last, CHUNK).rows:
             yield from rows
             first = rows[-1].seq + 1
-
-    def _count_subjects(self, stream: int, first: int, last: int) -> list[SubjectRecord]:
-        found: dict[str, SubjectRecord] = {}
-        for row in self.rows(stream, first, last):
-            known = found.get(row.subject, SubjectRecord(row.subject, 0, row.seq, row.seq))
-            found[row.subject] = SubjectRecord(row.subject, known.messages + 1, known.first_seq, row.seq)
-        return list(found.values())
 
     def _fetch(self, way: Way, stream: int, at: int, last: int, limit: int, rows: list[Row]) -> Fetched:
         """Add the sound rows to ``rows``."""
@@ -263,10 +271,13 @@ class Reader:
         if (stream, first, last) in self.reported or len(self.reported) >= REPORTS:
             return
         self.reported.add((stream, first, last))
+        log.error("store: %s and passed over", self.describe(stream, first, last))
+
+    def describe(self, stream: int, first: int, last: int) -> str:
         what = f"message {first} is" if first == last else f"messages in {first}-{last} are"
         if last == MAX_SEQ:
             what = f"the messages from {first} on are"
-        log.error("store: stream %d: %s damaged and passed over", stream, what)
+        return f"stream {self.names.get(stream, stream)}: {what} damaged"
 
 
 def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:

@@ -97,7 +97,12 @@ DELETE_SIZE = 128
 DELETE = f"DELETE FROM message WHERE id IN ({','.join('?' * DELETE_SIZE)})"
 
 # What is deleted between these two is overwritten with zeros in the pages that it was on.
-OVERWRITE, OVERWRITE_NO_MORE = "PRAGMA secure_delete = ON", "PRAGMA secure_delete = OFF"
+OVERWRITE, OVERWRITE_NO_MORE = "PRAGMA secure_delete = ON", "PRAGMA secure_delete = FAST"
+ERASING = "erasing."  # a value under this and the id of a row that may still be somewhere in the file
+UNFINISHED = """
+    SELECT substr(CAST(key AS TEXT), 9) FROM value
+    WHERE key BETWEEN CAST('erasing.' AS BLOB) AND CAST('erasing/' AS BLOB)
+"""
 
 # A range of many rows is only noted, and taken away bit by bit: at once the log would grow as long as the rows are, for
 # which a full disk has no room, and everyone would wait.  Smaller bits would write the pages at their ends too often.
@@ -147,9 +152,8 @@ _SIZE = (
     f" + CASE WHEN time < 0 THEN {PLAIN_SIZE} - instr(headers, x'0a') ELSE length(payload) END"
 )
 OUTLINE = f"SELECT id, CAST(subject AS BLOB), {_SIZE} FROM message WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-SUBJECTS = (
-    "SELECT CAST(subject AS BLOB), count(*), min(id), max(id) FROM message WHERE id BETWEEN ? AND ? GROUP BY subject"
-)
+# Counted by whoever reads it: GROUP BY sorts all of them first, in memory.
+PLACES = "SELECT id, CAST(subject AS BLOB) FROM message WHERE id BETWEEN ? AND ? ORDER BY id"
 COUNT = f"SELECT count(*), total({_SIZE}) FROM message WHERE id BETWEEN ? AND ?"
 ROOT = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'message'"
 SALVAGE = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"

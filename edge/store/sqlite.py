@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -38,6 +38,7 @@ class SqliteStore:
         self.mark = self.path + ".mend"
         self.reserve = Reserve(folder)
         self.mended: tuple[str, ...] = ()
+        self.known_damage: tuple[str, ...] = ()
         self.lock = lock_folder(folder)
         try:
             self._open()
@@ -47,7 +48,10 @@ class SqliteStore:
                 raise StoreError(f"{self.path} cannot be opened: no space left on its disk", full=True) from exc
             raise StoreError(f"{self.path} cannot be used as a store: {exc}; move it away to start anew") from exc
         self.call_soon = call_soon
-        self.writer = Writer(self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running)
+        self.writer = Writer(
+            self.connection, self.reserve, call_soon, window_ns, self.reader.hide, self._mend_running,
+            lambda: self.pages,
+        )  # fmt: skip
         self.reader.on_gap = self.writer.ask_to_mend
         self.writes: list[Write] = []
 
@@ -70,6 +74,7 @@ class SqliteStore:
         self.writes += statements.erase(stream, seqs)
 
     def put_stream(self, stream: int, account: str, name: str, config: bytes, state: bytes) -> None:
+        self.reader.names[stream] = name
         self.writes += statements.put_stream(stream, account, name, config, state)
 
     def put_stream_state(self, stream: int, state: bytes) -> None:
@@ -101,7 +106,12 @@ class SqliteStore:
 
     def load(self) -> Recovered:
         found = Records(self.reader.connection, self.reader).load()
-        return found._replace(damage=self.mended + found.damage)
+        self.known_damage = self.mended + found.damage
+        return found._replace(damage=self.known_damage)
+
+    @property
+    def damage(self) -> list[str]:
+        return [*self.known_damage, *(self.reader.describe(*span) for span in sorted(self.reader.reported))]
 
     def read(self, stream: int, seq: int) -> Row | None:
         return self.reader.read(stream, seq)
@@ -117,6 +127,9 @@ class SqliteStore:
 
     def subjects(self, stream: int, first: int = 0, last: int = MAX_SEQ) -> list[SubjectRecord]:
         return self.reader.subjects(stream, first, last)
+
+    def places(self, stream: int, first: int, last: int) -> Iterator[tuple[int, str]]:
+        return self.reader.places(stream, first, last)
 
     def count(self, stream: int, first: int, last: int) -> tuple[int, int]:
         return self.reader.count(stream, first, last)

@@ -55,7 +55,8 @@ def delete(stream: int, seqs: list[int]) -> list[Write]:
 
 
 def erase(stream: int, seqs: list[int]) -> list[Write]:
-    return [Statement(schema.OVERWRITE, ()), *delete(stream, seqs), Statement(schema.OVERWRITE_NO_MORE, ())]
+    notes = [put_value(f"{schema.ERASING}{stream << SEQ_BITS | seq}", b"") for seq in seqs]
+    return [Statement(schema.OVERWRITE, ()), *delete(stream, seqs), *notes, Statement(schema.OVERWRITE_NO_MORE, ())]
 
 
 def delete_range(stream: int, first: int, last: int) -> list[Write]:

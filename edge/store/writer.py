@@ -19,7 +19,9 @@ from edge.store import schema
 from edge.store.contract import Done
 from edge.store.database import checkpoint
 from edge.store.log_room import LogRoom
+from edge.store.pages import Pages
 from edge.store.reserve import RESERVE_BYTES, Reserve
+from edge.store.scrub import MOST, Scrub, erased, unfinished
 from edge.store.statements import Statement, Write, delete_some, doomed, transact
 
 log = logging.getLogger("edge.store")
@@ -28,6 +30,7 @@ log = logging.getLogger("edge.store")
 SWITCH_SECONDS = 0.0005
 RECHECK_SECONDS = 1.0  # of a full disk
 ERASE_SECONDS = 1.0  # how long what was erased may still stand in the log
+FINISH_SECONDS = 2.0  # for looking for it, at the end
 MENDINGS = 3
 CORRUPT = (apsw.CorruptError, apsw.NotADBError)
 FULL = "no space left on the device of the store"
@@ -64,6 +67,7 @@ class Writer:
         window_ns: int,
         hide: Callable[[list[tuple[int, int]]], None],
         mend: Callable[[], apsw.Connection],
+        pages: Callable[[], Pages],
     ) -> None:
         self.connection = connection
         self.log_room = LogRoom(connection)
@@ -72,12 +76,17 @@ class Writer:
         self.window_ns = window_ns
         self.hide = hide
         self.mend = mend
+        self.pages = pages
         self.mendings = MENDINGS
         self.damaged = False
         self.full = not self._has_room()
         self.doomed = doomed(connection)
         self.stuck = False  # taking them away failed
         self.empty_log_at = 0.0  # the log holds what was erased; monotonic
+        self.erased = unfinished(connection)  # ids of rows to look for in the file then
+        self.scrub: Scrub | None = None
+        if self.erased:
+            self.empty_log_at = time.monotonic() + ERASE_SECONDS
         self.said = ""
         self.commits = 0  # since the start: what flash wears by
         self.condition = threading.Condition()
@@ -117,8 +126,11 @@ class Writer:
                 self._delete_some()
             if self.empty_log_at and time.monotonic() >= self.empty_log_at:
                 self._empty_log()
+            if self.scrub is not None:
+                self._scrub(self.scrub)
             if self.damaged:
                 self._mend()
+        self._finish_erasing()
 
     def _serve(self, units: list[Unit]) -> None:
         try:
@@ -148,7 +160,7 @@ class Writer:
                     self.condition.wait(wait_ns / 1e9)
                 elif self.closing:
                     return None
-                elif self.damaged or (self.doomed and not self.stuck and not self.halted):
+                elif self.damaged or self.scrub or (self.doomed and not self.stuck and not self.halted):
                     return []
                 elif self.full and not self.halted:
                     self.condition.wait(RECHECK_SECONDS)
@@ -177,8 +189,9 @@ class Writer:
             self.said = ""
         if any(unit.deletes() for unit in units):
             self.doomed, self.stuck = doomed(self.connection), False
-        if not self.empty_log_at and any(unit.erases() for unit in units):
-            self.empty_log_at = time.monotonic() + ERASE_SECONDS
+        if any(unit.erases() for unit in units):
+            self.erased += erased(writes)
+            self.empty_log_at = self.empty_log_at or time.monotonic() + ERASE_SECONDS
 
     def _empty_log(self) -> None:
         """Once for all that was erased meanwhile: it takes a few syncs."""
@@ -189,6 +202,36 @@ class Writer:
             self.empty_log_at = time.monotonic() + ERASE_SECONDS
         else:
             self.empty_log_at = 0.0
+            if self.erased:
+                ((root,),) = self.connection.execute(schema.ROOT)
+                self.scrub = Scrub(self.pages(), root, self.erased[:MOST])
+
+    def _scrub(self, scrub: Scrub) -> None:
+        """A bit of it; and at the end what was found goes, and the note that it has to."""
+        if not scrub.step():
+            return
+        self.scrub = None
+        try:
+            if scrub.found:
+                checkpoint(self.connection)
+                scrub.overwrite(self.connection)
+            transact(self.connection, scrub.done())
+            del self.erased[: len(scrub.ids)]
+        except (apsw.Error, OSError) as exc:
+            log.info("store: what was erased is looked for once more: %s", exc)
+        if self.erased and not self.empty_log_at:
+            self.empty_log_at = time.monotonic() + ERASE_SECONDS
+
+    def _finish_erasing(self) -> None:
+        """Before the end, rather than after the next start."""
+        deadline = time.monotonic() + FINISH_SECONDS
+        while (self.erased or self.scrub) and time.monotonic() < deadline:
+            if self.scrub is None:
+                self._empty_log()
+            if self.scrub is not None:
+                self._scrub(self.scrub)
+            else:
+                return
 
     def _delete_some(self) -> None:
         """A bit of what is doomed.  When it fails it has time until the next start, or the next range."""
@@ -254,6 +297,8 @@ class Writer:
         if not self.mendings:
             return
         self.mendings -= 1
+        self.scrub = None
+        self.empty_log_at = self.empty_log_at or (time.monotonic() + ERASE_SECONDS if self.erased else 0.0)
         try:
             self.connection = self.mend()
             self.log_room = LogRoom(self.connection)

@@ -73,7 +73,7 @@ def test_kill_while_a_stream_is_restored(start_edge: Callable[..., Any], free_po
     server = start_edge(CONFIG.format(port=free_port(), store=store))
     config, data = asyncio.run(fill(server.url))
     whole, takes = 0, 0.0
-    for number in range(max(ROUNDS // 2, 8)):
+    for number in range(max(ROUNDS // 4, 6)):
         begin = time.monotonic()
         seconds = random.uniform(0, takes) if number else 30  # the first goes to its end
         was_told = asyncio.run(interrupted(server.url, config, data, server.kill, seconds))

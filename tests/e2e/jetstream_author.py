@@ -19,6 +19,13 @@ SUBJECTS = {"S": ["s.a", "s.b", "s.c", "s.d.e", "s.a", "s.a"], "T": ["t.x", "t.y
 PATTERNS = ["s.a", "s.*", "s.>", "t.*", "u", "v.>", ">", "x.>", "s.d.*"]
 CONSUMERS = ["C", "D", "E"]
 FILTERS = ("filter_subject", "filter_subjects")
+WRONG = ("x", True, [], {}, {"x": 1}, 1.5, ["x"], [""])
+NUMBERS = (None, "", 1, -1, 0, [1], [None], 1 << 63, -(1 << 62), 1 << 64)
+# Of these a number may leave a request for what is there at once waiting for ever, or be a time that is over while the conversation lasts, or one that is taken for the longest.
+TIMES = (
+    "ack_wait", "inactive_threshold", "backoff", "expires", "idle_heartbeat", "max_expires", "max_age", "duplicate_window",
+    "subject_delete_marker_ttl", "consumer_limits", "max_ack_pending",
+)  # fmt: skip
 PAST, FUTURE = "2020-01-01T00:00:00Z", "2220-01-01T00:00:00Z"
 
 
@@ -38,6 +45,7 @@ def _named(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
 class Author:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
+        self.filters: dict[tuple[str, str], dict[str, Any]] = {}  # of stream and consumer
         self.sent = dict.fromkeys(STREAMS, 0)  # about the last sequence of each
 
     def conversation(self, length: int) -> list[Step]:
@@ -187,7 +195,7 @@ class Author:
         return self.consumer_of(self.some("S", "S", "T"), self.some(*CONSUMERS))
 
     def consumer_of(self, stream: str, name: str, **fixed: Any) -> Step:
-        more = self._filtered(name, self.fields(CONSUMER_FIELDS, 0.06)) | fixed
+        more = self._filtered(stream, name, self.fields(CONSUMER_FIELDS, 0.06)) | fixed
         base = {"name": name} if name == "E" else {"durable_name": name}
         config = {**base, "ack_policy": "explicit", "ack_wait": HOUR, **more}
         if "durable_name" not in config:  # none goes while a conversation lasts
@@ -203,20 +211,25 @@ class Author:
             return api(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", body)
         return api(f"CONSUMER.CREATE.{self.some(*forms)}", body)
 
-    def _filtered(self, name: str, more: dict[str, Any]) -> dict[str, Any]:
-        """E never has a filter, the others always: of one that is taken away, nats-server hears no new messages."""
-        if name == "E":
-            return {field: value for field, value in more.items() if field not in FILTERS}
-        if not any(more.get(field) for field in FILTERS):
-            more["filter_subject"] = self.some("s.a", "s.*", "s.>", "t.*", ">")
-        return more
+    def _filtered(self, stream: str, name: str, more: dict[str, Any]) -> dict[str, Any]:
+        """Each has its own filter for good: of what a consumer has looked at under another one nats-server delivers
+        nothing any more, and whether it has looked is chance."""
+        wrong = [field for field in FILTERS if more.get(field) in CONSUMER_FIELDS[field].wrong]
+        more = {field: value for field, value in more.items() if field not in FILTERS or field in wrong}
+        if wrong or name == "E":
+            return more
+        known = self.filters.get((stream, name))
+        if known is None:
+            field = FILTERS[name == "D"]
+            known = self.filters[stream, name] = {field: self.some(*filter(None, CONSUMER_FIELDS[field].right))}
+        return more | known
 
     def consumer_call(self) -> Step:
         place, some = f"{self.some('S', 'S', 'T')}.{self.some(*CONSUMERS)}", self.some
         return some(
             api(f"CONSUMER.PAUSE.{place}", {"pause_until": some(PAST, FUTURE, "x")}), api(f"CONSUMER.PAUSE.{place}"),
             api(f"CONSUMER.PAUSE.{place}"), api(f"CONSUMER.INFO.{place}"), api(f"CONSUMER.UNPIN.{place}", {"group": some("g", "x", "")}),
-            api(f"CONSUMER.RESET.{place}"), api(f"CONSUMER.RESET.{place}", {"seq": self.number(40)}),
+            api(f"CONSUMER.RESET.{place}"), api(f"CONSUMER.RESET.{place}", {"seq": self.number(2)}),
         )  # fmt: skip
 
     def pull(self) -> Step:
@@ -273,7 +286,7 @@ class Author:
         if not isinstance(body, dict) or not body:
             return step._replace(body=self.some(b"{", b"[]", b"x", b"null", b'"s"', b"{}x", b'{"x":1}'))
         place = body["config"] if isinstance(body.get("config"), dict) and self.number(4) else body
-        name = self.some(*[field for field in place if field not in FILTERS], "x")
+        name = self.some(*[field for field in place if field not in (*FILTERS, "priority_timeout")], "x")
         how = self.number(6)
         if how == 0:
             place["bogus"] = 1
@@ -289,26 +302,7 @@ class Author:
                 )
             )
         else:
-            place[name] = self.some(
-                None,
-                "x",
-                "",
-                1,
-                -1,
-                0,
-                1.5,
-                True,
-                [],
-                {},
-                [1],
-                {"x": 1},
-                1 << 63,
-                -(1 << 63),
-                1 << 64,
-                ["x"],
-                [""],
-                [None],
-            )
+            place[name] = self.some(*WRONG, *(() if name in TIMES else NUMBERS))
         return step._replace(body=json.dumps(body).encode())
 
 

@@ -122,11 +122,12 @@ def objects(author: Author) -> list[Step]:
 def pushing(author: Author) -> list[Step]:
     """Consumers that push, one listener each."""
     some = author.some
+    to = f"to{author.number(1_000_000)}"  # nobody else has listened to it
     steps = [make("P", "p.>"), *(pub(f"p.{some('a', 'b')}", author.payload()) for _ in range(some(0, 3, 6)))]
     for name in ("X", "Y")[: some(1, 2)]:
         group = {"deliver_group": "q"} if author.number(3) == 0 else {}
         if author.number(4):
-            steps.append(Step(f"SUB to.{name} {'q' if group else ''}".strip(), answers=0))
+            steps.append(Step(f"SUB {to}.{name} {'q' if group else ''}".strip(), answers=0))
         fields = author.maybe(
             0.25, deliver_policy=lambda: some("new", "last", "last_per_subject"), ack_policy=lambda: some("none", "all"),
             max_ack_pending=lambda: some(1, 3), headers_only=lambda: True, filter_subject=lambda: some("p.a", "p.*"),
@@ -136,7 +137,7 @@ def pushing(author: Author) -> list[Step]:
             fields.pop("max_ack_pending", None)
         if fields.get("deliver_policy") == "last_per_subject":
             fields["filter_subject"] = "p.>"
-        steps += [consume("P", name, deliver_subject=f"to.{name}", **group, **fields), REST]
+        steps += [consume("P", name, deliver_subject=f"{to}.{name}", **group, **fields), REST]
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (5, lambda: pub(f"p.{some('a', 'b', 'c')}", author.payload(), **author.maybe(0.2, Other=lambda: "h"))),
         (5, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM", b"+WPI"), (), 1, author.number(9999))),
@@ -146,7 +147,8 @@ def pushing(author: Author) -> list[Step]:
         (1, lambda: api(f"CONSUMER.DELETE.P.{some('X', 'Y')}")),
     ]  # fmt: skip
     for step in shares(author, 8, kinds):
-        steps += [step, REST]
+        resumes = ".PAUSE." in step.subject and not step.body  # nats-server delivers when it has another reason
+        steps += [step, *([pub("p.a")] if resumes else []), REST]
     return [*steps, *end("P")]
 
 
@@ -157,13 +159,15 @@ def waiting(author: Author) -> list[Step]:
     limits = author.maybe(
         0.3, max_waiting=lambda: 2, max_ack_pending=lambda: some(1, 3), max_batch=lambda: 3, max_bytes=lambda: 60
     )
+    # With too much unacknowledged nats-server lets those wait too who do not want to.
+    at_once = {"expires": SECOND // 20} if "max_ack_pending" in limits else NO_WAIT
     steps += [consume("W", "X", **limits)]
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (4, lambda: ask("W.X", some(1, 2, 3), **author.maybe(0.2, max_bytes=lambda: some(40, 90)))),
         (5, lambda: pub(f"w.{some('a', 'b')}", author.payload())),
         (4, lambda: Step("", some(b"", b"-NAK", b"+TERM", b"+ACK"), (), 1, author.number(9999))),
-        (2, lambda: Step("", some(b"+NXT", b"+NXT 2", b'+NXT {"batch": 2}', b'+NXT {"no_wait": true}'), (), 0, author.number(9999))),
-        (2, lambda: api("CONSUMER.INFO.W.X")), (1, lambda: take("W.X", 2)), (1, lambda: ask("W.X", no_wait=True)),
+        (2, lambda: Step("", some(b"+NXT", b"+NXT 2", b'+NXT {"batch": 2}', b'+NXT {"no_wait": false}'), (), 0, author.number(9999))),
+        (2, lambda: api("CONSUMER.INFO.W.X")), (1, lambda: take("W.X", 2, **at_once)), (1, lambda: ask("W.X", **at_once)),
         (1, lambda: api("CONSUMER.MSG.NEXT.W.X", some(b"", b"2", b"x", b"0", b"-1", b" 3 "))._replace(answers=0)),
         (1, lambda: api("STREAM.PURGE.W")),
     ]  # fmt: skip
@@ -309,7 +313,7 @@ def unnamed(author: Author) -> list[Step]:
         (5, lambda: api(f"CONSUMER.MSG.NEXT.{place}", {"batch": some(1, 3), **NO_WAIT, **author.fields(PULL_FIELDS, 0.05)})),
         (3, lambda: Step("", some(b"", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
         (2, lambda: api(f"CONSUMER.INFO.{place}")), (1, lambda: api(f"CONSUMER.DELETE.{place}")),
-        (2, lambda: api(f"CONSUMER.RESET.{place}", some(None, {"seq": author.number(7)}))),
+        (2, lambda: api(f"CONSUMER.RESET.{place}", some(None, {"seq": author.number(5)}))),
         (1, lambda: api(f"CONSUMER.PAUSE.{place}", some(None, {"pause_until": some(PAST, FUTURE)}))), (1, lambda: api("CONSUMER.NAMES.E")),
     ]  # fmt: skip
     return [*steps, consume("E", ""), *shares(author, 14, kinds), *end("E")]
@@ -324,7 +328,7 @@ def handled(author: Author) -> list[Step]:
         make("K", "k.*", retention="workqueue" if queue else "interest", **author.maybe(0.2, storage=lambda: "memory"))
     ]
     kinds: list[tuple[int, Callable[[], Step]]] = [
-        (4, lambda: consume("K", some("X", "Y"), **filters[author.number(2)])),
+        (2, lambda: consume("K", "X", **filters[0])), (2, lambda: consume("K", "Y", **filters[1])),
         (8, lambda: pub(f"k.{some('a', 'b', 'c')}", author.payload())), (8, lambda: take(f"K.{some('X', 'Y')}", some(1, 3))),
         (8, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
         (4, lambda: api("STREAM.INFO.K")), (1, lambda: api(f"CONSUMER.DELETE.K.{some('X', 'Y')}")), (1, lambda: api("STREAM.PURGE.K")),
@@ -346,7 +350,10 @@ def turned(author: Author) -> list[Step]:
         fields["republish"] = some(
             {"src": ">", "dest": "again.>"}, {"src": "r.*", "dest": "again.$1", "headers_only": True}
         )
-    steps = [make("R", "r.>", allow_direct=True, **fields), Step("SUB again.>", answers=0)]
+    to = f"again{author.number(1_000_000)}"
+    if "republish" in fields:
+        fields["republish"]["dest"] = fields["republish"]["dest"].replace("again", to)
+    steps = [make("R", "r.>", allow_direct=True, **fields), Step(f"SUB {to}.>", answers=0)]
     for _ in range(6):
         steps += [
             pub(
@@ -359,6 +366,21 @@ def turned(author: Author) -> list[Step]:
     return [*steps, api("DIRECT.GET.R", {"batch": 9, "seq": 1}), *end("R")]
 
 
+def sized(author: Author) -> list[Step]:
+    """Limits by the byte: no headers, which are counted otherwise."""
+    some = author.some
+    fields = author.maybe(
+        0.5, max_bytes=lambda: some(120, 300, 1000), discard=lambda: some("old", "new"), max_msgs=lambda: some(3, 8),
+        max_msgs_per_subject=lambda: some(1, 3), max_msg_size=lambda: 15, storage=lambda: some("file", "memory"),
+    )  # fmt: skip
+    kinds: list[tuple[int, Callable[[], Step]]] = [
+        (12, lambda: pub(f"z.{some('a', 'b', 'c')}", author.payload())), (2, lambda: api("STREAM.INFO.Z")),
+        (1, lambda: api("STREAM.MSG.DELETE.Z", {"seq": author.number(20)})), (1, lambda: api("STREAM.PURGE.Z", {"keep": 2})),
+        (1, lambda: api("STREAM.UPDATE.Z", {"name": "Z", "subjects": ["z.>"], **fields, "max_bytes": some(100, 200, 400)})),
+    ]  # fmt: skip
+    return [make("Z", "z.>", **fields), *shares(author, 20, kinds), *end("Z")]
+
+
 SCENES: list[Callable[[Author], list[Step]]] = [
-    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned,
+    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized,
 ]  # fmt: skip

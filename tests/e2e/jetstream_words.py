@@ -24,7 +24,7 @@ STREAM_FIELDS = {
     "retention": Word(("limits", "limits", "interest", "workqueue"), ("bogus", "", 1)),
     "max_consumers": Word((-1, 0, 1, 2), (-2, "x", 1 << 40)),
     "max_msgs": Word((-1, 0, 3, 10), (-2, 1.5)),
-    "max_bytes": Word((-1, 0, 300, 5000), (-2,)),
+    "max_bytes": Word((-1, 0, 10_000_000), (-2,)),
     "max_age": Word((0, 24 * HOUR, HOUR), (1, -1, SECOND // 11, "1h")),
     "max_msgs_per_subject": Word((-1, 1, 2, 5, 0), (-2,)),
     "max_msg_size": Word((-1, 20, 1000), (-2, 1 << 31)),
@@ -45,7 +45,7 @@ STREAM_FIELDS = {
     ),
     "republish": Word(
         ({"src": "s.*", "dest": "r.$1"}, {"src": ">", "dest": "r.>", "headers_only": True}, None, {"dest": "r.all.>"}),
-        ({"src": ">", "dest": "s.>"}, {"src": "s.*", "dest": "r.$2"}, {"src": "s.*"}),
+        ({"src": ">", "dest": "s.>"}, {"src": "s.*", "dest": "r.$2"}),
     ),
     "allow_direct": FLAG,
     "mirror_direct": Word((False,), (True,)),
@@ -54,7 +54,7 @@ STREAM_FIELDS = {
     "deny_purge": FLAG,
     "allow_rollup_hdrs": FLAG,
     "consumer_limits": Word(
-        ({}, {"max_ack_pending": 1}, {"max_ack_pending": 100}, {"inactive_threshold": 2 * HOUR}),
+        ({}, {"max_ack_pending": 400}, {"max_ack_pending": 600}, {"inactive_threshold": 2 * HOUR}),
         ({"max_ack_pending": -1}, {"inactive_threshold": -1}, {"bogus": 1}),
     ),
     "allow_msg_ttl": FLAG,
@@ -80,15 +80,13 @@ CONSUMER_FIELDS = {
     "ack_policy": Word(("none", "all", "explicit"), ("bogus", "flow_control")),
     "max_deliver": Word((-1, 1, 3, 0), (-2, -9)),
     "backoff": Word(([HOUR], [HOUR, 2 * HOUR], []), ([-1], ["x"], HOUR)),
-    "filter_subject": Word(("s.a", "s.*", "t.x", "s.>", ">", ""), ("s..a", "a b", "elsewhere", "s.>.a")),
-    "filter_subjects": Word(
-        (["s.b", "s.c"], ["t.x", "t.y"], ["s.*"], []), (["s.a", "s.*"], [""], ["s.a", "s.a"], "s.a")
-    ),
+    "filter_subject": Word(("s.a", "s.*", "t.x", "s.>", ">", ""), ("a..b", "a b")),
+    "filter_subjects": Word((["s.b", "s.c"], ["t.x", "t.y"], ["s.*"], []), (["s.a", "s.*"], [""], ["s.a", "s.a"])),
     "replay_policy": Word(("instant",), ("bogus",)),
     "rate_limit_bps": Word((0,), (1, -1)),
     "sample_freq": Word(("", "100%", "30"), ("x", "-1", "101")),
     "max_waiting": Word((1, 10, 0, 512), (-1,)),
-    "max_ack_pending": Word((-1, 1, 5, 0), (-2,)),
+    "max_ack_pending": Word((-1, 500, 0), (-2,)),
     "flow_control": Word((False,), (True,)),
     "idle_heartbeat": Word((0,), (SECOND, 1)),
     "headers_only": FLAG,
@@ -105,7 +103,7 @@ CONSUMER_FIELDS = {
     "pause_until": Word((PAST, FUTURE), ("x",)),
     "priority_groups": Word((["g"], []), (["g", "h"], ["a b"], [""], ["x" * 17])),
     "priority_policy": Word(("overflow", "pinned_client", "prioritized", "none"), ("bogus",)),
-    "priority_timeout": Word((0, HOUR), (-1,)),
+    "priority_timeout": Word((0, HOUR)),
 }
 
 PULL_FIELDS = {

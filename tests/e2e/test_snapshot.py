@@ -16,6 +16,7 @@ import pytest
 
 from edge.jetstream.archive import FOREIGN
 from tests.e2e.diary import Diary, Pair
+from tests.e2e.mint import JETSTREAM, Operator, creds
 from tests.e2e.talk import TIME
 
 Start = Callable[..., Any]
@@ -140,6 +141,23 @@ async def advisories(js: Any, diary: Diary) -> None:
     diary.note("told", sorted(json.dumps([subject, event | {"client": event.get("client") and sorted(event["client"])}]) for subject, event in heard if "T" not in subject.split(".")))
 
 
+async def compression(js: Any, diary: Diary) -> None:
+    """Switched on and off; what is read is what was published."""
+    config: dict[str, Any] = {"name": "S", "subjects": ["s.>"]}
+    for number, compressed in enumerate(("s2", "none", "s2", "bogus", None)):
+        call = "UPDATE" if number else "CREATE"
+        answer = await ask(js, f"$JS.API.STREAM.{call}.S", config | ({"compression": compressed} if compressed else {}))
+        diary.note(f"{compressed}", error_of(answer))
+        await js.publish("s.x", b"%d " % number * 1000)
+    for seq in range(1, 6):
+        diary.note(f"{seq}", len((await js.get_msg("S", seq)).data), (await js.get_msg("S", seq)).data[:4])
+    diary.note("state", (await ask(js, "$JS.API.STREAM.INFO.S", b""))["state"]["bytes"])
+    config, data = await snapshot(js)
+    await js.delete_stream("S")
+    diary.note("back", settled(await restore(js, config | {"compression": "s2"}, data)))
+    diary.note("read", (await js.get_msg("S", 2)).data[:4])
+
+
 SNAPSHOTS: list[object] = [
     b"", b"{}", b"{x", {"deliver_subject": ""}, {"deliver_subject": "a.*"}, {"deliver_subject": "a b"}, {"no_consumers": True},
     {"deliver_subject": "x", "bogus": 1},
@@ -185,7 +203,7 @@ async def failures(js: Any, diary: Diary) -> None:
     diary.note("left", (await ask(js, "$JS.API.STREAM.NAMES", b""))["streams"])
 
 
-@pytest.mark.parametrize("program", [out_and_back, advisories, errors, failures], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", [out_and_back, advisories, errors, failures, compression], ids=lambda program: program.__name__)
 def test_the_same_on_both(pair: Pair, program: Any) -> None:
     pair.compare(program)
 
@@ -246,3 +264,67 @@ def test_a_stream_out_of_one_server_into_another(start_edge: Start, tmp_path: Pa
     tool("backup", "--stream", "S", tmp_path / "x", code=2)
     tool("restore", file, code=2)
     assert sorted(path.name for path in tmp_path.glob("[nx]*")) == []
+
+
+def test_with_credentials_and_a_domain(start_edge: Start, tmp_path: Path) -> None:
+    operator = Operator()
+    account = operator.account("A")
+    account.claims["limits"] = {**account.claims["limits"], **JETSTREAM}
+    store = f'jetstream {{ store_dir: "{tmp_path / "store"}", domain: barn }}'
+    server = start_edge(operator.config(more=f"listen: 127.0.0.1:-1\n{store}"))
+    user = creds(tmp_path, account.user(1), 1)
+
+    async def on(server: Any, work: Any) -> Any:
+        client = await nats.connect(server.url, user_credentials=user)
+        try:
+            return await work(client.jetstream())
+        finally:
+            await client.close()
+
+    asyncio.run(on(server, fill))
+    file = tmp_path / "s.stream"
+    login = ("--server", server.url, "--creds", user)
+    assert "59 messages" in tool("backup", *login, "--domain", "barn", "--stream", "S", file)
+    asyncio.run(on(server, lambda js: js.delete_stream("S")))
+    assert "S: 59 messages" in tool("restore", *login, "--domain", "barn", file)
+    assert "has no JetStream here" in tool("backup", *login, "--domain", "other", "--stream", "S", tmp_path / "x", code=1)
+    assert "no connection" in tool("backup", "--server", server.url, "--stream", "S", tmp_path / "x", code=1)
+    assert "holds no credentials" in tool("restore", "--server", server.url, "--creds", tmp_path / "none", file, code=1)
+
+
+def test_an_edge_backed_up_from_its_hub(start_edge: Start, start_nats: Start, tmp_path: Path) -> None:
+    """Over the leaf connection, by the edge's domain: the hub is a real one."""
+    hub = start_nats(
+        f'server_name: hub\nlisten: 127.0.0.1:-1\nleafnodes {{ listen: "127.0.0.1:-1" }}\n'
+        f'jetstream {{ store_dir: "{tmp_path / "hub-store"}", domain: hub }}\n'
+    )
+    remote = f"leafnodes {{ remotes [ {{ url: \"nats://127.0.0.1:{hub.ports['leafnode']}\" }} ] }}"
+    edge = start_edge(
+        f'server_name: barn\nlisten: 127.0.0.1:-1\n{remote}\njetstream {{ store_dir: "{tmp_path / "store"}", domain: barn }}\n'
+    )
+
+    async def until_there() -> None:
+        client = await nats.connect(edge.url)
+        await fill(client.jetstream())
+        await client.close()
+        client = await nats.connect(hub.url)
+        for _ in range(100):
+            try:
+                await client.request("$JS.barn.API.INFO", timeout=5)
+                break
+            except nats.errors.NoRespondersError:
+                await asyncio.sleep(0.05)
+        await client.close()
+
+    asyncio.run(until_there())
+    file, there = tmp_path / "s.stream", ("--server", hub.url, "--domain", "barn")
+    assert "59 messages" in tool("backup", *there, "--stream", "S", file)
+    assert "already in use" in tool("restore", *there, file, code=1)
+
+    async def lose() -> None:
+        client = await nats.connect(edge.url)
+        await client.jetstream().delete_stream("S")
+        await client.close()
+
+    asyncio.run(lose())
+    assert "S: 59 messages" in tool("restore", *there, file)

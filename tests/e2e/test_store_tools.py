@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,27 @@ def test_packed_payloads(start_edge: Start, tmp_path: Path) -> None:
     tool("backup", "-s", store, tmp_path / "file.db")
     tool("restore", tmp_path / "file.db", copy)
     assert tool("sql", "--json", "-s", copy, ask) == tool("sql", "--json", "-s", store, ask)
+
+
+async def erase(server: Any) -> None:
+    client = await nats.connect(server.url)
+    js = client.jetstream()
+    await js.add_stream(name="E", subjects=["e"])
+    for secret in (b"what is erased", b"what is deleted", b"what stays"):
+        await js.publish("e", secret * 20)
+    for seq, no_erase in ((1, False), (2, True)):
+        await client.request("$JS.API.STREAM.MSG.DELETE.E", json.dumps({"seq": seq, "no_erase": no_erase}).encode())
+    await client.close()
+
+
+def test_what_is_erased_is_in_no_file(start_edge: Start, tmp_path: Path) -> None:
+    """``no_erase`` false, as it is by default, means the bytes on disk."""
+    store = tmp_path / "js"
+    server = start_edge(CONFIG.format(store))
+    asyncio.run(erase(server))
+    deadline = time.monotonic() + 15
+    while b"what is erased" in (content := b"".join(path.read_bytes() for path in store.iterdir())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert b"what stays" in content
+    assert tool("sql", "-s", store, "SELECT count(*) FROM messages").split()[-1] == "1"

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from zlib import crc32
 
 from edge.config.load import config_from, settle
 from edge.config.parser import parse_text
@@ -18,6 +19,17 @@ from edge.core.user_claims import read_user
 from edge.errors import ConfigError
 from edge.flags import parse_flags
 from edge.jetstream.account import Limits
+from edge.jetstream.archive import (
+    CHUNK,
+    CONTENTS,
+    MAGIC,
+    OURS,
+    S2_HEAD,
+    VERSION,
+    ArchiveError,
+    ArchiveReader,
+    ArchiveWriter,
+)
 from edge.message import header_add, header_get, header_items, header_set
 from edge.monitor.bodies import KINDS, BadBody, concerns, parse_body
 from edge.monitor.endpoints import ENDPOINTS
@@ -197,3 +209,28 @@ def system(data: bytes) -> None:
             options_of(query, endpoint.parameters)
         except BadQuery as exc:
             assert str(exc)
+
+
+def archive(data: bytes) -> None:
+    """As it is, and as contents under checksums that hold."""
+    contents = MAGIC % VERSION + data
+    sealed, crc = S2_HEAD, 0
+    for at in range(0, len(contents), CONTENTS):
+        part = contents[at : at + CONTENTS]
+        crc = crc32(part, crc)
+        sealed += CHUNK.pack(OURS, (len(part) + 5).to_bytes(3, "little"), 0, crc) + part
+    for raw in (data, sealed):
+        reader = ArchiveReader()
+        found = []
+        try:
+            for at in range(0, len(raw), 50):
+                reader.feed(raw[at : at + 50])
+                found += reader.parts()
+            reader.finish()
+        except ArchiveError as exc:
+            assert str(exc)
+        else:
+            writer = ArchiveWriter()
+            again = ArchiveReader()
+            again.feed(b"".join(map(writer.put, found)))
+            assert list(again.parts()) == found

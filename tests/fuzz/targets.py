@@ -1,6 +1,7 @@
 """All that is fuzzed, by name."""
 
 from edge.core.jwt import encode
+from edge.jetstream.archive import MESSAGE, RECORD
 from edge.protocol.proxy import BINARY_PREFIX
 from firmware_bridge.frame import Data, Hello, Result
 from firmware_bridge.frame import encode as frame
@@ -98,6 +99,15 @@ CREDS = (
     b"-----BEGIN NATS USER JWT-----\nx.y.z\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\n"
     + documents.USER.seed.encode() + b"\n------END USER NKEY SEED------\n"
 )  # fmt: skip
+ARCHIVE_PARTS = (
+    b'S{"config":{"name":"S"},"state":{"last":9},"consumers":1}', b'C{"name":"c","config":{"durable":"c"},"state":"[[],[]]"}',
+    b"M" + MESSAGE.pack(1, 5, 1, 0) + b"s.x", b'E{"messages":1}',
+)  # fmt: skip
+ARCHIVE = b"".join(RECORD.pack(part[0], len(part) - 1) + part[1:] for part in ARCHIVE_PARTS)
+ARCHIVE_WORDS = (
+    b"S", b"C", b"M", b"E", b"\0\0\0", b"\x0e\0\0\0", b"\xff\xff\xff\xff", b'{"messages":1}', b'"state":', b"null", b"\x9e",
+    b"\xff\x06\0\0S2sTwO",
+)  # fmt: skip
 
 TARGETS: dict[str, Target] = {
     "nats": stream(streams.nats, NATS_SEEDS, NATS_WORDS),
@@ -126,5 +136,6 @@ TARGETS: dict[str, Target] = {
     "jwt": Target(documents.jwt, (*CLAIMS, USER_JWT), CLAIMS_WORDS),
     "nkeys": Target(documents.nkeys, (documents.USER.public.encode(), documents.USER.seed.encode(), CREDS), (b"SU", b"=", b"-----BEGIN ", b"\n")),
     "jetstream": Target(documents.jetstream, JETSTREAM, JETSTREAM_WORDS),
+    "archive": Target(documents.archive, (ARCHIVE, ARCHIVE[:60]), ARCHIVE_WORDS),
     "system": Target(documents.system, SYSTEM, (b'"', b":", b"null", b"true", b"[", b"-1", b"&", b"=", b"%zz", b"subs=detail")),
 }

@@ -150,7 +150,7 @@ def _disagreement(state: bytes, last_seq: int) -> str:
     A power cut may have taken messages from a stream that its consumer had been given: that is put right at a start.
     """
     try:
-        places, runs = json.loads(state)
+        places, runs, *_ = json.loads(state)
         delivered_consumer, delivered_stream, floor_consumer, floor_stream = (int(place) for place in places[:4])
         pending = [(int(seq), int(length)) for seq, _, length, *_ in runs]
     except (ValueError, TypeError):

@@ -123,3 +123,26 @@ def test_interest_is_announced_to_listeners(bench: Any) -> None:
     bench.feed(client, b"SUB a 1\r\nSUB b 2\r\nUNSUB 1\r\n")
     client.close()
     assert heard == [("a", True), ("b", True), ("a", False), ("b", False)]
+
+
+def test_many_answers_are_what_each_by_itself_is(make_bench: Any) -> None:
+    """To one receiver and to several, to nobody, under beginnings that change, and past a literal."""
+    seen = []
+    for together in (True, False):
+        bench = make_bench()
+        asker, other, queued = bench.client(), bench.client(), bench.client()
+        bench.feed(asker, b"SUB _I.a.* 1\r\nSUB _I.b 2\r\nSUB top 3\r\nSUB _I.c.* 4\r\nSUB _I.d.> 5\r\n")
+        bench.feed(other, b"SUB _I.c.* 1\r\nSUB _I.e.5 2\r\nSUB _I.e.* 3\r\n")
+        bench.feed(queued, b"SUB _I.f.* q 1\r\n")
+        begins = ["_I.a", "_I.a", "_I", "_I.c", "_I.e", "_I.f", "_I.g", "_I.d.deep", "_I.a"]
+        messages = [(f"{begin}.{i}", b"%d" % i) for begin in begins for i in range(8)]
+        messages += [("_I.b", b"b"), ("top", b"t"), ("_I.a.\udcff", b""), ("_I.a.9", b"end")]
+        account = bench.router.account("$G")
+        for batch in [messages] if together else [[message] for message in messages]:
+            account.publish_many(batch)
+        bench.router.flush()
+        clients = (asker, other, queued)
+        counts = [(client.out_msgs, client.out_bytes) for client in clients]
+        delivered = [sub.delivered for client in clients for sub in client.subs.values()]
+        seen.append(([bench.take(client) for client in clients], counts, delivered))
+    assert seen[0] == seen[1] and all(seen[0][0])

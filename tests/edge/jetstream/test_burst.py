@@ -115,6 +115,28 @@ def test_pulled(make_bench: Any, request_: dict[str, Any], max_ack_pending: int)
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("replies", ["aaa", "aab"])
+def test_pulled_by_several_requests(make_bench: Any, replies: str) -> None:
+    """Each gets its share in turn, whether they go one way or not; what they lack is said when they end."""
+    seen = []
+    for bursts in (True, False):
+        bench = make_bench()
+        bench.stream()
+        receiver, _ = listen(bench, bursts, "_P.*")
+        consumer = bench.consumer()
+        for reply, batch in zip(replies, (7, 150, 40), strict=True):
+            body = json.dumps({"batch": batch, "expires": 5_000_000_000, "idle_heartbeat": 2_000_000_000}).encode()
+            bench.account.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", body, reply=f"_P.{reply}")
+        for _ in range(130):
+            bench.publish("s.1", reply="")
+        bench.settle()
+        assert (receiver.singles == 0) is (bursts and replies == "aaa")
+        left = [request.batch for request in consumer.way.waiting]
+        bench.pass_time(6_000_000_000)
+        seen.append((b"".join(receiver.out), left, json.loads(consumer.acks.encode())))
+    assert seen[0] == seen[1] and sum(seen[0][1]) == 197 - 130
+
+
 def test_what_was_dropped_meanwhile_is_not_delivered(make_bench: Any) -> None:
     bench = make_bench()
     fill(bench)

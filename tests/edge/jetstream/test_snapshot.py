@@ -161,6 +161,38 @@ def test_another_configuration_holds_at_once(bench: Any) -> None:
     assert other["state"]["bytes"] == sum(len(row.subject) + len(row.headers) + 500 + 16 for row in bench.js.streams["T"].walk(0))
 
 
+@pytest.mark.parametrize("retention", ["workqueue", "interest"])
+def test_what_was_acknowledged_stays_so(bench: Any, retention: str, delivered: Callable[..., Any]) -> None:
+    bench.stream(retention=retention)
+    bench.consumer("C")
+    for _ in range(10):
+        bench.stored("s.0")
+    for message in bench.pull(batch=4)[:3]:
+        bench.account.publish(message[1])
+    bench.settle()
+    config = bench.js.streams["S"].config.fields()
+    data = snapshot(bench)
+    bench.api("STREAM.DELETE.S")
+    state = restore(bench, config, data)["state"]
+    assert (state["messages"], state["first_seq"], state["last_seq"]) == (7, 4, 10)
+    assert delivered(bench.pull(batch=10)) == [(seq, 1) for seq in range(5, 11)]
+    bench.pass_time(31 * SECOND)
+    assert (4, 2) in delivered(bench.pull(batch=10))
+
+
+def test_a_stream_in_memory(bench: Any) -> None:
+    config = fill(bench, 20, storage="memory")
+    bench.consumer("C")
+    before = everything(bench)
+    data = snapshot(bench)
+    bench.api("STREAM.DELETE.S")
+    assert restore(bench, config, data[:-10] + b"x" * 10)["error"]["err_code"] == 10062
+    assert restore(bench, config, data)["state"]["messages"] == 20
+    assert everything(bench) == before
+    memory = bench.jetstream.stores.memory
+    assert not memory.values and len(memory.rows) == 1
+
+
 # ---- the flow of chunks
 
 
@@ -379,6 +411,10 @@ def test_consumers_that_make_no_sense(bench: Any) -> None:
     consumer: Any = parts[1]
     for bad in (
         consumer._replace(state="{}"),
+        consumer._replace(state="[" * 5000),
+        consumer._replace(state="[[1,1,0,0],[[1,1,1000000000000,1]]]"),
+        consumer._replace(state="[[1,1,0,Infinity],[]]"),
+        consumer._replace(state='[[1,1,0,"x"],[]]'),
         consumer._replace(config={}),
         consumer._replace(name="a.b"),
         consumer._replace(config=consumer.config | {"config": {"ack_policy": "bogus"}}),
@@ -386,10 +422,24 @@ def test_consumers_that_make_no_sense(bench: Any) -> None:
     ):
         answer = restore(bench, config, archive(parts[0], bad, *parts[2:]))
         assert answer["error"]["description"].startswith(f'restore failed: failed to add consumer "{bad.name}": ')
+        bench.pass_time(6 * SECOND)  # until then it would tell the sender once more
     twice: Any = parts[0]
     answer = restore(bench, config, archive(twice._replace(consumers=2), consumer, consumer, *parts[2:]))
     assert "another of this name" in answer["error"]["description"]
     assert leftovers(bench) == NOTHING
+
+
+@pytest.mark.parametrize("last", [None, "x", -1, 1 << 60, 1.5, True])
+def test_a_last_sequence_that_is_none(bench: Any, last: object) -> None:
+    data = archive(StreamPart({}, {"last": last, "origins": 5}, 0), Row(1, "s.0", 1, b"", b""), EndPart(1))
+    assert restore(bench, {"subjects": ["s.>"]}, data)["error"]["err_code"] == 10062
+    assert leftovers(bench) == NOTHING
+
+
+def test_origins_that_make_no_sense(bench: Any) -> None:
+    config = {"subjects": ["s.>"], "sources": [{"name": "O"}]}
+    data = archive(StreamPart({}, {"last": 5, "origins": [1]}, 0), Row(1, "s.0", 1, b"", b""), EndPart(1))
+    assert restore(bench, config, data)["state"]["last_seq"] == 5
 
 
 def test_a_small_archive_of_much_comes_in_slices(bench: Any) -> None:

@@ -402,3 +402,31 @@ def test_behind_what_is_not_swept_yet_a_stream_begins_with_what_came_after(bench
     bench.reopen()
     stream = bench.js.streams["S"]
     assert (stream.first_seq, stream.last_seq, stream.messages) == (13, 13, 1)
+
+
+def test_outlines_of_these(bench: Any) -> None:
+    stream = bench.stream()
+    for i in range(2500):
+        bench.publish(f"s.{i % 7}", bytes(i % 5), reply="")
+    bench.settle()
+    stream.delete(5, lambda error: None)
+    bench.settle()
+    stream.delete(7, lambda error: None)  # under way
+    for seqs in ([3, 1, 2], [1, 5, 7, 9, 100, 2400, 2500, 2501, 0], range(1, 2501), []):
+        rows = {row.seq: row for row in stream.walk(1)}
+        wanted = [(seq, rows[seq].subject) for seq in sorted(seqs) if seq in rows]
+        assert [(row.seq, row.subject) for row in stream.outlines_of(seqs)] == wanted
+    assert sum(row.size for row in stream.outlines_of([2, 3])) == 3 + 1 + 3 + 2
+
+
+def test_what_is_known_of_each_message_is_not_read_again_for_its_subject(bench: Any, monkeypatch: Any) -> None:
+    bench.stream(max_msgs_per_subject=3)
+    for i in range(20):
+        bench.publish(f"s.{i % 4}", reply="")
+    bench.settle()
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    monkeypatch.setattr(stream.store.store, "subjects", None)
+    assert stream.history is not None and stream.index is None
+    assert stream.subjects.count == {f"s.{i}": 3 for i in range(4)}
+    assert [stream.subjects.last_seq(f"s.{i}") for i in range(4)] == [17, 18, 19, 20]

@@ -235,3 +235,12 @@ def test_erased_is_deleted(store: Store, owner: Any, make_rows: Rows) -> None:
     store.delete(A, [5])
     owner.committed(store)
     assert [row.seq for row in store.scan(A, 1, 99, 99)] == [1, 3]
+
+
+def test_places_are_those_of_all_that_is_there(store: Store, owner: Any) -> None:
+    store.append(A, [(seq, "x" if seq % 2 else "ü", seq, b"", b"p") for seq in range(1, 8)])
+    owner.committed(store)
+    store.delete(A, [3, 6])
+    owner.committed(store)
+    assert list(store.places(A, 2, 7)) == [(2, "ü"), (4, "ü"), (5, "x"), (7, "x")]
+    assert list(store.places(A, 8, 9)) == [] == list(store.places(A + 1, 0, 9))

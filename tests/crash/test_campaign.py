@@ -1,0 +1,19 @@
+"""A few kills and power cuts under load of every kind; ``python -m tests.crash`` goes on for as long as wanted."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.crash.campaign import WORKLOADS, Campaign
+
+ROUNDS = 3
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["kills", "power cuts"])
+def test_what_was_confirmed_holds(tmp_path: Path, torn: bool) -> None:
+    with Campaign(tmp_path, random.randrange(1 << 32), list(WORKLOADS), torn) as campaign:
+        for _ in range(ROUNDS):
+            campaign.round(0.6)
+        campaign.finish()
+        assert sum(workload.done for workload in campaign.workloads) > 100, "there was no load"
