@@ -14,6 +14,7 @@ from edge.subjects import is_wildcard, overlap
 JETSTREAM = ("$JS.API.>", "$KV.>", "$OBJ.>")
 ALWAYS_ASKED = (LOOP_PREFIX, "$GR.", "_GR_.")  # interest that no permission is held against
 ALWAYS_SENT = ("_R_.", "$JS.ACK.")  # answers that no permission is held against
+ALWAYS_TAKEN = (*ALWAYS_SENT, "$GR.", "_GR_.")
 MAX_CACHE = 8192
 
 
@@ -54,8 +55,11 @@ class LinkRules:
         return subject.startswith(ALWAYS_SENT) or cached(self._hubs, self.hub_exports.permits, subject)
 
     def received(self, subject: str) -> bool:
-        """Do we take a message on ``subject`` from the hub?"""
-        return cached(self._received, self.imports.permits, subject)
+        """Do we take a message on ``subject`` from the hub?  Nor what it forbids itself, whatever it sends."""
+        return subject.startswith(ALWAYS_TAKEN) or cached(self._received, self._may_receive, subject)
+
+    def _may_receive(self, subject: str) -> bool:
+        return self.imports.permits(subject) and self.hub_imports.permits(subject)
 
     def asks(self, subject: str) -> bool:
         """May this interest be announced?  One that the hub forbids would close the link."""
