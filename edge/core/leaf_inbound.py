@@ -21,6 +21,7 @@ from edge.errors import ProtocolError
 from edge.protocol import leaf, nats
 from edge.protocol.leaf import Info, Interest
 from edge.protocol.leaf_connect import PROTOCOL_VIOLATION, LeafConnect, parse_connect, version_at_least
+from edge.protocol.nats import PubHead
 from edge.subjects import is_valid
 
 log = logging.getLogger("edge")
@@ -458,6 +459,9 @@ class InboundLink(LeafLink):
         if reply and self.answers is not None:
             self.answers.expect(reply)
         super()._send_message(subject, reply, queues, headers if self.connect.headers else b"", payload)
+
+    def line(self, head: PubHead) -> bytes | None:
+        return super().line(head) if self.connect.headers or not head.header_size else None
 
     def refusal(self, subject: str, size: int) -> str:
         """Whoever sends over a link asks its rules; a leaf takes what it is sent."""

@@ -139,6 +139,7 @@ class RemoteLink(LeafLink):
             self._announce_all()
         elif info.connect_info or info.has_rules:  # an operator has changed our permissions
             self.rules.set_hub(info.imports, info.exports)
+            self.account.forget_routes()
             self._announce(self.interest.all())
 
     def _on_error(self, text: str) -> None:

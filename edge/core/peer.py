@@ -2,7 +2,10 @@
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from edge.protocol.nats import PubHead
 
 Callback = Callable[[str, str, bytes, bytes], None]  # subject, reply, headers, payload
 
@@ -93,6 +96,15 @@ class Link(Peer):
 
     def way(self, sub: "Subscription", subject: str) -> "tuple[Link, str] | None":
         return self, subject
+
+    def line(self, head: "PubHead") -> bytes | None:
+        """What goes before each message with this head on its way over the link; None where that is not the same for
+        all of them."""
+        return None
+
+    def put(self, data: bytes, count: int, size: int) -> None:
+        """``count`` finished messages of ``size`` bytes in all, with that ``line`` before each."""
+        raise NotImplementedError
 
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""

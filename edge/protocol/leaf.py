@@ -19,6 +19,9 @@ LOOP_PREFIX = "$LDS."
 
 OnMessage = Callable[[str, str, bytes, bytes, Sequence[str]], None]  # subject, reply, headers, payload, queues
 OnLine = Callable[[bytes], None]
+# A line that was there before, its head, a chunk, where the line begins in it and where the message does: the position
+# behind all that was taken, or 0.
+Take = Callable[[bytes, "Head", bytes, int, int], int]
 
 
 class Head(NamedTuple):
@@ -71,12 +74,14 @@ class Interest(NamedTuple):
 
 
 class LeafParser:
-    """Feed it what was read.  ``max_payload`` may be raised once the hub has named its own."""
+    """Feed it what was read.  ``max_payload`` may be raised once the hub has named its own.  ``take`` is asked first
+    for messages with a line that repeats itself."""
 
-    __slots__ = ("chunks", "have", "known", "max_payload", "need", "on_line", "on_message")
+    __slots__ = ("chunks", "have", "known", "max_payload", "need", "on_line", "on_message", "take")
 
-    def __init__(self, on_message: OnMessage, on_line: OnLine, max_payload: int) -> None:
+    def __init__(self, on_message: OnMessage, on_line: OnLine, max_payload: int, take: Take | None = None) -> None:
         self.on_message = on_message
+        self.take = take
         self.on_line = on_line
         self.max_payload = max_payload
         self.known: dict[bytes, Head] = {}
@@ -109,7 +114,8 @@ class LeafParser:
                     raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
                 return pos
             line = data[pos:eol]
-            head = self.known.get(line) or self._head(line)
+            known = self.known.get(line)
+            head = known or self._head(line)
             if head is None:
                 self.on_line(line)
                 pos = eol + 2
@@ -121,6 +127,9 @@ class LeafParser:
             if end + 2 > len(data):
                 self.need = end + 2 - pos
                 return pos
+            if known is not None and self.take is not None and (taken := self.take(line, known, data, pos, body)):
+                pos = taken
+                continue
             if data[end : end + 2] != CRLF:
                 raise ProtocolError(UNKNOWN_OPERATION)
             split = body + head.header_size
