@@ -76,6 +76,8 @@ class Shell(Protocol):
 class InboundLink(LeafLink):
     """``is_web``: by WebSocket.  ``login`` is from when it has logged in."""
 
+    is_inbound = True
+
     __slots__ = (
         "answers",
         "asked_to_log_in",

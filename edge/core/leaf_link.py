@@ -42,6 +42,8 @@ class LeafLink(Link):
     ``listeners`` hear True once the other side has answered everything we announced, and False when the link is lost.
     """
 
+    is_inbound = False  # it was the other side that has dialled
+
     __slots__ = (
         "account",
         "acknowledged_at_ping",

@@ -51,7 +51,7 @@ class Events(Watcher):
         if peer.kind is PeerKind.LEAF:
             link = cast("LeafLink", peer)
             self.links[peer] = link.started_ns or self.clock.wall(), NO_TRAFFIC.plus(link)
-            if link.cid:  # it has dialled us: nats-server says no more of it
+            if link.is_inbound:  # nats-server says no more of it
                 self._publish(
                     f"$SYS.ACCOUNT.{account.name}.LEAFNODE.CONNECT",
                     lambda: {"server": self.stamp.server(), "acc": account.name},

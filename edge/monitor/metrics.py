@@ -98,7 +98,7 @@ def _consumer(name: str, kind: str, help: str, value: Callable[[ConsumerFigures]
 
 ACCOUNTS = (
     _account("connections", GAUGE, "Clients that are logged in.", lambda each: each.clients),
-    _account("leafs", GAUGE, "Links to hubs that are up.", lambda each: each.leafs),
+    _account("leafs", GAUGE, "Links to hubs and to leafs that are up.", lambda each: each.leafs),
     _account("subscriptions", GAUGE, "Subscriptions, those of the server itself among them.",
              lambda each: each.subscriptions),
     _account("slow_consumers_total", COUNTER, "Clients that were closed because they did not keep up.",

@@ -53,13 +53,14 @@ class Shell:
         return Credentials()
 
 
-def leaf(router: Router, name: bytes, fast: bool = True) -> tuple[InboundLink, Shell]:
+def leaf(router: Router, name: bytes, fast: bool = True, admitted: bool = True) -> tuple[InboundLink, Shell]:
     link, shell = InboundLink(router, Host(), ConfiguredUsers(), IDENTITY), Shell()
     link.meet("127.0.0.1", 1)
     link.opened(shell, shell, 1)
     if not fast:
         link.parser.take = None
-    link.receive(CONNECT % (name, name), 1)
+    if admitted:
+        link.receive(CONNECT % (name, name), 1)
     router.flush()
     shell.data = b""
     return link, shell
