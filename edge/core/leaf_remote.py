@@ -56,7 +56,7 @@ class RemoteTerms(NamedTuple):
 class RemoteLink(LeafLink):
     """A ``remotes`` entry.  ``info`` is of the hub that is or was last connected."""
 
-    __slots__ = ("info", "is_web", "login", "terms", "tls")
+    __slots__ = ("info", "is_late", "is_web", "login", "patience", "terms", "tls")
 
     def __init__(
         self,
@@ -71,6 +71,8 @@ class RemoteLink(LeafLink):
         self.login = LeafLogin()
         self.tls = Encrypted.PLAIN
         self.is_web = False
+        self.is_late = False  # of the last connection: the hub did not answer in time
+        self.patience = 1
 
     def renew(self, rules: LinkRules, terms: RemoteTerms) -> None:
         """Its entry has changed; while it is not connected."""
@@ -91,17 +93,24 @@ class RemoteLink(LeafLink):
         now: int,
         tls: Encrypted = Encrypted.PLAIN,
         is_web: bool = False,
+        patience: int = 1,
     ) -> None:
-        """A new connection to ``remote`` (host:port).  ``is_web``: by WebSocket."""
+        """A new connection to ``remote`` (host:port).  ``is_web``: by WebSocket; ``patience``: how many times as long
+        as usual answers may take."""
         self._reset()
         self.wire = wire
         self.remote = self.name = remote
         self.login = login
         self.tls = tls
         self.is_web = is_web
+        self.is_late = False
+        self.patience = patience
         self.now = now
         self.state = State.AWAITS_INFO
-        self.next_event = now + self.terms.first_info_timeout_ns
+        self._await(self.terms.first_info_timeout_ns)
+
+    def _await(self, timeout_ns: int) -> None:
+        self.next_event = self.now + timeout_ns * self.patience
 
     def encrypted(self, now: int) -> None:
         """The handshake that INFO asked for is done."""
@@ -110,6 +119,7 @@ class RemoteLink(LeafLink):
             self._negotiate(self.info)
 
     def _on_late(self) -> None:
+        self.is_late = True
         match self.state:
             case State.AWAITS_INFO:
                 self._fail("", "no INFO: is this the leaf port of a nats-server?")
@@ -159,7 +169,7 @@ class RemoteLink(LeafLink):
             self._fail("", "the hub wants TLS: write tls:// in the url, or give the remote a tls block")
         elif self.tls is Encrypted.AFTER_INFO and self.wire is not None:
             self.state = State.AWAITS_TLS
-            self.next_event = self.now + TLS_TIMEOUT_NS
+            self._await(TLS_TIMEOUT_NS)
             self.wire.encrypt()
         else:
             self._negotiate(info)
@@ -193,7 +203,7 @@ class RemoteLink(LeafLink):
         assert self.wire is not None
         self.wire.compress()
         self.state = State.AWAITS_COMPRESSION
-        self.next_event = self.now + self.terms.first_info_timeout_ns
+        self._await(self.terms.first_info_timeout_ns)
 
     def _say_who(self, info: Info) -> None:
         if info.domain and info.domain == self.identity.domain:
@@ -206,7 +216,7 @@ class RemoteLink(LeafLink):
         self._send(leaf.connect_line(fields))
         if info.info_on_connect:
             self.state = State.AWAITS_ADMISSION
-            self.next_event = self.now + CONNECT_TIMEOUT_NS
+            self._await(CONNECT_TIMEOUT_NS)
         else:
             self.rules.set_hub(info.imports, info.exports)
             self._announce_all()
