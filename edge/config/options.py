@@ -196,7 +196,9 @@ class Log(NamedTuple):
 class Uplink(NamedTuple):
     """Store and forward of ``subjects`` to the hub's stream (ours; architecture, section 6).
 
-    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.
+    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.  ``weight`` 0:
+    its lane's.  ``order`` "live": what is fresh goes first, or "strict".  ``receipts``: the subject of loss receipts,
+    empty: one made of the first of ``subjects``.
     """
 
     name: str
@@ -207,7 +209,10 @@ class Uplink(NamedTuple):
     max_age_ns: int | None = None
     discard: str = "old"  # or "new"
     window: int = 256
-    lane: str = ""
+    lane: str = "normal"  # or "urgent", "bulk"
+    weight: int = 0
+    order: str = "live"
+    receipts: str = ""
 
 
 class Config(NamedTuple):

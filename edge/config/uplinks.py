@@ -6,10 +6,13 @@
 from edge.config.fields import Fields, fail, fields
 from edge.config.options import Uplink
 from edge.config.parser import Entry
-from edge.subjects import overlap
+from edge.subjects import is_valid, is_wildcard, matches, overlap
 
 MAX_WINDOW = 65536
+MAX_WEIGHT = 1000
 DISCARDS = ("old", "new")
+LANES = ("urgent", "normal", "bulk")
+ORDERS = ("live", "strict")
 NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
 DEFAULT = Uplink("", (), "")
 
@@ -38,16 +41,32 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
         discard=block.string("discard", default=DEFAULT.discard),
         window=block.integer("window", lowest=1, highest=MAX_WINDOW, default=DEFAULT.window),
         lane=block.string("lane", default=DEFAULT.lane),
+        weight=block.integer("weight", lowest=1, highest=MAX_WEIGHT, default=DEFAULT.weight),
+        order=block.string("order", default=DEFAULT.order),
+        receipts=block.string("receipts", default=DEFAULT.receipts),
     )
     block.finish()
     _name(uplink.hub_stream, entry)
     if not uplink.subjects:
         fail(entry.place, f"uplink {entry.key}: expected subjects, such as subjects: [\"telemetry.>\"]")
-    if uplink.discard not in DISCARDS:
-        fail(block.place("discard"), f"discard: expected one of {', '.join(DISCARDS)}, found {uplink.discard!r}")
+    for key, value, known in (
+        ("discard", uplink.discard, DISCARDS), ("lane", uplink.lane, LANES), ("order", uplink.order, ORDERS)
+    ):  # fmt: skip
+        if value not in known:
+            fail(block.place(key), f"{key}: expected one of {', '.join(known)}, found {value!r}")
+    if uplink.receipts and not _is_taken(uplink.receipts, uplink.subjects):
+        fail(
+            block.place("receipts"),
+            f"receipts: expected a subject without wildcards under one of {', '.join(uplink.subjects)}: "
+            "the hub's stream must take it",
+        )
     if uplink.max_bytes <= 0:
         fail(block.place("max_bytes"), "max_bytes: a backlog needs a bound; expected a size above 0")
     return uplink
+
+
+def _is_taken(subject: str, patterns: tuple[str, ...]) -> bool:
+    return is_valid(subject) and not is_wildcard(subject) and any(matches(pattern, subject) for pattern in patterns)
 
 
 def _name(name: str, entry: Entry) -> str:

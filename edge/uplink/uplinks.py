@@ -1,8 +1,9 @@
 """All uplinks of an edge: their local streams, what is on disk about them, and who tells them what happens."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Protocol
 
 from edge.core.account import Account
@@ -15,8 +16,10 @@ from edge.jetstream.stream_config import StreamConfig
 from edge.jetstream.stream_rules import with_rules
 from edge.store.contract import Store
 from edge.uplink.dead_letters import DeadLetterStream
+from edge.uplink.line import Line
 from edge.uplink.ports import UplinkOptions
 from edge.uplink.progress import Progress
+from edge.uplink.ranges import Pair
 from edge.uplink.uplink import Uplink
 
 log = logging.getLogger("edge")
@@ -44,10 +47,16 @@ class StreamLedger:
         self.stream = stream
         self.saved = saved
 
-    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+    def save(self, progress: bytes, settled: int, beyond: Sequence[Pair], urgent: bool) -> None:
         self.store.put_value(self.key, progress)
         self.stream.drop_before(settled + 1)
+        rows = [seq for pair in beyond for seq in self._present(*pair)]
+        if rows:
+            self.stream.take(rows, _heard_later)  # in the same unit, and closes it
         self.store.commit(self.saved, urgent)
+
+    def _present(self, first: int, last: int) -> Iterator[int]:
+        return (row.seq for row in takewhile(lambda row: row.seq <= last, self.stream.outlines(first)))
 
 
 class Uplinks:
@@ -71,6 +80,7 @@ class Uplinks:
         self.account = account
         self.jetstream = jetstream
         self.link = link
+        self.line = Line()
         self.clock = clock
         self.new_id = new_id
         self.uplinks = [self._make(config, values) for config in configs]
@@ -99,8 +109,9 @@ class Uplinks:
             lambda seq, error: uplink.on_buried(seq, error, now()),
         )  # fmt: skip
         progress = self._progress(config, stream, values.get(key))
-        uplink = Uplink(config, progress, stream, self.link, ledger, dead_letters, inbox, self.clock.wake)
+        uplink = Uplink(config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake)
         stream.listeners.append(lambda: uplink.on_stored(now()))
+        stream.removal_listeners.append(lambda gone, highest: uplink.on_removed())
         self.account.subscribe(f"{inbox}.*", partial(self._on_reply, uplink))
         self.account.subscribe(uplink.scan_inbox, partial(self._on_scanned, uplink))
         log.info("  Uplink %s: %d messages wait for the hub's stream %s", *_facts(config, stream))
@@ -140,13 +151,15 @@ class Uplinks:
             if saved.stream_created == stream.created_ns:
                 return saved
             log.warning("uplink %s: its stream is not the one that was known: a new epoch begins", config.name)
-        return Progress(self.edge, self.new_id(), stream.created_ns, acked=stream.first_seq - 1)
+        return Progress(self.edge, ((1, self.new_id()),), stream.created_ns, acked=stream.first_seq - 1)
 
     # ---- events
 
     def _on_link(self, up: bool) -> None:
         for uplink in self.uplinks:
             uplink.on_link(up, self.clock.monotonic())
+        if not up:
+            self.line.lost()
         self.clock.wake()
 
     def _on_reply(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
@@ -163,3 +176,7 @@ def _facts(config: UplinkConfig, stream: Stream) -> tuple[str, int, str]:
 def _say(name: str, error: StoreError | None) -> None:
     if error is not None:
         log.error("uplink %s: its stream is not on disk: %s", name, error)
+
+
+def _heard_later(error: StoreError | None) -> None:
+    """The unit behind it fails as well."""

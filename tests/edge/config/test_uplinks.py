@@ -12,13 +12,13 @@ def test_uplinks(load: Callable[..., Config]) -> None:
     text = """uplink {
       TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: ALL, max_bytes: 2GB, max_age: "24h",
                    discard: new, window: 512 }
-      ALARMS: { subjects: ["alarm.>"], lane: urgent }
+      ALARMS: { subjects: ["alarm.>"], lane: urgent, weight: 9, order: strict, receipts: alarm.lost }
     }"""
     config = load(HUB + text)
     assert config.warnings == ()
     assert config.uplinks == (
         Uplink("TELEMETRY", ("telemetry.>",), "ALL", "hub", 2 << 30, 24 * 3600 * SECOND, "new", 512),
-        Uplink("ALARMS", ("alarm.>",), "ALARMS", lane="urgent"),
+        Uplink("ALARMS", ("alarm.>",), "ALARMS", lane="urgent", weight=9, order="strict", receipts="alarm.lost"),
     )
 
 
@@ -29,6 +29,11 @@ def test_uplinks(load: Callable[..., Config]) -> None:
         ("A { subjects: [] }", "3:10: uplink A: expected subjects, such as"),
         ("A { subjects: 'a b' }", "3:24: subjects: 'a b' is not a valid subject"),
         ("A { subjects: a, discard: thin }", "3:27: discard: expected one of old, new, found 'thin'"),
+        ("A { subjects: a, lane: fast }", "3:27: lane: expected one of urgent, normal, bulk, found 'fast'"),
+        ("A { subjects: a, order: any }", "3:27: order: expected one of live, strict, found 'any'"),
+        ("A { subjects: a, weight: 0 }", "3:35: weight: expected an integer from 1 to 1000"),
+        ("A { subjects: a.*, receipts: b }", "3:29: receipts: expected a subject without wildcards under one of a.*"),
+        ("A { subjects: a.*, receipts: a.* }", "3:29: receipts: expected a subject without wildcards"),
         ("A { subjects: a, window: 0 }", "3:35: window: expected an integer from 1 to 65536"),
         ("A { subjects: a, max_bytes: 0 }", "3:27: max_bytes: a backlog needs a bound"),
         ("A { subjects: a, max_bytes: -1 }", "3:27: max_bytes: a backlog needs a bound"),

@@ -32,6 +32,10 @@ class Config(NamedTuple):
     max_bytes: int = 1 << 20
     max_age_ns: int | None = None
     discard: str = "old"
+    lane: str = "normal"
+    weight: int = 0
+    order: str = "live"
+    receipts: str = ""
 
 
 class Hub:
