@@ -407,6 +407,7 @@ class LeafLink(Link):
 
     def _fail_for_loop(self) -> None:
         self.retry_delay_ns = LOOP_DELAY_NS
+        self.end = "Protocol Violation"
         text = f'Loop detected for leafnode account="{self.account.name}"'
         self._fail(f"{text}. Delaying attempt to reconnect for 30s", text)
 
@@ -414,9 +415,16 @@ class LeafLink(Link):
 
     def _announce_all(self) -> None:
         """Say all that is wanted here, and ask for a PONG: after it the other side knows."""
+        if not self.is_hub and self.cluster and any(link.cluster == self.cluster for link in self._inbound()):
+            self._fail_for_loop()  # it is a leaf of ours: nobody would tell us of its loop within one cluster
+            return
         self.state = State.AWAITS_PONG
         self._begin_to_announce()
         self._ping(self.now)
+
+    def _inbound(self) -> "list[LeafLink]":
+        """Our leafs, of this account."""
+        return [link for link in self.account.links if link.is_inbound and link.is_hub]
 
     def _begin_to_announce(self) -> None:
         for sub in self.account.subscriptions():

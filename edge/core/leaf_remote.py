@@ -51,6 +51,7 @@ class RemoteTerms(NamedTuple):
     hub: bool = False
     isolate: bool = False
     request_isolation: bool = False
+    tls_timeout_ns: int = TLS_TIMEOUT_NS
 
 
 class RemoteLink(LeafLink):
@@ -156,6 +157,7 @@ class RemoteLink(LeafLink):
         for part, delay in DELAYS:
             if part in text:
                 self.retry_delay_ns = delay
+                self.end = "Protocol Violation"
         if self.state is not State.UP and text == UNKNOWN_OPERATION:
             text += " (is this the leaf port of the hub?)"
         if DUPLICATE in text:
@@ -169,7 +171,7 @@ class RemoteLink(LeafLink):
             self._fail("", "the hub wants TLS: write tls:// in the url, or give the remote a tls block")
         elif self.tls is Encrypted.AFTER_INFO and self.wire is not None:
             self.state = State.AWAITS_TLS
-            self._await(TLS_TIMEOUT_NS)
+            self._await(self.terms.tls_timeout_ns)
             self.wire.encrypt()
         else:
             self._negotiate(info)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edge.core.compression_spec import NOT_SUPPORTED, Compression
 from edge.core.leaf_link import SECOND
 from edge.core.leaf_login import LeafLogin, read_creds, read_seed
-from edge.core.leaf_remote import Encrypted, RemoteLink, RemoteTerms
+from edge.core.leaf_remote import TLS_TIMEOUT_NS, Encrypted, RemoteLink, RemoteTerms
 from edge.core.leaf_rules import LinkRules
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
@@ -292,8 +292,9 @@ def make_connector(
     """
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
     terms = RemoteTerms(
-        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation
-    )
+        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation,
+        (remote.tls.timeout_ns if remote.tls else 0) or TLS_TIMEOUT_NS,
+    )  # fmt: skip
     if link is None:
         link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
     else:

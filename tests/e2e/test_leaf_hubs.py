@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.mint import Operator, creds
 from tests.e2e.test_leaf import ask, login, wait_for, wants
 from tests.e2e.test_leaf_ways import leafz
 from tests.e2e.test_reload import reload
@@ -264,3 +265,18 @@ def test_a_hub_that_is_not_told_of_our_leafs(isolated: bool, sites: Sites) -> No
         wait_for(lambda: wants(up, "of.low"))
     (link,) = [link for link in leafz(middle) if link["name"] == "hub"]
     assert link["is_spoke"] and link.get("is_isolated", False) is isolated
+
+
+def test_accounts_that_are_keys(sites: Sites, tmp_path: Any) -> None:
+    """An operator of ours, another of the hub's: each has its own account, and the remote joins them."""
+    ours, theirs = Operator(1), Operator(3)
+    a, b = ours.account("A"), theirs.account("B")
+    port = sites.free_port()
+    hub = sites.start_nats(theirs.config(more=f"leafnodes {{ listen: 127.0.0.1:{port} }}"), "hub")
+    path = creds(tmp_path, b.user(1), 1)
+    more = f'leafnodes {{ reconnect: "0.1s", remotes: [ {remote(port, f"account: {a.public}, credentials: {path}")} ] }}'
+    leaf = sites.start_leaf(ours.config(more=more.replace(path, f'"{path}"')), "leaf")
+    logins = [f'"headers":true,"no_responders":true,"jwt":"{it.user(2, bearer_token=True)}"' for it in (b, a)]
+    up, here = listen(hub, "x", logins[0]), login(leaf, logins[1])
+    wait_for(lambda: wants(here, "x"))
+    up.expect(rb"(MSG x 1 _INBOX.wants 0\r\n\r\n)+")
