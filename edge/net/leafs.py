@@ -291,9 +291,10 @@ def make_connector(
     from now on.
     """
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
+    tls_timeout_ns = (remote.tls.timeout_ns if remote.tls else 0) or TLS_TIMEOUT_NS
     terms = RemoteTerms(
-        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation,
-        (remote.tls.timeout_ns if remote.tls else 0) or TLS_TIMEOUT_NS,
+        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate,
+        remote.request_isolation, tls_timeout_ns,
     )  # fmt: skip
     if link is None:
         link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
