@@ -1,9 +1,11 @@
 """Several hubs, clusters of them, and what they and the leaf may be told: our leaf and the real one."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from tests.e2e.mint import Operator, creds
 from tests.e2e.test_leaf import ask, login, wait_for, wants
@@ -280,3 +282,25 @@ def test_accounts_that_are_keys(sites: Sites, tmp_path: Any) -> None:
     up, here = listen(hub, "x", logins[0]), login(leaf, logins[1])
     wait_for(lambda: wants(here, "x"))
     up.expect(rb"(MSG x 1 _INBOX.wants 0\r\n\r\n)+")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_certificates_of_a_cluster(named: bool, sites: Sites, authority: Any) -> None:
+    """The other node is known by its address: its certificate bears the name of the first one, or its own address."""
+    localhost = x509.DNSName("localhost")
+    second = localhost if named else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    routes = [sites.free_port(), sites.free_port()]
+    urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
+    nodes = []
+    for i, (name, route) in enumerate(zip((localhost, second), routes, strict=True), 1):
+        pair = authority.make(f"node{i}", name)
+        more = f"cluster {{ name: hub, listen: 127.0.0.1:{route}, routes: [{urls}] }}"
+        nodes.append(sites.hub(f"n{i}", more, f'tls {{ cert_file: "{pair.cert}", key_file: "{pair.key}", timeout: 2 }}'))
+    wait_for(lambda: all("Route connection created" in node.log.read_text() for node, _ in nodes))
+    leaf = sites.leaf(f'{{ url: "tls://localhost:{nodes[0][1]}", tls {{ ca_file: "{authority.file}" }} }}')
+    listen(leaf, "here")
+    there = login(nodes[1][0])
+    wait_for(lambda: wants(there, "here"))
+    nodes[0][0].kill()
+    wait_for(lambda: not wants(there, "here"))
+    wait_for(lambda: wants(there, "here"))

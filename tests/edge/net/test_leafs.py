@@ -10,7 +10,7 @@ import pytest
 from edge.core.compression_spec import Compression
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
-from edge.net.leafs import LeafConnector, make_connector
+from edge.net.leafs import LeafConnector, make_connector, possible
 
 IDENTITY = LeafIdentity("NEDGE", "e1", "2.12.0", "", False, 1 << 20)
 INFO = b'INFO {"server_id":"NH","max_payload":1048576%s} \r\n'
@@ -269,3 +269,14 @@ def test_a_name_is_resolved_and_each_of_its_addresses_tried() -> None:
         await cancel(task)
 
     run(scene)
+
+
+def test_without_the_package_links_are_not_compressed_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert possible(Compression("s2_fast")) == Compression("s2_fast")
+    monkeypatch.setattr("edge.protocol.s2.is_available", lambda: False)
+    assert possible(Compression("off")) == Compression("off") and not caplog.text
+    assert not possible(Compression()).is_wanted
+    assert "cramjam is not installed (petiole[s2])" in caplog.text
