@@ -109,7 +109,7 @@ class Hubs:
                 raise StartError(f"uplink needs JetStream in account {link.account.name}, that of the first remote")
             uplinks = Uplinks(
                 config.uplinks, self.server_name, link.account, jetstream, link, storage.values, clock,
-                lambda: random_name(22),
+                lambda: random_name(22), config.uplink_budget,
             )  # fmt: skip
             ticker.start(uplinks)
         self.status = Status(self.server_name, link.account, link, uplinks, clock)

@@ -21,7 +21,7 @@ from edge.config.options import SYSTEM_ACCOUNT, Authorization, Config, JetStream
 from edge.config.parser import Block, parse_file
 from edge.config.server import read_server
 from edge.config.units import SECOND
-from edge.config.uplinks import read_uplinks
+from edge.config.uplinks import read_budget, read_uplinks
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.auth_spec import Operator
@@ -71,8 +71,8 @@ def config_from(block: Block, path: str) -> Config:
         jetstream=_jetstream(top), leafnodes=_leafnodes(top), mqtt=_mqtt(top), websocket=_websocket(top)
     )
     config = _access(top, config)
-    uplinks = top.inner("uplink", "uplinks")
-    config = config._replace(uplinks=read_uplinks(uplinks) if uplinks else ())
+    if (uplinks := top.inner("uplink", "uplinks")) is not None:
+        config = config._replace(uplinks=read_uplinks(uplinks), uplink_budget=read_budget(uplinks))
     top.finish(REFUSED, IGNORED)
     check(top, config)
     if config.uplinks and not config.leafnodes.remotes:

@@ -198,7 +198,8 @@ class Uplink(NamedTuple):
 
     ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.  ``weight`` 0:
     its lane's.  ``order`` "live": what is fresh goes first, or "strict".  ``receipts``: the subject of loss receipts,
-    empty: one made of the first of ``subjects``.
+    empty: one made of the first of ``subjects``.  ``hours``: only then is anything sent, as minutes of the day of
+    ``time_zone``; none: always.
     """
 
     name: str
@@ -213,6 +214,21 @@ class Uplink(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    hours: tuple[tuple[int, int], ...] = ()
+    time_zone: str = ""
+
+
+class UplinkBudget(NamedTuple):
+    """What all uplinks together may send: ``rate`` bytes a second, ``daily`` bytes a day of ``time_zone``; 0: any.
+
+    ``reserve_percent`` of the day are for lanes of the name ``reserve_for`` only.
+    """
+
+    rate: int = 0
+    daily: int = 0
+    reserve_for: str = ""  # or "urgent"
+    reserve_percent: int = 20
+    time_zone: str = "local"
 
 
 class Config(NamedTuple):
@@ -263,4 +279,5 @@ class Config(NamedTuple):
     leafnodes: LeafNodes = LeafNodes()
     mqtt: Mqtt | None = None
     uplinks: tuple[Uplink, ...] = ()
+    uplink_budget: UplinkBudget | None = None
     warnings: tuple[str, ...] = ()

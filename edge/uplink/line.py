@@ -91,7 +91,10 @@ class Purse(Protocol):
     """What may be spent."""
 
     def room(self, is_urgent: bool, now: int) -> int: ...
-    def spend(self, size: int, now: int) -> None: ...
+    def reason(self, is_urgent: bool) -> str:
+        """Why nothing may be spent for longer than a moment."""
+
+    def spend(self, size: int, is_urgent: bool) -> None: ...
 
 
 class Line:
@@ -120,12 +123,16 @@ class Line:
         """Not for every answer one message: a quarter of the way at a time."""
         return self.pace.room * 4 >= self.pace.limit
 
-    def sent(self, size: int, is_urgent: bool, now: int) -> None:
+    def sent(self, size: int, is_urgent: bool) -> None:
         self.pace.sent(size)
         if is_urgent:
             self.urgent_bytes += size
+        self.charge(size, is_urgent)
+
+    def charge(self, size: int, is_urgent: bool) -> None:
+        """Sent without a turn: questions."""
         if self.purse is not None:
-            self.purse.spend(size, now)
+            self.purse.spend(size, is_urgent)
 
     def ended(self, size: int, is_urgent: bool, sent_at: int, now: int, answered: bool) -> None:
         if answered:
@@ -134,6 +141,9 @@ class Line:
             self.pace.ended(size)
         if is_urgent:
             self.urgent_bytes -= size
+
+    def refusal(self, is_urgent: bool) -> str:
+        return self.purse.reason(is_urgent) if self.purse is not None else ""
 
     def pump(self, now: int) -> None:
         """Turns, for as long as there is room and something to send."""

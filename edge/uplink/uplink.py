@@ -29,6 +29,7 @@ from edge.uplink.headers import hub_headers, receipt_headers
 from edge.uplink.identity import Identity, latest
 from edge.uplink.line import URGENT, WEIGHTS, Line
 from edge.uplink.losses import LIMITS, REFUSED, Losses
+from edge.uplink.meter import Meter, Watch
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
 from edge.uplink.ranges import Ranges
@@ -43,6 +44,7 @@ LEASE = 8  # windows that each front may send before the progress on disk must m
 SAVE_INTERVAL_NS = SECOND
 ANSWER_TIMEOUT_NS = 2 * SECOND  # and at least four times what an answer takes
 BACKOFF_NS = SECOND // 4
+NO_LINK = "no link to the hub"
 BACKOFF_MAX_NS = 5 * SECOND
 
 
@@ -51,6 +53,11 @@ class State(enum.Enum):
     RESUMING = "resuming"  # asks the hub what it has
     LIVE = "live"  # sends
     BLOCKED = "blocked"  # the hub does not take messages now; ``reason`` says why
+
+
+    PAUSED = "paused"  # it is told not to send: by command
+    CLOSED = "closed"  # or by its schedule
+    SPENT = "spent"  # or by the budget
 
 
 class Uplink:
@@ -82,7 +89,7 @@ class Uplink:
         self.wake = wake
         self.identity = Identity(progress.edge, progress.epochs)
         self.state = State.DOWN
-        self.reason = ""
+        self.reason = NO_LINK
         self.window = Window(progress.acked, progress.settled, progress.hub_seq)
         self.fronts = Fronts(backlog, self.window, options.order == "strict")
         self.is_urgent = options.lane == URGENT
@@ -92,6 +99,7 @@ class Uplink:
         self.unsearched = Ranges(progress.leased)  # by an earlier process, perhaps
         self.hub_created = progress.hub_created
         self.dead = progress.dead
+        self.paused = progress.paused
         self.losses = Losses(progress.losses, progress.receipts, progress.gone)
         self.receipt_subject = options.receipts or receipt_subject(options.subjects[0], progress.edge)
         self.resume: Resume | None = None
@@ -108,6 +116,10 @@ class Uplink:
         self.removing: list[tuple[int, int]] = []
         self.dying: set[int] = set()  # on their way to the dead letters
         self.last_ack = 0  # monotonic ns; 0: none since the start
+        self.watch = Watch(self.name)
+        self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
+        self.seen_seq = backlog.last_seq
+        self.closed = ""  # why its schedule lets nothing go now
 
     # ---- for monitoring
 
@@ -123,17 +135,53 @@ class Uplink:
     def lost(self) -> int:
         return self.losses.total
 
+    def shown(self) -> tuple[State, str]:
+        """Its state and the reason as an operator sees them."""
+        if self.paused:
+            return State.PAUSED, "paused by command"
+        if self.state is not State.LIVE:
+            return self.state, self.reason
+        if self.closed:
+            return State.CLOSED, self.closed
+        spent = self.line.refusal(self.is_urgent)
+        return (State.SPENT, spent) if spent else (State.LIVE, "")
+
+    @property
+    def held(self) -> str:
+        """Why nothing is to be sent, though it could; what is in flight goes on."""
+        return "paused" if self.paused else self.closed
+
     # ---- events
+
+    def on_hours(self, closed: str, now: int) -> None:
+        """The schedule: why nothing may go, or nothing."""
+        if closed == self.closed:
+            return
+        log.info("uplink %s: %s", self.name, closed or "the hours of its schedule have begun")
+        self.closed = closed
+        self._pump(now)
+
+    def pause(self, paused: bool, now: int) -> None:
+        """``on_saved`` follows when that will outlive a power cut."""
+        if paused != self.paused:
+            log.info("uplink %s: %s", self.name, "paused by command" if paused else "goes on by command")
+        self.paused = paused
+        self._save(urgent=True)
+        self._pump(now)
 
     def on_link(self, up: bool, now: int) -> None:
         if up:
             self.backoff = BACKOFF_NS
             self._resume(now)
         else:
-            self._stop(State.DOWN, "no link to the hub")
+            self._stop(State.DOWN, NO_LINK)
 
     def on_stored(self, now: int) -> None:
         """New rows can be read."""
+        last = self.backlog.last_seq
+        self.coming.add(last - self.seen_seq, now)
+        self.seen_seq = last
+        self.watch.waits(now)
         self.fronts.stored(now)
         self._pump(now)
 
@@ -191,8 +239,8 @@ class Uplink:
         self.wake()
 
     def deadline(self) -> int | None:
-        dues = [due for due in (self.retry_at, self.answer_due, self._ack_due(), self.save_due) if due is not None]
-        return min(dues, default=None)
+        dues = (self.retry_at, self.answer_due, self._ack_due(), self.save_due, self.watch.deadline())
+        return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
         if self.retry_at is not None and now >= self.retry_at:
@@ -202,6 +250,15 @@ class Uplink:
                 self._on_silence(now)
         if self.save_due is not None and now >= self.save_due:
             self._save()
+        self._watch(now)
+
+    def _watch(self, now: int) -> None:
+        """Whether it is alarming that nothing goes."""
+        if not self.backlog.messages or self.held or self.line.refusal(self.is_urgent):
+            self.watch.rests()
+        else:
+            self.watch.waits(now)
+            self.watch.tick(now, self.backlog.messages, self.reason or "the hub does not answer")
 
     # ---- resuming
 
@@ -238,11 +295,16 @@ class Uplink:
 
     def _ask(self, request: str, body: dict[str, object]) -> int:
         self.questions += 1
-        self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), f"{self.inbox}.q{self.questions}")
+        self._request(request, body, f"{self.inbox}.q{self.questions}")
         return self.questions
 
     def _pull(self, request: str, body: dict[str, object]) -> None:
-        self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), self.scan_inbox)
+        self._request(request, body, self.scan_inbox)
+
+    def _request(self, request: str, body: dict[str, object], reply: str) -> None:
+        subject, payload = f"{self._api()}.{request}", json.dumps(body).encode()
+        self.link.publish(subject, payload, reply)
+        self.line.charge(wire_size(subject, reply, 0, len(payload)), self.is_urgent)
 
     def _on_answer(self, resume: Resume, number: int, headers: bytes, payload: bytes, now: int) -> None:
         knew_state = resume.state is not None
@@ -337,7 +399,7 @@ class Uplink:
 
     def send(self, fresh: bool, room: int, now: int) -> int:
         """About ``room`` bytes of what is fresh, or of what is not; how many were sent."""
-        if self.state is not State.LIVE or not self._is_noted():
+        if self.state is not State.LIVE or self.held or not self._is_noted():
             return 0
         sent = 0 if fresh else self._send_receipts(now)
         cursor = self.fronts.pick(fresh, now)
@@ -383,7 +445,7 @@ class Uplink:
 
     def _sent(self, key: int, size: int, now: int) -> int:
         self.window.send(key, size, now)
-        self.line.sent(size, self.is_urgent, now)
+        self.line.sent(size, self.is_urgent)
         return size
 
     def _send_receipts(self, now: int) -> int:
@@ -462,9 +524,12 @@ class Uplink:
 
     def _settle(self, key: int, hub_seq: int, now: int) -> None:
         flight = self.window.settle(key, hub_seq)
+        self.going.add(1, now)
+        self.watch.moves(now, self.window.floor < self.backlog.last_seq)
         if key < 0:
             self.losses.told(-key)
         if flight is not None:
+            self.going_bytes.add(flight.size, now)
             self.line.ended(flight.size, self.is_urgent, flight.sent_at, now, answered=hub_seq > 0)
         self._save_soon(now)
         if not self._is_noted():
@@ -550,6 +615,7 @@ class Uplink:
             losses=tuple(self.losses.waiting),
             receipts=self.losses.receipts,
             gone=dict(self.losses.gone),
+            paused=self.paused,
         )
         self.ledger.save(self.saved.encode(), window.floor, self.removing, urgent)
 

@@ -22,7 +22,7 @@ class Source:
         while size < room and self.waiting:
             self.waiting -= 1
             size += 100
-            self.line.sent(100, self.is_urgent, now)
+            self.line.sent(100, self.is_urgent)
             self.line.way.append((now, self))  # type: ignore[attr-defined]
         self.sent += size
         return size
@@ -117,7 +117,7 @@ def test_who_was_idle_has_no_credit() -> None:
 
 def test_nothing_is_on_the_way_when_the_link_is_lost() -> None:
     line = Line()
-    line.sent(500, True, 0)
+    line.sent(500, True)
     line.ended(500, True, 0, 0, answered=False)
     line.lost()
     assert (line.pace.in_flight, line.urgent_bytes, line.pace.limit) == (0, 0, LEAST)
