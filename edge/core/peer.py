@@ -180,5 +180,6 @@ def send_away(links: dict[tuple[Link, str], list[str]], sub: Subscription, origi
 
 
 def goes_on(sub: Subscription, origin: Link) -> bool:
-    """What one hub sent goes to another one, but neither into its own cluster nor by way of an import."""
-    return isinstance(sub.peer, Link) and not (origin.cluster and origin.cluster == sub.peer.cluster)
+    """What one server sent goes to another one, by way of an import too, but neither back nor into its own cluster."""
+    link = getattr(sub, "of", sub).peer
+    return isinstance(link, Link) and link is not origin and not (origin.cluster and origin.cluster == link.cluster)
