@@ -60,6 +60,16 @@ def event(wire: Wire, subject: str) -> Any:
     return json.loads(wire.expect(rb".{%d}\r\n" % int(found.split()[-1])))
 
 
+def both(wire: Wire, *subjects: str) -> list[Any]:
+    """The next event on each subject, in whatever order they come."""
+    heard: dict[str, Any] = {}
+    while set(subjects) - set(heard):
+        head = wire.expect(rb".*?MSG (\S+) \d+ +(\d+)\r\n").split()
+        body = wire.expect(rb".{%d}\r\n" % int(head[-1]))
+        heard[head[-3].decode()] = json.loads(body)
+    return [heard[subject] for subject in subjects]
+
+
 def test_what_monitoring_tells_of_leafs(either: Start) -> None:
     server = either(config())
     leaf = Leaf(server, **A, isolate=True, domain="d")
@@ -96,10 +106,11 @@ def test_what_the_system_account_hears(either: Start) -> None:
     server = either(config())
     system = watch(server)
     leaf = Leaf(server, **A)
-    assert event(system, "$SYS.ACCOUNT.A.SERVER.CONNS")["leafnodes"] == 1
+    said = {"host": "127.0.0.1", "acc": "A", "user": "a", "name": "e1", "ver": "2.12.0", "name_tag": "A", "kind": "Leafnode"}
+    counted, came = both(system, "$SYS.ACCOUNT.A.SERVER.CONNS", "$SYS.ACCOUNT.A.CONNECT")
+    assert counted["leafnodes"] == 1 and client_of(came) == said
     leaf.close()
     gone = event(system, "$SYS.ACCOUNT.A.DISCONNECT")
-    said = {"host": "127.0.0.1", "acc": "A", "user": "a", "name": "e1", "ver": "2.12.0", "name_tag": "A", "kind": "Leafnode"}
     assert client_of(gone) == said and gone["reason"] == "Client Closed"
     one, two = Leaf(server, **A), Leaf(server, **A)
     assert one.expect_closed().endswith(b"-ERR 'Duplicate Remote LeafNode Connection'\r\n")
