@@ -367,7 +367,9 @@ class InboundLink(LeafLink):
 
     def _join(self, login: Login) -> None:
         said, terms = self.connect, self.host.terms
-        self.far = Far(said.server_id, said.name, said.version, said.cluster, said.domain, said.account)
+        self.far = Far(
+            said.server_id, said.name, said.version, said.cluster, said.domain, said.account, protocol=said.protocol
+        )
         self.is_hub = not said.is_hub
         self.is_isolated = terms.is_isolated or said.is_isolated
         self.is_open = True

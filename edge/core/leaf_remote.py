@@ -138,7 +138,8 @@ class RemoteLink(LeafLink):
         self.is_open = True
         account = info.remote_account or self.far.account
         self.far = Far(
-            info.server_id, info.server_name, info.version, info.cluster, info.domain, account, info.max_payload
+            info.server_id, info.server_name, info.version, info.cluster, info.domain, account, info.max_payload,
+            info.proto,
         )
         self.parser.max_payload = max(self.identity.max_payload, info.max_payload)
         if self.state is State.AWAITS_INFO:

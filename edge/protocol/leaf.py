@@ -63,6 +63,7 @@ class Info(NamedTuple):
     leafnode_urls: tuple[str, ...]
     ws_connect_urls: tuple[str, ...]
     compression: str  # mode of the hub; empty: it knows of none
+    proto: int
 
 
 class Interest(NamedTuple):
@@ -241,6 +242,7 @@ def parse_info(line: bytes) -> Info:
         leafnode_urls=_texts(get("leafnode_urls", [])),
         ws_connect_urls=_texts(get("ws_connect_urls", [])),
         compression=get("compression", ""),
+        proto=get("proto", 0),
     )
 
 

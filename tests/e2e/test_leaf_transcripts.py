@@ -14,7 +14,7 @@ from tests.e2e.test_leaf import login, wait_for, wants
 Start = Callable[..., Any]
 PATIENCE = 15.0
 INFO = {
-    "server_id": "NHUB", "server_name": "hub", "version": "2.15.1", "proto": 1, "go": "go", "host": "127.0.0.1", "port": 1,
+    "server_id": "NHUB", "server_name": "hub", "version": "2.15.1", "proto": 3, "go": "go", "host": "127.0.0.1", "port": 1,
     "headers": True, "auth_required": True, "max_payload": 1000, "client_id": 7, "nonce": "abcdefghijklmno", "cluster": "hubs",
     "domain": "hub", "jetstream": True, "info_on_connect": True, "leafnode_urls": [],
 }  # fmt: skip
@@ -255,3 +255,41 @@ def test_a_loop_is_told(either: Start, hub: Played) -> None:
     lines = [line for line in iter(hub.line, None) if line.startswith(b"-ERR")]
     assert lines == [b"-ERR 'Loop detected for leafnode account=\"$G\". Delaying attempt to reconnect for 30s'"]
     assert not hub.is_dialled(0.6)
+
+
+TRACED = b"NATS/1.0\r\nNats-Trace-Dest: told\r\n\r\n"
+ONLY = b"NATS/1.0\r\nNats-Trace-Dest: told\r\nNats-Trace-Only: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize(("headers", "proto"), [(TRACED, 3), (TRACED, 1), (ONLY, 3), (ONLY, 1)])
+def test_a_message_whose_way_is_asked_for(headers: bytes, proto: int, either: Start, hub: Played) -> None:
+    """A hub that knows nothing of it gets the message, but never one that nobody is to get."""
+    wire = login(leaf(either, hub))
+    hub.connect(proto=proto)
+    hub.send(b"LS+ p\r\nLS+ end\r\n")
+    wait_for(lambda: wants(wire, "end"))
+    wire.send(b"SUB told 5\r\nHPUB p %d %d\r\n%sx\r\nPUB end 0\r\n\r\n" % (len(headers), len(headers) + 1, headers))
+    told = json.loads(re.search(rb"\{.*\}", wire.expect(rb".*?MSG told 5 .*?\}\]\}\}?\r\n"))[0])  # type: ignore[index]
+    sent = [line for line in hub.until(b"LMSG end 0") if line[:4] == b"HMSG" or b"Trace-Hop" in line]
+    (event,) = [event for event in told["events"] if event["type"] == "eg"]
+    error = {(TRACED, 1): "Message delivered but", (ONLY, 1): "Not delivered because"}.get((headers, proto), "")
+    assert event.get("error", "").startswith(error) and bool(event.get("error")) is bool(error)
+    assert (event["kind"], event["name"], event["hop"], told["hops"]) == (4, "hub", "1", 1)
+    assert (len(sent) == 2 and sent[1].strip() == b"Nats-Trace-Hop: 1") if error[:3] != "Not" else not sent
+
+
+def test_the_way_of_a_message_goes_on(either: Start, hub: Played) -> None:
+    """What has come by a hop, and goes to another hub of ours."""
+    other = Played()
+    remotes = f'{{ url: "nats://127.0.0.1:{hub.port}", compression: off }}, {{ url: "nats://127.0.0.1:{other.port}", compression: off }}'
+    server = either(f'listen: 127.0.0.1:-1\nserver_name: leaf\nleafnodes {{ remotes: [ {remotes} ] }}', "leaf")
+    hub.connect()
+    other.connect(server_name="other", cluster="others")
+    wire = login(server)
+    other.send(b"LS+ p\r\n")
+    wait_for(lambda: wants(wire, "p"))
+    headers = b"NATS/1.0\r\nNats-Trace-Dest: told\r\nNats-Trace-Hop: 1\r\n\r\n"
+    hub.send(b"HMSG p %d %d\r\n%sx\r\n" % (len(headers), len(headers) + 1, headers))
+    assert b"Nats-Trace-Hop: 1.1" in other.until(b"x")
+    other.close()
+    other.listener.close()
