@@ -304,3 +304,27 @@ def test_certificates_of_a_cluster(named: bool, sites: Sites, authority: Any) ->
     nodes[0][0].kill()
     wait_for(lambda: not wants(there, "here"))
     wait_for(lambda: wants(there, "here"))
+
+
+def test_requests_through_a_super_cluster(sites: Sites) -> None:
+    """Who asks and who answers are in two clusters with a gateway between; the leaf is at one of them."""
+    gates = {name: sites.free_port() for name in ("east", "west")}
+    known = ", ".join(f'{{ name: {name}, url: "nats://127.0.0.1:{port}" }}' for name, port in gates.items())
+    hubs = {}
+    for name, port in gates.items():
+        gateway = f"gateway {{ name: {name}, listen: 127.0.0.1:{port}, gateways: [ {known} ] }}\nsystem_account: SYS\naccounts {{ SYS {{}}, A {{ users: [{{user: a, password: a}}] }} }}\nno_auth_user: a"
+        hubs[name] = sites.hub(name, gateway)
+    for hub, _ in hubs.values():
+        hub.wait_for_log("Outbound gateway connection")
+        hub.wait_for_log("Inbound gateway connection")
+    leaf = sites.leaf(remote(hubs["east"][1]))
+    here, far = login(leaf), login(hubs["west"][0])
+    for asked, asker in ((here, far), (far, here)):
+        asked.send(b"SUB svc.%d 1\r\nPING\r\n" % id(asked))
+        asked.expect(rb".*?PONG\r\n")
+        wait_for(lambda asked=asked, asker=asker: wants(asker, f"svc.{id(asked)}"))
+        asker.send(b"SUB inbox.%d 2\r\nPUB svc.%d inbox.%d 1\r\n?\r\n" % (id(asker), id(asked), id(asker)))
+        found = asked.expect(rb".*?MSG svc.\d+ 1 (\S+) 1\r\n\?\r\n")
+        reply = found.split()[-3]
+        asked.send(b"PUB %s 1\r\n!\r\nUNSUB 1\r\n" % reply)
+        asker.expect(rb".*?MSG inbox.\d+ 2 1\r\n!\r\n")
