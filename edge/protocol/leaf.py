@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 from edge.errors import ProtocolError
 from edge.json_text import loads
-from edge.protocol.nats import CRLF, MAX_CONTROL_LINE_EXCEEDED, MAX_PAYLOAD_VIOLATION, UNKNOWN_OPERATION, raw, text
+from edge.protocol.nats import (
+    CRLF,
+    MAX_CONTROL_LINE_EXCEEDED,
+    MAX_PAYLOAD_VIOLATION,
+    PAYLOAD_EXCEEDED,
+    UNKNOWN_OPERATION,
+    raw,
+    text,
+)
 
 MAX_LINE = 1 << 20  # an INFO carries the permissions and all addresses of a hub
 MAX_KNOWN = 4096  # parsed control lines kept
@@ -122,7 +130,7 @@ class LeafParser:
                 pos = eol + 2
                 continue
             if head.size > self.max_payload:
-                raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+                raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
             body = eol + 2
             end = body + head.size
             if end + 2 > len(data):
