@@ -208,7 +208,7 @@ class Uplink(NamedTuple):
     hub_domain: str = ""
     max_bytes: int = 1 << 30
     max_age_ns: int | None = None
-    discard: str = "old"  # or "new"
+    discard: str = "old"  # or "new", "thin"
     window: int = 256
     lane: str = "normal"  # or "urgent", "bulk"
     weight: int = 0
@@ -229,6 +229,24 @@ class UplinkBudget(NamedTuple):
     reserve_for: str = ""  # or "urgent"
     reserve_percent: int = 20
     time_zone: str = "local"
+
+
+class Commands(NamedTuple):
+    """``stream`` of the hub, whose commands for this edge are run here: ``parallel`` at once for each device, whose
+    answer is waited for ``timeout_ns``.  ``keep`` that have ended are remembered; ``max_bytes`` may wait here."""
+
+    hub_domain: str
+    stream: str = "COMMANDS"
+    parallel: int = 1
+    timeout_ns: int = 60 * SECOND
+    keep: int = 1000
+    max_bytes: int = 64 << 20
+
+
+class Downlink(NamedTuple):
+    """What comes from the hub to be kept here."""
+
+    commands: Commands | None = None
 
 
 class Config(NamedTuple):
@@ -280,4 +298,5 @@ class Config(NamedTuple):
     mqtt: Mqtt | None = None
     uplinks: tuple[Uplink, ...] = ()
     uplink_budget: UplinkBudget | None = None
+    downlink: Downlink | None = None
     warnings: tuple[str, ...] = ()
