@@ -44,13 +44,15 @@ class Losses:
 
     def add(self, first: int, last: int, count: int, reason: str, step: int = 1) -> None:
         self.gone[reason] = self.gone.get(reason, 0) + count
-        for at, loss in enumerate(self.waiting):
-            if loss.number or (loss.reason, loss.step) != (reason, step):
-                continue
-            if loss.last + 1 == first or (first == loss.first and last == loss.last):
-                self.waiting[at] = loss._replace(last=last, messages=loss.messages + count)
-                return
-        self.waiting.append(Loss(first, last, count, reason, step))
+        new = Loss(first, last, count, reason, step)
+        waiting = []
+        for loss in self.waiting:
+            one = None if loss.number or loss.reason != reason else _union(loss, new)
+            if one is None:
+                waiting.append(loss)
+            else:
+                new = one
+        self.waiting = [*waiting, new]
         self._bound()
 
     def _bound(self) -> None:
@@ -82,3 +84,14 @@ class Losses:
     @property
     def total(self) -> int:
         return sum(self.gone.values())
+
+
+def _union(one: Loss, two: Loss) -> Loss | None:
+    """One loss that names what both do and nothing else; steps are powers of two."""
+    messages = one.messages + two.messages
+    if one.step == two.step and one.first <= two.last + 1 and two.first <= one.last + 1:
+        return one._replace(first=min(one.first, two.first), last=max(one.last, two.last), messages=messages)
+    for outer, inner in ((one, two), (two, one)):
+        if outer.step > inner.step > 1 and outer.first <= inner.first and inner.last <= outer.last:
+            return outer._replace(messages=messages)
+    return None

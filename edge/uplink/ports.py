@@ -33,6 +33,12 @@ class UplinkOptions(Protocol):
         """``live``: what is fresh goes first; ``strict``: everything in its order."""
 
     @property
+    def discard(self) -> str:
+        """When the backlog is full: ``old``, ``new``, or ``thin``."""
+
+    @property
+    def max_bytes(self) -> int: ...
+    @property
     def receipts(self) -> str:
         """The subject of loss receipts; empty: one that is made of the first of ``subjects``."""
 
@@ -56,9 +62,12 @@ class Backlog(Protocol):
 
 
 class Ledger(Protocol):
-    def save(self, progress: bytes, settled: int, beyond: Sequence[Pair], urgent: bool) -> None:
-        """In one commit: keep ``progress``, and delete the rows up to ``settled`` and in ``beyond``;
-        ``Uplink.on_saved`` follows.  Not urgent: nobody waits for it, it may gather with others.
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[Pair], thinned: Sequence[int], urgent: bool
+    ) -> None:
+        """In one commit: keep ``progress``, and delete the rows up to ``settled``, in ``beyond``, and ``thinned``;
+        nobody sees them any more from here on.  ``Uplink.on_saved`` follows.  Not urgent: nobody waits for it, it may
+        gather with others.
         """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from edge.errors import StoreError
 from edge.uplink.losses import Loss
 from edge.uplink.ranges import Pair
+from edge.uplink.thinning import Comb
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Progress:
     stream that was created at ``hub_created`` (as the hub writes it; empty: never spoken to it).
 
     ``losses`` wait for a receipt; one with a number may have been sent.  ``gone`` counts what was lost, by reason.
+    ``combs``: where the backlog was thinned.
     """
 
     edge: str
@@ -36,6 +38,7 @@ class Progress:
     receipts: int = 0  # numbers given
     gone: dict[str, int] = field(default_factory=dict)
     paused: bool = False
+    combs: tuple[Comb, ...] = ()
 
     def encode(self) -> bytes:
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":")).encode()
@@ -48,6 +51,7 @@ class Progress:
                 return cls._from_one_front(found)
             for key in ("epochs", "settled", "leased"):
                 found[key] = tuple((pair[0], pair[1]) for pair in found[key])
+            found["combs"] = tuple(Comb(*comb) for comb in found["combs"])
             found["losses"] = tuple(Loss(*loss) for loss in found["losses"])
             return cls(**found)
         except (ValueError, TypeError, KeyError, IndexError) as exc:

@@ -17,7 +17,7 @@ one must not overtake it.
 import enum
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge.errors import StoreError
@@ -28,12 +28,13 @@ from edge.uplink.fronts import SCAN, Cursor, Fronts
 from edge.uplink.headers import hub_headers, receipt_headers
 from edge.uplink.identity import Identity, latest
 from edge.uplink.line import URGENT, WEIGHTS, Line
-from edge.uplink.losses import LIMITS, REFUSED, Losses
+from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
 from edge.uplink.meter import Meter, Watch
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
 from edge.uplink.ranges import Ranges
 from edge.uplink.resume import Resume
+from edge.uplink.thinning import Combs, Thinner
 from edge.uplink.turns import FrontTurn
 from edge.uplink.window import Window
 
@@ -116,6 +117,8 @@ class Uplink:
         self.removing: list[tuple[int, int]] = []
         self.dying: set[int] = set()  # on their way to the dead letters
         self.last_ack = 0  # monotonic ns; 0: none since the start
+        self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
+        self.combs = Combs(progress.combs)
         self.watch = Watch(self.name)
         self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
         self.seen_seq = backlog.last_seq
@@ -183,6 +186,8 @@ class Uplink:
         self.seen_seq = last
         self.watch.waits(now)
         self.fronts.stored(now)
+        if self.thinner is not None and self.thinner.is_due():
+            self._thin(self.thinner)
         self._pump(now)
 
     def on_removed(self) -> None:
@@ -469,13 +474,38 @@ class Uplink:
     def _note_missing(self, cursor: Cursor) -> None:
         """Rows that are not there any more are not gone in silence.  What is fresh has no gaps but those."""
         for first, last in cursor.pop_missing():
-            count = last - first + 1
-            self.losses.add(first, last, count, LIMITS)
-            log.warning(
-                "uplink %s: the limits of its backlog dropped %d messages that the hub has not got (%d to %d)",
-                *(self.name, count, first, last),
-            )
+            count = self.combs.untold(first, last)
+            if count:
+                self.losses.add(first, last, count, LIMITS)
+                log.warning(
+                    "uplink %s: the limits of its backlog dropped %d messages that the hub has not got (%d to %d)",
+                    *(self.name, count, first, last),
+                )
             self.window.lose(first, last)
+
+    def _thin(self, thinner: Thinner) -> None:
+        """What was never sent may go, each with its receipt in the same commit."""
+        if self.saving:
+            return
+        window = self.window
+        spared = window.taken.copy()
+        for key in [*window.doubts, *self.dying]:
+            if key > 0:
+                spared.add(key, key)
+        for first, last in self.unsearched:
+            spared.add(first, last)
+        cuts = thinner.cuts(window.floor, spared)
+        if not cuts:
+            return
+        for cut in cuts:
+            self.combs.add(cut.comb)
+            self.losses.add(cut.comb.first, cut.comb.last, len(cut.rows), THINNED, cut.comb.step)
+        log.warning(
+            "uplink %s: its backlog is nearly full: between %d and %d every message that %d does not divide has gone",
+            *(self.name, cuts[0].comb.first, cuts[-1].comb.last, thinner.step),
+        )
+        self.fronts.forget()
+        self._save(urgent=True, thinned=[seq for cut in cuts for seq in cut.rows])
 
     # ---- the hub's answers
 
@@ -594,7 +624,7 @@ class Uplink:
         if self.save_due is None:
             self.save_due = now + SAVE_INTERVAL_NS
 
-    def _save(self, urgent: bool = False) -> None:
+    def _save(self, urgent: bool = False, thinned: Sequence[int] = ()) -> None:
         """Progress to disk, and the rows that it makes superfluous off it."""
         self.save_due = None
         if self.saving:
@@ -602,6 +632,7 @@ class Uplink:
             return
         self.saving, self.save_again = True, False
         window = self.window
+        self.combs.forget_up_to(window.floor)
         self.removing = [gap for pair in window.settled for gap in self.removed.gaps(*pair)]
         self.saved = replace(
             self.progress,
@@ -616,8 +647,9 @@ class Uplink:
             receipts=self.losses.receipts,
             gone=dict(self.losses.gone),
             paused=self.paused,
+            combs=tuple(self.combs.combs),
         )
-        self.ledger.save(self.saved.encode(), window.floor, self.removing, urgent)
+        self.ledger.save(self.saved.encode(), window.floor, self.removing, thinned, urgent)
 
     def _lease(self) -> Ranges:
         """What may have been sent, and what may be sent next, without what is settled."""

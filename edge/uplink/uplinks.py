@@ -60,11 +60,7 @@ class UplinkConfig(UplinkOptions, Protocol):
     @property
     def time_zone(self) -> str: ...
     @property
-    def max_bytes(self) -> int: ...
-    @property
     def max_age_ns(self) -> int | None: ...
-    @property
-    def discard(self) -> str: ...
 
 
 class StreamLedger:
@@ -76,10 +72,13 @@ class StreamLedger:
         self.stream = stream
         self.saved = saved
 
-    def save(self, progress: bytes, settled: int, beyond: Sequence[Pair], urgent: bool) -> None:
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[Pair], thinned: Sequence[int], urgent: bool
+    ) -> None:
         self.store.put_value(self.key, progress)
         self.stream.drop_before(settled + 1)
         rows = [seq for pair in beyond for seq in self._present(*pair)]
+        rows += thinned
         if rows:
             self.stream.take(rows, _heard_later)  # in the same unit, and closes it
         self.store.commit(self.saved, urgent)
@@ -181,7 +180,7 @@ class Uplinks:
             description=f"waits for the hub's stream {config.hub_stream}",
             max_bytes=config.max_bytes,
             max_age_ns=config.max_age_ns or 0,
-            discard=config.discard,
+            discard="new" if config.discard == "new" else "old",
             allow_direct=True,
             metadata={OWNER: config.hub_stream},
         ))

@@ -32,7 +32,7 @@ def test_uplinks(load: Callable[..., Config]) -> None:
         ("A {}", "3:10: uplink A: expected subjects, such as"),
         ("A { subjects: [] }", "3:10: uplink A: expected subjects, such as"),
         ("A { subjects: 'a b' }", "3:24: subjects: 'a b' is not a valid subject"),
-        ("A { subjects: a, discard: thin }", "3:27: discard: expected one of old, new, found 'thin'"),
+        ("A { subjects: a, discard: thick }", "3:27: discard: expected one of old, new, thin, found 'thick'"),
         ("A { subjects: a, lane: fast }", "3:27: lane: expected one of urgent, normal, bulk, found 'fast'"),
         ("A { subjects: a, order: any }", "3:27: order: expected one of live, strict, found 'any'"),
         ("A { subjects: a, weight: 0 }", "3:35: weight: expected an integer from 1 to 1000"),

@@ -32,6 +32,8 @@ class Options:
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    discard: str = "old"
+    max_bytes: int = 1 << 30
 
 
 @dataclass
@@ -132,9 +134,15 @@ class World:
 
     # ---- Ledger, DeadLetters
 
-    def save(self, progress: bytes, settled: int, beyond: Sequence[tuple[int, int]], urgent: bool) -> None:
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[tuple[int, int]], thinned: Sequence[int], urgent: bool
+    ) -> None:
+        leaving = [self.rows.pop(seq) for seq in thinned]
+        life = self.life
+
         def commit() -> None:
             if self.disk_fails:
+                self.rows.update({row.seq: row for row in leaving})
                 self.uplink.on_saved(StoreError("disk full", full=True), self.now)
                 return
             self.saved = progress
@@ -143,7 +151,7 @@ class World:
                 del self.rows[seq]
             self.uplink.on_saved(None, self.now)
 
-        self.in_process(5 * MS, commit)
+        self.at(5 * MS, lambda: commit() if life == self.life else self.rows.update({row.seq: row for row in leaving}))
 
     def put(self, row: Row, msg_id: str, reason: str) -> None:
         def commit() -> None:
@@ -171,9 +179,9 @@ class World:
 
     def carry(self, size: int) -> int:
         """How long that takes."""
-        if not self.bytes_per_s:
-            return 10 * MS
-        self.carried_at = max(self.carried_at, self.now) + size * SECOND // self.bytes_per_s
+        self.carried_at = max(self.carried_at, self.now)
+        if self.bytes_per_s:
+            self.carried_at += size * SECOND // self.bytes_per_s
         return self.carried_at - self.now + 10 * MS
 
     def arrive(self, subject: str, payload: bytes, reply: str, headers: bytes) -> None:

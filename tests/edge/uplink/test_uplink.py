@@ -425,7 +425,7 @@ def test_a_line_too_slow_for_what_comes_carries_what_is_fresh(world: Any) -> Non
     assert sorted(world.arrived()) == list(range(1, world.last_seq + 1))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_the_books_balance_whatever_the_limits_take(
     make_world: Callable[..., Any], make_options: Callable[..., Any], seed: int
 ) -> None:
@@ -453,4 +453,55 @@ def test_the_books_balance_whatever_the_limits_take(
     arrived, lost = world.books()
     assert len(arrived) == len(set(arrived))
     assert sorted([*arrived, *lost]) == list(range(1, world.last_seq + 1))
+    assert world.messages == 0 and world.uplink.lost == len(lost)
+
+
+def test_a_backlog_that_is_full_becomes_thinner_where_it_is_old(make_world: Any, make_options: Any) -> None:
+    world = make_world(0, make_options(discard="thin", max_bytes=40_000, window=60))
+    for _ in range(400):
+        world.store(50)
+        world.run(10 * MS)
+    assert world.bytes <= 40_000
+    assert world.last_seq == 20_000
+    kept = sorted(world.rows)
+    of_each_tenth = [sum(first < seq <= first + 2000 for seq in kept) for first in range(0, 20_000, 2000)]
+    assert min(of_each_tenth) >= 20, of_each_tenth  # something of all of it
+    assert kept[-200:] == list(range(19_801, 20_001))  # what is new is complete
+    world.kill()
+    world.settle()
+    arrived, lost = world.books()
+    assert sorted(arrived) == kept
+    assert sorted([*arrived, *lost]) == list(range(1, 20_001))
+    assert world.uplink.losses.gone["thinned"] == len(lost) == world.uplink.lost
+    assert world.messages == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_books_of_a_thinned_backlog_balance(
+    make_world: Callable[..., Any], make_options: Callable[..., Any], seed: int
+) -> None:
+    world = make_world(seed, make_options(discard="thin", max_bytes=1500, window=20))
+    chance = world.random
+    for _ in range(60):
+        world.ack_loss = chance.choice([0, 0, 0.3])
+        world.bytes_per_s = chance.choice([0, 1000, 3000])
+        for _ in range(chance.randrange(8)):
+            world.store(20)
+            world.run(chance.choice([10 * MS, 100 * MS]))
+        if world.bytes > 1500:
+            world.take(sorted(world.rows)[: chance.randrange(40)])  # the hard limit
+        match chance.randrange(6):
+            case 0:
+                world.kill()
+            case 1:
+                world.cut()
+            case 2 | 3:
+                world.connect()
+        world.run(chance.choice([10 * MS, SECOND]))
+    world.bytes_per_s = 0
+    world.settle()
+    arrived, lost = world.books()
+    assert len(arrived) == len(set(arrived))
+    assert sorted({*arrived, *lost}) == list(range(1, world.last_seq + 1))
+    assert not lost.intersection(arrived)
     assert world.messages == 0 and world.uplink.lost == len(lost)
