@@ -216,7 +216,10 @@ leafnodes {{ {leafs} reconnect: "0.1s" {remotes} }}
     assert b"error" not in ask(up, "$JS.API.STREAM.CREATE.ALL", json.dumps(mirror))
 
     def stored() -> int:
-        return int(json.loads(ask(up, "$JS.API.STREAM.INFO.ALL").split(b"\r\n")[1])["state"]["messages"])
+        asking = login(hub)
+        answer = ask(asking, "$JS.API.STREAM.INFO.ALL")
+        asking.close()
+        return int(json.loads(answer.split(b"\r\n")[1])["state"]["messages"])
 
     def publish(first: int) -> None:
         down.send(b"".join(b"PUB events 5\r\n%05d\r\n" % i for i in range(first, first + 100)) + b"PING\r\n")
@@ -234,6 +237,6 @@ leafnodes {{ {leafs} reconnect: "0.1s" {remotes} }}
         time.sleep(0.05)
     serve(below, "svc.below")
     await_interest(hub, "svc.below")
-    assert b"again" in ask(up, "svc.below", "again")
+    assert b"again" in ask(login(hub), "svc.below", "again")
 
 
