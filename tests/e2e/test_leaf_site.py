@@ -240,3 +240,49 @@ leafnodes {{ {leafs} reconnect: "0.1s" {remotes} }}
     assert b"again" in ask(login(hub), "svc.below", "again")
 
 
+
+
+def test_a_gateway_sources_from_its_leafs_and_goes_on_when_they_are_back(
+    start_edge: Start, start_nats: Start, tmp_path: Any
+) -> None:
+    server = """
+listen: 127.0.0.1:-1
+server_name: {name}
+jetstream {{ store_dir: "{folder}", domain: {name} }}
+leafnodes {{ {leafs} }}
+"""
+    gateway = start_edge(server.format(name="gateway", folder=tmp_path / "g", leafs="listen: 127.0.0.1:-1"), "gateway")
+    dial = f'reconnect: "0.1s", remotes [{{ url: "nats-leaf://127.0.0.1:{gateway.ports["leafnode"]}" }}]'
+    below = [
+        start(server.format(name=name, folder=tmp_path / name, leafs=dial), name)
+        for name, start in (("one", start_edge), ("two", start_nats))
+    ]
+    for leaf in below:
+        name = leaf.config.stem
+        await_interest(gateway, f"$JS.{name}.API.INFO")
+        stream = {"name": "EVENTS", "subjects": [f"events.{name}"], "storage": "file"}
+        assert b"error" not in ask(login(leaf), "$JS.API.STREAM.CREATE.EVENTS", json.dumps(stream))
+    external = [{"name": "EVENTS", "external": {"api": f"$JS.{name}.API", "deliver": ""}} for name in ("one", "two")]
+    both = {"name": "ALL", "sources": external, "storage": "file"}
+    assert b"error" not in ask(login(gateway), "$JS.API.STREAM.CREATE.ALL", json.dumps(both))
+
+    def stored() -> int:
+        asking = login(gateway)
+        answer = ask(asking, "$JS.API.STREAM.INFO.ALL")
+        asking.close()
+        return int(json.loads(answer.split(b"\r\n")[1])["state"]["messages"])
+
+    def publish(leaf: Server) -> None:
+        wire = login(leaf)
+        wire.send(b"PUB events.%b 5\r\nhello\r\n" % leaf.config.stem.encode() * 50 + b"PING\r\n")
+        wire.expect(rb".*?PONG\r\n")
+        wire.close()
+
+    for leaf in below:
+        publish(leaf)
+    wait_for(lambda: stored() == 100)
+    for leaf in below:
+        leaf.kill()
+        leaf.start()
+        publish(leaf)
+    wait_for(lambda: stored() == 200)
