@@ -193,3 +193,37 @@ def test_a_leaf_that_does_not_answer_is_stale(either: Start) -> None:
     leaf = Leaf(server, **A)
     assert leaf.expect_closed().endswith(b"-ERR 'Stale Connection'\r\n")
     leaf.close()
+
+
+def traced(events: Any) -> list[dict[str, Any]]:
+    """What happened, without when and to whom by number."""
+    left_out = ("ts", "cid")
+    return [{name: value for name, value in event.items() if name not in left_out and value != ""} for event in events]
+
+
+def test_a_trace_follows_a_message_to_a_leaf_and_from_one(either: Start) -> None:
+    server = either(config())
+    leaf, client = Leaf(server, **A, protocol=3), server.wire()
+    client.login('{"verbose":false,"pedantic":false,"headers":true,"user":"a","pass":"p"}')
+    client.send(b"SUB trace.dest 1\r\nSUB up.x 2\r\nPING\r\n")
+    client.expect(rb"PONG\r\n")
+    leaf.send(b"LS+ down.x\r\n")
+    leaf.settle(interest=True)
+    headers = b"NATS/1.0\r\nNats-Trace-Dest: trace.dest\r\n\r\n"
+    client.send(b"HPUB down.x %d %d\r\n%bhi\r\n" % (len(headers), len(headers) + 2, headers))
+    carried = leaf.expect(rb"HMSG down.x \d+ \d+\r\n.*?\r\n\r\nhi\r\n")
+    assert b"Nats-Trace-Dest: trace.dest\r\n" in carried and b"Nats-Trace-Hop: 1\r\n" in carried
+    told = json.loads(client.expect(rb"MSG trace.dest 1 +\d+\r\n[^\n]*\n").partition(b"\r\n")[2])
+    assert traced(told["events"]) == [
+        {"type": "in", "kind": 0, "acc": "A", "subj": "down.x"},
+        {"type": "eg", "kind": 4, "name": "e1", "hop": "1"},
+    ]
+    leaf.send(b"HMSG up.x %d %d\r\n%bhi\r\n" % (len(headers), len(headers) + 2, headers))
+    frames = rb"(HMSG up.x 2 \d+ \d+\r\n.*?\r\n\r\nhi\r\n|MSG trace.dest 1 +\d+\r\n[^\n]*\n)"
+    heard = client.expect(frames) + client.expect(frames)
+    told = json.loads(heard.partition(b"MSG trace.dest")[2].split(b"\r\n")[1])
+    assert traced(told["events"]) == [
+        {"type": "in", "kind": 4, "name": "e1", "acc": "A", "subj": "up.x"},
+        {"type": "eg", "kind": 0, "sub": "up.x"},
+    ]
+    leaf.close()
