@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.conftest import PATIENCE, Server, Wire
 from tests.e2e.mint import Operator
+from tests.e2e.test_auth_callout import CONFIG, ISSUER, Service, by_name, enter
 from tests.e2e.test_leaf import ask, await_interest, login, serve, wait_for
 from tests.e2e.test_leaf_life import page
 from tests.e2e.test_leaf_listener import Leaf
@@ -146,6 +147,21 @@ def test_jwts_of_leafs_their_limits_and_their_end(start_edge: Start) -> None:
 
 def page_leafs(server: Server) -> int:
     return server.log.read_text().count("Leafnode connection created") - server.log.read_text().count("Leafnode connection closed")
+
+
+def test_a_service_is_asked_about_leafs(either: Start) -> None:
+    server = either(CONFIG % (ISSUER.public, "") + "leafnodes { listen: 127.0.0.1:-1, compression: off }")
+    service = Service(enter(server, "auth"), by_name, ISSUER)
+    good, bad = Leaf(server, name="e", user="limited", **{"pass": "limited"}), Leaf(server)
+    assert good.admitted["remote_account"] == "APP"
+    assert (good.admitted["export"], good.admitted["import"]) == ({"allow": ["a"]}, {"deny": ["b"]})
+    asked = service.requests[-1]["nats"]
+    assert asked["client_info"]["kind"] == "Leafnode" and asked["connect_opts"]["name"] == "e"
+    assert "type" not in asked["client_info"]
+    bad.say(user="refused", **{"pass": "refused"})
+    assert bad.expect_closed() == b"-ERR 'Authorization Violation'\r\n"
+    for leaf in (good, bad):
+        leaf.close()
 
 
 # ---- a leaf that is slow
