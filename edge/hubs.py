@@ -17,9 +17,11 @@ from edge.net.info import NATS_LEVEL
 from edge.net.leafs import LeafConnector, make_connector
 from edge.net.ticker import Ticker
 from edge.uplink.status import Status
-from edge.uplink.uplinks import Uplinks
+from edge.uplink.uplinks import Uplinks, edge_token
 
 if TYPE_CHECKING:  # a leaf may be without a store
+    from edge.config.options import Downlink as DownlinkOptions
+    from edge.jetstream.account import JetStreamAccount
     from edge.jetstream.jetstream import JetStream
 
 
@@ -104,12 +106,31 @@ class Hubs:
         uplinks = None
         if config.uplinks:
             assert storage is not None  # the configuration has one
-            jetstream = storage.jetstream.accounts.get(link.account.name)
-            if jetstream is None:
-                raise StartError(f"uplink needs JetStream in account {link.account.name}, that of the first remote")
+            jetstream = _jetstream(storage, link, "uplink")
             uplinks = Uplinks(
                 config.uplinks, self.server_name, link.account, jetstream, link, storage.values, clock,
-                lambda: random_name(22),
+                lambda: random_name(22), config.uplink_budget,
             )  # fmt: skip
             ticker.start(uplinks)
         self.status = Status(self.server_name, link.account, link, uplinks, clock)
+        if config.downlink is not None and storage is not None:
+            self._start_downlink(config.downlink, link, storage)
+
+    def _start_downlink(self, options: "DownlinkOptions", link: LeafLink, storage: Storage) -> None:
+        """Behind the uplinks, whose streams take what goes up of it."""
+        from edge.downlink.downlink import Downlink
+
+        ticker = Ticker(asyncio.get_running_loop(), self.router)
+        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
+        jetstream = _jetstream(storage, link, "commands")
+        edge = edge_token(self.server_name)
+        ticker.start(
+            Downlink(options, edge, jetstream, link, storage.values, clock, lambda: True, lambda: random_name(22))
+        )
+
+
+def _jetstream(storage: Storage, link: LeafLink, what: str) -> "JetStreamAccount":
+    found = storage.jetstream.accounts.get(link.account.name)
+    if found is None:
+        raise StartError(f"{what}: JetStream is needed in account {link.account.name}, that of the first remote")
+    return found

@@ -3,6 +3,7 @@
 import asyncio
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
@@ -33,8 +34,24 @@ STREAMS = (
     ),
 )
 
+COMMANDS = "COMMANDS"
+RESULTS = "RESULTS"
+COMMAND_STREAMS = tuple(  # made with the first durable command
+    StreamConfig(
+        name=name,
+        subjects=[subject],
+        num_replicas=3,
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        max_age=90 * 24 * 3600,
+    )
+    for name, subject in ((COMMANDS, "queued.commands.>"), (RESULTS, "results.>"))
+)
 
-async def ensure_streams(client: Client, timeout_s: float = 30.0) -> list[str]:
+
+async def ensure_streams(
+    client: Client, timeout_s: float = 30.0, streams: tuple[StreamConfig, ...] = STREAMS
+) -> list[str]:
     """Create what is missing; what is there stays as its operator has made it.  Answers the names created.
 
     Returns when every stream answers: one whose replicas have just started is silent until they have a leader.
@@ -43,7 +60,7 @@ async def ensure_streams(client: Client, timeout_s: float = 30.0) -> list[str]:
     clock = asyncio.get_running_loop()
     deadline = clock.time() + timeout_s
     created = []
-    waiting = list(STREAMS)
+    waiting = list(streams)
     while waiting:
         try:
             if await _ensure(js, waiting[0]):
@@ -70,16 +87,21 @@ async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
 
 async def stored_messages(client: Client, stream: str) -> list[tuple[str, bytes]]:
     """Subject and payload of everything that is in a stream now, read by a consumer."""
+    return [(message.subject, message.data) for message in await read_stream(client, stream)]
+
+
+async def read_stream(client: Client, stream: str) -> list[Msg]:
+    """Everything that is in a stream now, read by a consumer."""
     js = client.jetstream()
     everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30)
     consumer = await js.pull_subscribe("", stream=stream, config=everything)
-    found: list[tuple[str, bytes]] = []
+    found: list[Msg] = []
     stored = (await js.stream_info(stream)).state.messages
     clock = asyncio.get_running_loop()
     deadline = clock.time() + READ_PATIENCE_S
     while len(found) < stored:
         try:
-            found += [(message.subject, message.data) for message in await consumer.fetch(500, timeout=5)]
+            found += await consumer.fetch(500, timeout=5)
             deadline = clock.time() + READ_PATIENCE_S
         except (NatsTimeout, ServiceUnavailableError) as exc:  # this node may not have heard of the consumer yet
             if clock.time() > deadline:

@@ -10,7 +10,7 @@ LEVELS = [
     {"edge.errors", "edge.json_text", "edge.message", "edge.subjects", "edge.version"},
     {"edge.sublist", "edge.protocol"},
     {"edge.core", "edge.store"},
-    {"edge.jetstream", "edge.uplink"},
+    {"edge.jetstream", "edge.uplink", "edge.downlink"},
     {"edge.net", "edge.monitor"},
     {
         *("edge.config", "edge.flags", "edge.serve", "edge.lean", "edge.cli", "edge.tools"),

@@ -21,7 +21,7 @@ from edge.config.options import SYSTEM_ACCOUNT, Authorization, Config, JetStream
 from edge.config.parser import Block, parse_file
 from edge.config.server import read_server
 from edge.config.units import SECOND
-from edge.config.uplinks import read_uplinks
+from edge.config.uplinks import read_budget, read_uplinks
 from edge.core.account_spec import AccountSpec
 from edge.core.auth import GLOBAL_ACCOUNT
 from edge.core.auth_spec import Operator
@@ -49,6 +49,8 @@ IGNORED = (
     *("disable_sublist_cache", "no_sublist_cache"),
 )
 
+DOWNLINK_KEYS = ("commands",)
+
 
 def load_config(path: str | None, flags: Flags, environ: Mapping[str, str]) -> Config:
     """Raises ConfigError with the place of the first mistake.  Flags override the file."""
@@ -71,8 +73,12 @@ def config_from(block: Block, path: str) -> Config:
         jetstream=_jetstream(top), leafnodes=_leafnodes(top), mqtt=_mqtt(top), websocket=_websocket(top)
     )
     config = _access(top, config)
-    uplinks = top.inner("uplink", "uplinks")
-    config = config._replace(uplinks=read_uplinks(uplinks) if uplinks else ())
+    if (uplinks := top.inner("uplink", "uplinks")) is not None:
+        config = config._replace(uplinks=read_uplinks(uplinks), uplink_budget=read_budget(uplinks))
+    if any(top.entry(name) for name in DOWNLINK_KEYS):
+        from edge.config.downlink import read_downlink
+
+        config = config._replace(downlink=read_downlink(top))
     top.finish(REFUSED, IGNORED)
     check(top, config)
     if config.uplinks and not config.leafnodes.remotes:
@@ -191,6 +197,9 @@ def _check_settled(config: Config) -> None:
     """What file and flags must not say together."""
     if config.uplinks and config.jetstream is None:
         raise ConfigError(config.path, 0, 0, "uplink needs a store: add jetstream { store_dir: ... }")
+    if config.downlink and (config.jetstream is None or not config.leafnodes.remotes):
+        wanted = "a store and a hub: add jetstream { store_dir: ... } and leafnodes { remotes: [ ... ] }"
+        raise ConfigError(config.path, 0, 0, f"{', '.join(DOWNLINK_KEYS)}: need {wanted}")
     if config.http and config.https:
         raise ConfigError(config.path, 0, 0, "http and https exclude each other")
     if config.https and config.tls is None:

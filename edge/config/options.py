@@ -196,7 +196,10 @@ class Log(NamedTuple):
 class Uplink(NamedTuple):
     """Store and forward of ``subjects`` to the hub's stream (ours; architecture, section 6).
 
-    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.
+    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.  ``weight`` 0:
+    its lane's.  ``order`` "live": what is fresh goes first, or "strict".  ``receipts``: the subject of loss receipts,
+    empty: one made of the first of ``subjects``.  ``hours``: only then is anything sent, as minutes of the day of
+    ``time_zone``; none: always.
     """
 
     name: str
@@ -205,9 +208,45 @@ class Uplink(NamedTuple):
     hub_domain: str = ""
     max_bytes: int = 1 << 30
     max_age_ns: int | None = None
-    discard: str = "old"  # or "new"
+    discard: str = "old"  # or "new", "thin"
     window: int = 256
-    lane: str = ""
+    lane: str = "normal"  # or "urgent", "bulk"
+    weight: int = 0
+    order: str = "live"
+    receipts: str = ""
+    hours: tuple[tuple[int, int], ...] = ()
+    time_zone: str = ""
+
+
+class UplinkBudget(NamedTuple):
+    """What all uplinks together may send: ``rate`` bytes a second, ``daily`` bytes a day of ``time_zone``; 0: any.
+
+    ``reserve_percent`` of the day are for lanes of the name ``reserve_for`` only.
+    """
+
+    rate: int = 0
+    daily: int = 0
+    reserve_for: str = ""  # or "urgent"
+    reserve_percent: int = 20
+    time_zone: str = "local"
+
+
+class Commands(NamedTuple):
+    """``stream`` of the hub, whose commands for this edge are run here: ``parallel`` at once for each device, whose
+    answer is waited for ``timeout_ns``.  ``keep`` that have ended are remembered; ``max_bytes`` may wait here."""
+
+    hub_domain: str
+    stream: str = "COMMANDS"
+    parallel: int = 1
+    timeout_ns: int = 60 * SECOND
+    keep: int = 1000
+    max_bytes: int = 64 << 20
+
+
+class Downlink(NamedTuple):
+    """What comes from the hub to be kept here."""
+
+    commands: Commands | None = None
 
 
 class Config(NamedTuple):
@@ -258,4 +297,6 @@ class Config(NamedTuple):
     leafnodes: LeafNodes = LeafNodes()
     mqtt: Mqtt | None = None
     uplinks: tuple[Uplink, ...] = ()
+    uplink_budget: UplinkBudget | None = None
+    downlink: Downlink | None = None
     warnings: tuple[str, ...] = ()

@@ -1,15 +1,25 @@
 """``uplink``, a block of ours: which subjects are stored here and forwarded to which stream of the hub.
 
-    uplink { TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY, max_bytes: 2GB } }
+    uplink {
+      TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY, max_bytes: 2GB }
+      PICTURES: { subjects: ["pictures.>"], lane: bulk, schedule: "22:00-06:00", time_zone: "Europe/Berlin" }
+      budget: { rate: "64KB/s", daily: "50MB", reserve_for: urgent, time_zone: local }
+    }
 """
 
 from edge.config.fields import Fields, fail, fields
-from edge.config.options import Uplink
+from edge.config.options import Uplink, UplinkBudget
 from edge.config.parser import Entry
-from edge.subjects import overlap
+from edge.config.units import size_bytes
+from edge.subjects import is_valid, is_wildcard, matches, overlap
 
 MAX_WINDOW = 65536
-DISCARDS = ("old", "new")
+BUDGET = "budget"
+LEAST_RATE = 256
+MAX_WEIGHT = 1000
+DISCARDS = ("old", "new", "thin")
+LANES = ("urgent", "normal", "bulk")
+ORDERS = ("live", "strict")
 NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
 DEFAULT = Uplink("", (), "")
 
@@ -17,13 +27,84 @@ DEFAULT = Uplink("", (), "")
 def read_uplinks(block: Fields) -> tuple[Uplink, ...]:
     uplinks: list[Uplink] = []
     for entry in block.block.entries.values():
-        if entry.key == "budget":
-            fail(entry.place, "budget: budgets for metered links are not supported yet")
+        if entry.key == BUDGET:
+            continue
         uplink = _uplink(entry, block.warnings)
         for other in uplinks:
             _refuse_overlap(entry, uplink, other)
         uplinks.append(uplink)
     return tuple(uplinks)
+
+
+def read_budget(block: Fields) -> UplinkBudget | None:
+    """``budget { rate: "64KB/s", daily: "50MB", reserve_for: urgent, reserve: "20%", time_zone: UTC }``"""
+    inner = block.inner(BUDGET)
+    if inner is None:
+        return None
+    default = UplinkBudget()
+    budget = UplinkBudget(
+        rate=_rate(inner),
+        daily=inner.size_bytes("daily", default=0),
+        reserve_for=inner.string("reserve_for", default=""),
+        reserve_percent=_percent(inner, default.reserve_percent),
+        time_zone=inner.string("time_zone", "timezone", default=default.time_zone),
+    )
+    inner.finish()
+    if not budget.rate and not budget.daily:
+        fail(inner.block.place, 'budget: expected rate, such as "64KB/s", or daily, such as "50MB", or both')
+    if budget.reserve_for not in ("", "urgent"):
+        fail(inner.place("reserve_for"), f"reserve_for: expected urgent, found {budget.reserve_for!r}")
+    if budget.daily < 0:
+        fail(inner.place("daily"), "daily: expected a size above 0")
+    _check_zone(inner, budget.time_zone)
+    return budget
+
+
+def _rate(block: Fields) -> int:
+    """Bytes a second."""
+    entry = block.entry("rate")
+    if entry is None:
+        return 0
+    text = entry.value.data
+    try:
+        rate = size_bytes(text.replace(" ", "").removesuffix("/s")) if isinstance(text, str) else 0
+    except ValueError:
+        rate = 0
+    if rate < LEAST_RATE:
+        fail(entry.place, f'rate: expected bytes a second, such as "64KB/s", of at least {LEAST_RATE}')
+    return rate
+
+
+def _percent(block: Fields, default: int) -> int:
+    entry = block.entry("reserve")
+    if entry is None:
+        return default
+    digits = str(entry.value.data).replace(" ", "").removesuffix("%")
+    if not digits.isdecimal() or len(digits) > 2:
+        fail(entry.place, 'reserve: expected a part of the day\'s bytes from "0%" to "99%"')
+    return int(digits)
+
+
+def _check_zone(block: Fields, zone: str) -> None:
+    from edge.uplink.calendar import make_calendar
+
+    try:
+        make_calendar(zone)
+    except ValueError as exc:
+        fail(block.place("time_zone", "timezone"), f"time_zone: {exc}")
+
+
+def _hours(block: Fields) -> tuple[tuple[int, int], ...]:
+    """``schedule: "22:00-06:00"``, or a list of such."""
+    texts = block.strings("schedule")
+    if not texts:
+        return ()
+    from edge.uplink.calendar import Hours
+
+    try:
+        return tuple((hours.begin, hours.end) for hours in map(Hours.parse, texts))
+    except ValueError as exc:
+        fail(block.place("schedule"), f"schedule: {exc}")
 
 
 def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
@@ -38,16 +119,38 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
         discard=block.string("discard", default=DEFAULT.discard),
         window=block.integer("window", lowest=1, highest=MAX_WINDOW, default=DEFAULT.window),
         lane=block.string("lane", default=DEFAULT.lane),
+        weight=block.integer("weight", lowest=1, highest=MAX_WEIGHT, default=DEFAULT.weight),
+        order=block.string("order", default=DEFAULT.order),
+        receipts=block.string("receipts", default=DEFAULT.receipts),
+        hours=_hours(block),
+        time_zone=block.string("time_zone", "timezone", default=DEFAULT.time_zone),
     )
     block.finish()
     _name(uplink.hub_stream, entry)
     if not uplink.subjects:
         fail(entry.place, f"uplink {entry.key}: expected subjects, such as subjects: [\"telemetry.>\"]")
-    if uplink.discard not in DISCARDS:
-        fail(block.place("discard"), f"discard: expected one of {', '.join(DISCARDS)}, found {uplink.discard!r}")
+    for key, value, known in (
+        ("discard", uplink.discard, DISCARDS), ("lane", uplink.lane, LANES), ("order", uplink.order, ORDERS)
+    ):  # fmt: skip
+        if value not in known:
+            fail(block.place(key), f"{key}: expected one of {', '.join(known)}, found {value!r}")
+    if uplink.hours and not uplink.time_zone:
+        fail(block.place("schedule"), 'schedule: whose clock? add time_zone: "Europe/Berlin", or UTC, or local')
+    if uplink.time_zone:
+        _check_zone(block, uplink.time_zone)
+    if uplink.receipts and not _is_taken(uplink.receipts, uplink.subjects):
+        fail(
+            block.place("receipts"),
+            f"receipts: expected a subject without wildcards under one of {', '.join(uplink.subjects)}: "
+            "the hub's stream must take it",
+        )
     if uplink.max_bytes <= 0:
         fail(block.place("max_bytes"), "max_bytes: a backlog needs a bound; expected a size above 0")
     return uplink
+
+
+def _is_taken(subject: str, patterns: tuple[str, ...]) -> bool:
+    return is_valid(subject) and not is_wildcard(subject) and any(matches(pattern, subject) for pattern in patterns)
 
 
 def _name(name: str, entry: Entry) -> str:

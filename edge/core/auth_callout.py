@@ -293,7 +293,10 @@ def _without_requests(login: Login, callout: AuthCallout) -> Login:
 
 def _client_info(said: Credentials) -> Fields:
     info: Fields = {"host": said.ip, "id": said.cid, "user": said.nkey or said.user or said.token, "name": said.name}
-    info |= {"kind": "Client", "type": CLIENT_TYPES.get(said.kind, "nats"), "mqtt_id": said.mqtt_id}
+    if said.kind.startswith("LEAFNODE"):
+        info["kind"] = "Leafnode"
+    else:
+        info |= {"kind": "Client", "type": CLIENT_TYPES.get(said.kind, "nats"), "mqtt_id": said.mqtt_id}
     if said.signature:
         info["nonce"] = said.nonce
     return _filled(info)

@@ -1,8 +1,9 @@
 """A NATS client as the router sees it: its options, its subscriptions, its outbox.  No sockets, no clock."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from edge.core.account import Account
+from edge.core.answers import Answers
 from edge.core.auth import Authenticator, Credentials, Login, Refusal
 from edge.core.hotpath import Intake
 from edge.core.peer import Peer, PeerKind, Subscription
@@ -65,17 +66,9 @@ class Trace(Protocol):
         """``direction`` ``<<-`` in or ``->>`` out; ``body``: headers and payload of the message behind ``line``."""
 
 
-class Answerable(NamedTuple):
-    """A reply subject that a client was sent and may publish to."""
-
-    left: int  # -1: any number of times
-    expires: int  # monotonic ns; -1: never
-
-
 REFUSALS = frozenset(("Authentication Failure", "Authentication Expired", "Credentials Revoked"))
 MESSAGES = (b"MSG ", b"HMSG ")
 SYSTEM_QUEUE = "_sys_"  # nats-server's own
-MAX_ANSWERABLE = 8192  # reply subjects that are remembered for one client
 
 
 class Client(Peer):
@@ -150,7 +143,7 @@ class Client(Peer):
         self.login = Login(auth.account)
         self.user = ""
         self.permissions: Permissions | None = None
-        self.may_answer: dict[str, Answerable] | None = None  # where permissions say allow_responses
+        self.may_answer: Answers | None = None  # where permissions say allow_responses
         self.headers = False
         self.no_responders = False
         self.verbose = True
@@ -186,7 +179,7 @@ class Client(Peer):
             if self.permissions.subscribe.deny and not self.may_have(sub, subject):
                 return False
             if reply and self.may_answer is not None:
-                self._let_answer(reply)
+                self.may_answer.expect(reply)
         sub.delivered += 1
         if not self.headers:
             headers = b""
@@ -281,39 +274,10 @@ class Client(Peer):
     def may_publish(self, subject: str) -> bool:
         if self.permissions is None or self.permissions.publish.permits(subject):
             return True
-        if self.may_answer is not None and self._is_answer(subject):
+        if self.may_answer is not None and self.may_answer.is_answer(subject):
             return True
         self.error(f'Permissions Violation for Publish to "{subject}"')
         return False
-
-    def _let_answer(self, reply: str) -> None:
-        """``reply`` was sent to this client, which may publish to it now."""
-        assert self.may_answer is not None and self.permissions is not None and self.permissions.responses is not None
-        rule = self.permissions.responses
-        if len(self.may_answer) >= MAX_ANSWERABLE:
-            self._forget_expired()
-        expires = -1 if rule.expires_ns < 0 else self.shell.now() + rule.expires_ns
-        self.may_answer[reply] = Answerable(rule.max, expires)
-
-    def _is_answer(self, subject: str) -> bool:
-        assert self.may_answer is not None
-        answerable = self.may_answer.get(subject)
-        if answerable is None:
-            return False
-        if answerable.left == 1 or 0 <= answerable.expires < self.shell.now():
-            del self.may_answer[subject]
-        elif answerable.left > 1:
-            self.may_answer[subject] = answerable._replace(left=answerable.left - 1)
-        return not 0 <= answerable.expires < self.shell.now()
-
-    def _forget_expired(self) -> None:
-        """The expired, else the oldest."""
-        assert self.may_answer is not None
-        now = self.shell.now()
-        for reply in [reply for reply, known in self.may_answer.items() if 0 <= known.expires < now]:
-            del self.may_answer[reply]
-        while len(self.may_answer) >= MAX_ANSWERABLE:
-            del self.may_answer[next(iter(self.may_answer))]
 
     def may_always_publish(self, subject: str) -> bool:
         """Not only as an answer, which is counted."""
@@ -464,7 +428,8 @@ class Client(Peer):
     def set_permissions(self, permissions: Permissions | None) -> None:
         """What holds from now on; subscriptions that it does not permit end."""
         self.permissions = permissions
-        self.may_answer = {} if permissions is not None and permissions.responses else None
+        responses = permissions.responses if permissions is not None else None
+        self.may_answer = Answers(responses, self.shell.now) if responses else None
         for sub in list(self.subs.values()):
             if permissions is not None and not permissions.subscribe.permits_interest(sub.subject, sub.queue):
                 self._refuse_interest(sub.subject, sub.queue, f' (sid "{nats.text(sub.sid)}")')

@@ -16,10 +16,10 @@ message.
 """
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edge.core.msg_trace import MARK, MessageTracer
-from edge.core.peer import Gate, PeerKind, RunReader, Subscription
+from edge.core.peer import Gate, Link, PeerKind, RunReader, Subscription, goes_on
 from edge.errors import ProtocolError
 from edge.protocol.nats import (
     AUTHORIZATION_VIOLATION,
@@ -52,6 +52,15 @@ MAX_FAMILY_LINE, MAX_FAMILY_PAYLOAD = 1_024, 16  # what is read in a run is not 
 MAX_RUN = 1_024  # messages taken as one run; bounds what a misleading payload can make us split in vain
 
 
+class Receiver(Protocol):
+    """A client, or a link."""
+
+    def put(self, data: bytes, count: int, size: int) -> None: ...
+
+
+Fan = tuple[Receiver, Subscription, bytes]  # with what goes before each message
+
+
 class Route:
     """What happens to every message with one certain control line."""
 
@@ -60,10 +69,10 @@ class Route:
     def __init__(self, head: PubHead) -> None:
         self.head = head
         self.size = head.size + 2
-        self.fans: list[tuple[Client, Subscription, bytes]] = []
+        self.fans: list[Fan] = []
         self.services: list[Subscription] = []
-        self.groups: list[list[tuple[Client, Subscription, bytes]]] = []
-        self.only: tuple[Client, Subscription, bytes] | None = None  # the one receiver, where there is just one
+        self.groups: list[list[Fan]] = []
+        self.only: Fan | None = None  # the one receiver, where there is just one
         self.renames = False  # somebody gets it under another name
 
 
@@ -106,12 +115,76 @@ class Memo:
         return False
 
 
-class Intake:
+class Sender(Protocol):
+    """Whose messages they are."""
+
+    in_msgs: int
+    in_bytes: int
+
+
+class Runs:
+    """Known lines, with what follows them."""
+
+    __slots__ = ("sender",)
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+
+    def run(self, route: Route, data: bytes, pos: int, body: int, end: int) -> int:
+        """Deliver the message at ``pos`` and those that follow it with the same line: two at least look like it."""
+        step = body - pos + route.size
+        line = data[pos:body]
+        room = (end - pos) // step
+        count = 2
+        while count * 2 <= room and count < MAX_RUN and data.startswith(line, pos + (count * 2 - 1) * step):
+            count *= 2
+        return self._deliver_run(route, data[pos : pos + count * step], line, count, step)
+
+    def _deliver_run(self, route: Route, block: bytes, line: bytes, count: int, step: int) -> int:
+        """``count`` frames that look like a run.  A payload may hold the line too: then only the first is sure."""
+        parts = block.split(line)
+        lengths = [*map(len, parts)]
+        if len(parts) != count + 1 or lengths.count(route.size) != count:
+            count = 1
+            parts = [b"", block[len(line) : step]]
+        bad = step * count
+        if block[step - 2 : bad : step] != b"\r" * count or block[step - 1 : bad : step] != b"\n" * count:
+            good = next(i for i, part in enumerate(parts[1:]) if not part.endswith(CRLF))
+            if good:
+                self.deliver(route, parts[: good + 1], good)
+            raise ProtocolError(UNKNOWN_OPERATION)
+        self.deliver(route, parts, count)
+        return step * count
+
+    def deliver(self, route: Route, parts: list[bytes], count: int) -> None:
+        """``parts`` is an empty string and then the frames (headers, payload, CRLF): ``head.join`` is the output."""
+        head = route.head
+        size = head.size
+        self.sender.in_msgs += count
+        self.sender.in_bytes += size * count
+        for peer, sub, msg in route.fans:
+            peer.put(msg.join(parts), count, size * count)
+            sub.delivered += count
+        for group in route.groups:
+            for frame in parts[1:]:
+                peer, sub, msg = group[int(random.random() * len(group))]
+                peer.put(msg + frame, 1, size)
+                sub.delivered += 1
+        if route.services:
+            subject, reply, cut = head.subject, head.reply, head.header_size
+            for sub in route.services:
+                callback = sub.callback
+                for frame in parts[1:]:
+                    callback(subject, reply, frame[:cut], frame[cut:size])
+
+
+class Intake(Runs):
     """The inbound side of one client connection."""
 
     __slots__ = ("chunks", "client", "have", "max_control_line", "max_payload", "memo", "need")
 
     def __init__(self, client: "Client", max_control_line: int, max_payload: int) -> None:
+        super().__init__(client)
         self.client = client
         self.max_control_line = max_control_line
         self.max_payload = max_payload
@@ -171,13 +244,13 @@ class Intake:
                         self.need = after
                         break
                     if data.startswith(line, after) and after + after - pos <= end:
-                        pos += self._run(route, data, pos, body, end)
+                        pos += self.run(route, data, pos, body, end)
                         continue
                     if data[after - 2 : after] != CRLF:
                         raise ProtocolError(UNKNOWN_OPERATION)
                     if route.only is None:
-                        self._deliver(route, [b"", data[body:after]], 1)
-                    else:  # _deliver for one message and one receiver, in place
+                        self.deliver(route, [b"", data[body:after]], 1)
+                    else:  # deliver for one message and one receiver, in place
                         peer, sub, msg = route.only
                         size = route.size - 2
                         client.in_msgs += 1
@@ -210,55 +283,6 @@ class Intake:
             if client.is_waiting:
                 break
         return pos
-
-    # ---- known lines
-
-    def _run(self, route: Route, data: bytes, pos: int, body: int, end: int) -> int:
-        """Deliver the message at ``pos`` and those that follow it with the same line: two at least look like it."""
-        step = body - pos + route.size
-        line = data[pos:body]
-        room = (end - pos) // step
-        count = 2
-        while count * 2 <= room and count < MAX_RUN and data.startswith(line, pos + (count * 2 - 1) * step):
-            count *= 2
-        return self._deliver_run(route, data[pos : pos + count * step], line, count, step)
-
-    def _deliver_run(self, route: Route, block: bytes, line: bytes, count: int, step: int) -> int:
-        """``count`` frames that look like a run.  A payload may hold the line too: then only the first is sure."""
-        parts = block.split(line)
-        lengths = [*map(len, parts)]
-        if len(parts) != count + 1 or lengths.count(route.size) != count:
-            count = 1
-            parts = [b"", block[len(line) : step]]
-        bad = step * count
-        if block[step - 2 : bad : step] != b"\r" * count or block[step - 1 : bad : step] != b"\n" * count:
-            good = next(i for i, part in enumerate(parts[1:]) if not part.endswith(CRLF))
-            if good:
-                self._deliver(route, parts[: good + 1], good)
-            raise ProtocolError(UNKNOWN_OPERATION)
-        self._deliver(route, parts, count)
-        return step * count
-
-    def _deliver(self, route: Route, parts: list[bytes], count: int) -> None:
-        """``parts`` is an empty string and then the frames (headers, payload, CRLF): ``head.join`` is the output."""
-        head = route.head
-        size = head.size
-        self.client.in_msgs += count
-        self.client.in_bytes += size * count
-        for peer, sub, msg in route.fans:
-            peer.put(msg.join(parts), count, size * count)
-            sub.delivered += count
-        for group in route.groups:
-            for frame in parts[1:]:
-                peer, sub, msg = group[int(random.random() * len(group))]
-                peer.put(msg + frame, 1, size)
-                sub.delivered += 1
-        if route.services:
-            subject, reply, cut = head.subject, head.reply, head.header_size
-            for sub in route.services:
-                callback = sub.callback
-                for frame in parts[1:]:
-                    callback(subject, reply, frame[:cut], frame[cut:size])
 
     # ---- known subjects, with another reply each time
 
@@ -430,23 +454,40 @@ class Intake:
 
 
 def build_route(
-    head: PubHead, plain: tuple[Subscription, ...], queues: tuple[tuple[Subscription, ...], ...]
+    head: PubHead,
+    plain: tuple[Subscription, ...],
+    queues: tuple[tuple[Subscription, ...], ...],
+    origin: Link | None = None,
 ) -> Route | None:
     """A route to these receivers, or None where something must be decided for each message anew: a subscription
-    that ends after some messages, a leaf, a receiver that takes no headers or has denied subjects."""
+    that ends after some messages, a queue group behind a leaf, a receiver that takes no headers or has denied subjects.
+
+    ``origin``: the link that such messages come from.
+    """
     route = Route(head)
+    links: dict[Link, Subscription] = {}
     for sub in plain:
         if sub.peer.kind is PeerKind.SERVICE:
             route.services.append(sub)
+        elif sub.peer.kind is PeerKind.LEAF:
+            if not isinstance(sub.peer, Link):
+                return None
+            if sub.peer is not origin and (origin is None or goes_on(sub, origin)):
+                links.setdefault(sub.peer, sub)
         elif (fan := _fan(head, sub)) is not None:
             route.fans.append(fan)
             route.renames = route.renames or isinstance(sub.peer, Gate)
         else:
             return None
+    for link, sub in links.items():
+        line = link.line(head)
+        if line is None:
+            return None
+        route.fans.append((link, sub, line))
     for group in queues:
-        fans = [_fan(head, sub) for sub in group]
-        members = [fan for fan in fans if fan is not None]
-        if len(members) != len(group):
+        here = [sub for sub in group if sub.peer.kind is not PeerKind.LEAF]  # they come first
+        members = [fan for sub in here if (fan := _fan(head, sub)) is not None]
+        if not here or len(members) != len(here):
             return None
         route.groups.append(members)
     if len(route.fans) == 1 and not (route.services or route.groups):
@@ -454,7 +495,7 @@ def build_route(
     return route
 
 
-def _fan(head: PubHead, sub: Subscription) -> "tuple[Client, Subscription, bytes] | None":
+def _fan(head: PubHead, sub: Subscription) -> "Fan | None":
     if isinstance(sub.peer, Gate):
         direct = sub.peer.direct(sub, head.subject)
         if direct is None:

@@ -21,6 +21,7 @@ from edge.errors import ProtocolError
 from edge.protocol import leaf, nats
 from edge.protocol.leaf import Info, Interest
 from edge.protocol.leaf_connect import PROTOCOL_VIOLATION, LeafConnect, parse_connect, version_at_least
+from edge.protocol.nats import PubHead
 from edge.subjects import is_valid
 
 log = logging.getLogger("edge")
@@ -74,6 +75,8 @@ class Shell(Protocol):
 
 class InboundLink(LeafLink):
     """``is_web``: by WebSocket.  ``login`` is from when it has logged in."""
+
+    is_inbound = True
 
     __slots__ = (
         "answers",
@@ -364,7 +367,9 @@ class InboundLink(LeafLink):
 
     def _join(self, login: Login) -> None:
         said, terms = self.connect, self.host.terms
-        self.far = Far(said.server_id, said.name, said.version, said.cluster, said.domain, said.account)
+        self.far = Far(
+            said.server_id, said.name, said.version, said.cluster, said.domain, said.account, protocol=said.protocol
+        )
         self.is_hub = not said.is_hub
         self.is_isolated = terms.is_isolated or said.is_isolated
         self.is_open = True
@@ -458,6 +463,9 @@ class InboundLink(LeafLink):
         if reply and self.answers is not None:
             self.answers.expect(reply)
         super()._send_message(subject, reply, queues, headers if self.connect.headers else b"", payload)
+
+    def line(self, head: PubHead) -> bytes | None:
+        return super().line(head) if self.connect.headers or not head.header_size else None
 
     def refusal(self, subject: str, size: int) -> str:
         """Whoever sends over a link asks its rules; a leaf takes what it is sent."""

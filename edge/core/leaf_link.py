@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from edge.core.account import Account
 from edge.core.interest import InterestMap
 from edge.core.leaf_rules import LinkRules
+from edge.core.leaf_runs import LeafRuns
 from edge.core.leaf_wire import Far, LeafIdentity, State, Wire
 from edge.core.peer import Link, PeerKind, Subscription
 from edge.core.request_info import MARK, request_info, with_info
@@ -20,7 +21,7 @@ from edge.core.stream_imports import Shadow
 from edge.errors import ProtocolError
 from edge.protocol import leaf
 from edge.protocol.leaf import Info, LeafParser
-from edge.protocol.nats import CRLF, PING, PONG, STALE_CONNECTION, UNKNOWN_OPERATION, error_line
+from edge.protocol.nats import CRLF, PING, PONG, STALE_CONNECTION, UNKNOWN_OPERATION, PubHead, error_line
 from edge.subjects import is_valid
 
 log = logging.getLogger("edge")
@@ -30,6 +31,7 @@ LOOP_DELAY_NS = 30 * SECOND
 PING_INTERVAL_NS = 15 * SECOND  # nats-server's two minutes would leave a half-open link unnoticed for four
 PING_MAX = 2
 BOUNDED = "$JS."  # who sends there has windows of its own, and waits; what is lost costs more than it takes
+TOO_SLOW = "too slow for what is published: messages without a stream are dropped"
 TOLD_MAX = 100  # refused subjects that are logged on one connection
 
 
@@ -39,6 +41,8 @@ class LeafLink(Link):
 
     ``listeners`` hear True once the other side has answered everything we announced, and False when the link is lost.
     """
+
+    is_inbound = False  # it was the other side that has dialled
 
     __slots__ = (
         "account",
@@ -111,7 +115,7 @@ class LeafLink(Link):
         self.end = ""  # why it was closed from here, in nats-server's words, where there is more to say than that
         self.compression = ""  # of this connection: a mode of nats-server's, empty before it is settled
         self.is_open = False  # the other side has said who it is, and may speak of interest and send messages
-        self.parser = LeafParser(self._on_message, self._on_line, self.identity.max_payload)
+        self.parser = LeafParser(self._on_message, self._on_line, self.identity.max_payload, LeafRuns(self).take)
         self.interest = InterestMap()
         self.subs: dict[tuple[str, str], Subscription] = {}  # the other side's interest
         self.told: set[str] = set()
@@ -191,12 +195,28 @@ class LeafLink(Link):
             return False
         if self.congested and not subject.startswith(BOUNDED):
             self.dropped += 1
-            self._tell("", "too slow for what is published: messages without a stream are dropped")
+            self._tell("", TOO_SLOW)
             return False
         if reply and MARK in headers:
             headers = self._introduced(headers)
         self._send_message(subject, reply, queues, headers, payload)
         return True
+
+    def line(self, head: PubHead) -> bytes | None:
+        """Answers are of one message each, and what goes to windows of its own has to be looked at."""
+        subject, size = head.subject, head.size
+        if head.reply or subject.startswith(BOUNDED) or self.refusal(subject, size) or not self.rules.exported(subject):
+            return None
+        return leaf.message_head(subject, "", (), head.header_size, size)
+
+    def put(self, data: bytes, count: int, size: int) -> None:
+        if self.congested:
+            self.dropped += count
+            self._tell("", TOO_SLOW)
+            return
+        self.out_msgs += count
+        self.out_bytes += size
+        self._send(data)
 
     def _introduced(self, headers: bytes) -> bytes:
         """Who asks is of one of our accounts: the other side has its own names for those that have a link."""
@@ -307,6 +327,10 @@ class LeafLink(Link):
         if self.rules.received(subject):
             self.account.deliver_from_leaf(self, subject, reply, headers, payload, queues)
 
+    def takes(self, subject: str) -> bool:
+        """Whatever is published there is taken from the other side."""
+        return self.rules.received(subject)
+
     def _on_line(self, line: bytes) -> None:
         verb = line[:4].upper()
         if verb == b"INFO":
@@ -383,6 +407,7 @@ class LeafLink(Link):
 
     def _fail_for_loop(self) -> None:
         self.retry_delay_ns = LOOP_DELAY_NS
+        self.end = "Protocol Violation"
         text = f'Loop detected for leafnode account="{self.account.name}"'
         self._fail(f"{text}. Delaying attempt to reconnect for 30s", text)
 
@@ -390,9 +415,16 @@ class LeafLink(Link):
 
     def _announce_all(self) -> None:
         """Say all that is wanted here, and ask for a PONG: after it the other side knows."""
+        if not self.is_hub and self.cluster and any(link.cluster == self.cluster for link in self._inbound()):
+            self._fail_for_loop()  # it is a leaf of ours: nobody would tell us of its loop within one cluster
+            return
         self.state = State.AWAITS_PONG
         self._begin_to_announce()
         self._ping(self.now)
+
+    def _inbound(self) -> "list[LeafLink]":
+        """Our leafs, of this account."""
+        return [link for link in self.account.links if link.is_inbound and link.is_hub]
 
     def _begin_to_announce(self) -> None:
         for sub in self.account.subscriptions():

@@ -51,12 +51,13 @@ class RemoteTerms(NamedTuple):
     hub: bool = False
     isolate: bool = False
     request_isolation: bool = False
+    tls_timeout_ns: int = TLS_TIMEOUT_NS
 
 
 class RemoteLink(LeafLink):
     """A ``remotes`` entry.  ``info`` is of the hub that is or was last connected."""
 
-    __slots__ = ("info", "is_web", "login", "terms", "tls")
+    __slots__ = ("info", "is_late", "is_web", "login", "patience", "terms", "tls")
 
     def __init__(
         self,
@@ -71,6 +72,8 @@ class RemoteLink(LeafLink):
         self.login = LeafLogin()
         self.tls = Encrypted.PLAIN
         self.is_web = False
+        self.is_late = False  # of the last connection: the hub did not answer in time
+        self.patience = 1
 
     def renew(self, rules: LinkRules, terms: RemoteTerms) -> None:
         """Its entry has changed; while it is not connected."""
@@ -91,17 +94,24 @@ class RemoteLink(LeafLink):
         now: int,
         tls: Encrypted = Encrypted.PLAIN,
         is_web: bool = False,
+        patience: int = 1,
     ) -> None:
-        """A new connection to ``remote`` (host:port).  ``is_web``: by WebSocket."""
+        """A new connection to ``remote`` (host:port).  ``is_web``: by WebSocket; ``patience``: how many times as long
+        as usual answers may take."""
         self._reset()
         self.wire = wire
         self.remote = self.name = remote
         self.login = login
         self.tls = tls
         self.is_web = is_web
+        self.is_late = False
+        self.patience = patience
         self.now = now
         self.state = State.AWAITS_INFO
-        self.next_event = now + self.terms.first_info_timeout_ns
+        self._await(self.terms.first_info_timeout_ns)
+
+    def _await(self, timeout_ns: int) -> None:
+        self.next_event = self.now + timeout_ns * self.patience
 
     def encrypted(self, now: int) -> None:
         """The handshake that INFO asked for is done."""
@@ -110,6 +120,7 @@ class RemoteLink(LeafLink):
             self._negotiate(self.info)
 
     def _on_late(self) -> None:
+        self.is_late = True
         match self.state:
             case State.AWAITS_INFO:
                 self._fail("", "no INFO: is this the leaf port of a nats-server?")
@@ -127,7 +138,8 @@ class RemoteLink(LeafLink):
         self.is_open = True
         account = info.remote_account or self.far.account
         self.far = Far(
-            info.server_id, info.server_name, info.version, info.cluster, info.domain, account, info.max_payload
+            info.server_id, info.server_name, info.version, info.cluster, info.domain, account, info.max_payload,
+            info.proto,
         )
         self.parser.max_payload = max(self.identity.max_payload, info.max_payload)
         if self.state is State.AWAITS_INFO:
@@ -139,12 +151,14 @@ class RemoteLink(LeafLink):
             self._announce_all()
         elif info.connect_info or info.has_rules:  # an operator has changed our permissions
             self.rules.set_hub(info.imports, info.exports)
+            self.account.forget_routes()
             self._announce(self.interest.all())
 
     def _on_error(self, text: str) -> None:
         for part, delay in DELAYS:
             if part in text:
                 self.retry_delay_ns = delay
+                self.end = "Protocol Violation"
         if self.state is not State.UP and text == UNKNOWN_OPERATION:
             text += " (is this the leaf port of the hub?)"
         if DUPLICATE in text:
@@ -158,7 +172,7 @@ class RemoteLink(LeafLink):
             self._fail("", "the hub wants TLS: write tls:// in the url, or give the remote a tls block")
         elif self.tls is Encrypted.AFTER_INFO and self.wire is not None:
             self.state = State.AWAITS_TLS
-            self.next_event = self.now + TLS_TIMEOUT_NS
+            self._await(self.terms.tls_timeout_ns)
             self.wire.encrypt()
         else:
             self._negotiate(info)
@@ -192,7 +206,7 @@ class RemoteLink(LeafLink):
         assert self.wire is not None
         self.wire.compress()
         self.state = State.AWAITS_COMPRESSION
-        self.next_event = self.now + self.terms.first_info_timeout_ns
+        self._await(self.terms.first_info_timeout_ns)
 
     def _say_who(self, info: Info) -> None:
         if info.domain and info.domain == self.identity.domain:
@@ -205,7 +219,7 @@ class RemoteLink(LeafLink):
         self._send(leaf.connect_line(fields))
         if info.info_on_connect:
             self.state = State.AWAITS_ADMISSION
-            self.next_event = self.now + CONNECT_TIMEOUT_NS
+            self._await(CONNECT_TIMEOUT_NS)
         else:
             self.rules.set_hub(info.imports, info.exports)
             self._announce_all()

@@ -14,6 +14,8 @@ from edge.subjects import is_wildcard, overlap
 JETSTREAM = ("$JS.API.>", "$KV.>", "$OBJ.>")
 ALWAYS_ASKED = (LOOP_PREFIX, "$GR.", "_GR_.")  # interest that no permission is held against
 ALWAYS_SENT = ("_R_.", "$JS.ACK.")  # answers that no permission is held against
+GATEWAYS = (("_GR_.", 19), ("$GR.", 9))  # answers that go by gateways, and how much of them is not the answer's subject
+ALWAYS_TAKEN = (*ALWAYS_SENT, "$GR.", "_GR_.")
 MAX_CACHE = 8192
 
 
@@ -47,15 +49,22 @@ class LinkRules:
 
     def exported(self, subject: str) -> bool:
         """Do we want messages on ``subject`` to be forwarded?"""
-        return cached(self._ours, self.exports.permits, subject)
+        return cached(self._ours, lambda subject: self.exports.permits(plain(subject)), subject)
 
     def hub_takes(self, subject: str) -> bool:
         """Does the hub let us publish ``subject``?"""
-        return subject.startswith(ALWAYS_SENT) or cached(self._hubs, self.hub_exports.permits, subject)
+        return subject.startswith(ALWAYS_SENT) or cached(self._hubs, self._may_send, subject)
+
+    def _may_send(self, subject: str) -> bool:
+        subject = plain(subject)
+        return subject.startswith(ALWAYS_SENT) or self.hub_exports.permits(subject)
 
     def received(self, subject: str) -> bool:
-        """Do we take a message on ``subject`` from the hub?"""
-        return cached(self._received, self.imports.permits, subject)
+        """Do we take a message on ``subject`` from the hub?  Nor what it forbids itself, whatever it sends."""
+        return subject.startswith(ALWAYS_TAKEN) or cached(self._received, self._may_receive, subject)
+
+    def _may_receive(self, subject: str) -> bool:
+        return self.imports.permits(subject) and self.hub_imports.permits(subject)
 
     def asks(self, subject: str) -> bool:
         """May this interest be announced?  One that the hub forbids would close the link."""
@@ -66,6 +75,14 @@ class LinkRules:
     def wanted(self, subject: str) -> bool:
         """Is the hub's interest in ``subject`` one that anything could ever be sent for?"""
         return self.exports.permits_interest(subject)
+
+
+def plain(subject: str) -> str:
+    """The subject that an answer would have without the gateways that it goes by: rules speak of that."""
+    for prefix, size in GATEWAYS:
+        if subject.startswith(prefix) and len(subject) > size:
+            return subject[size:]
+    return subject
 
 
 def _may_ask(rule: SubjectRule, subject: str) -> bool:

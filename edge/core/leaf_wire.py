@@ -17,7 +17,7 @@ class LeafIdentity(NamedTuple):
 
 class Far(NamedTuple):
     """What the other server says of itself, in its INFO (a hub) or its CONNECT (a leaf).  ``account``: what it calls
-    the one that the link is of; ``max_payload`` 0: it did not say."""
+    the one that the link is of; ``max_payload`` 0: it did not say; ``protocol``: the level of what it understands."""
 
     server_id: str = ""
     server_name: str = ""
@@ -26,6 +26,7 @@ class Far(NamedTuple):
     domain: str = ""
     account: str = ""
     max_payload: int = 0
+    protocol: int = 0
 
 
 class Wire(Protocol):

@@ -4,7 +4,7 @@ While it is on its way it is the router's ``traced``.  What it causes (answers, 
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edge.core.peer import Gate, Link, Peer, PeerKind, Subscription, send_away
 from edge.core.times import rfc3339
@@ -14,13 +14,24 @@ from edge.sublist import Match
 if TYPE_CHECKING:
     from edge.core.account import Account
     from edge.core.client import Client
+    from edge.core.leaf_link import LeafLink
 
 DEST, ONLY, HOP = "Nats-Trace-Dest", "Nats-Trace-Only", "Nats-Trace-Hop"
 DISABLED = "trace disabled"  # a destination that is no subject: for those who are not to trace any further
 MARK = DEST.encode()
 DENIED = "Not delivered because subscription denies this subject"
+NO_TRACE_ONLY = "Not delivered because remote does not support message tracing"
+NO_TRACE = (
+    "Message delivered but remote does not support message tracing so no trace event generated from there"
+)
 NO_ECHO = "Not delivered because of no echo"
+TRACING = 2  # the level of servers that understand it
 CLIENT, LEAF = 0, 4  # nats-server's numbers for kinds of connections
+
+
+def traces(link: Link) -> bool:
+    """Does the other server tell what became of a message there?"""
+    return cast("LeafLink", link).far.protocol >= TRACING
 
 
 class MessageTrace:
@@ -76,8 +87,11 @@ class MessageTrace:
         """It goes to another server, with these headers."""
         self.hops += 1
         other = link.account_name if link.account_name != self.account.name else ""
-        self._add("eg", kind=LEAF, cid=0, name=link.server_name, hop=str(self.hops), acc=other)
-        return header_set(headers, HOP, str(self.hops))
+        error = "" if traces(link) else NO_TRACE_ONLY if self.only else NO_TRACE
+        before = self.header.get(HOP, [""])[0]
+        hop = f"{before}.{self.hops}" if before else str(self.hops)
+        self._add("eg", kind=LEAF, cid=0, name=link.server_name, hop=hop, acc=other, error=error)
+        return header_set(headers, HOP, hop)
 
     def _add(self, what: str, **fields: Any) -> None:
         event = {"type": what, "ts": rfc3339(self.wall())}
@@ -134,7 +148,9 @@ def deliver_traced(
             count += 1
     for (link, name), queues in links.items():
         back = f"{reply}@{shown}" if shown else reply
-        count += link.enqueue(name, back, queues, trace.forwarded(link, headers), payload)
+        said = trace.forwarded(link, headers)
+        if traces(link) or not trace.only:
+            count += link.enqueue(name, back, queues, said, payload)
     return count
 
 

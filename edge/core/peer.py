@@ -2,7 +2,10 @@
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from edge.protocol.nats import PubHead
 
 from edge.sublist import Match
 
@@ -107,6 +110,15 @@ class Link(Peer):
     def way(self, sub: "Subscription", subject: str) -> "tuple[Link, str] | None":
         return self, subject
 
+    def line(self, head: "PubHead") -> bytes | None:
+        """What goes before each message with this head on its way over the link; None where that is not the same for
+        all of them."""
+        return None
+
+    def put(self, data: bytes, count: int, size: int) -> None:
+        """``count`` finished messages of ``size`` bytes in all, with that ``line`` before each."""
+        raise NotImplementedError
+
     def enqueue(self, subject: str, reply: str, queues: list[str], headers: bytes, payload: bytes) -> bool:
         """Send over the link; False when the link may not carry this subject."""
         raise NotImplementedError
@@ -194,5 +206,6 @@ def send_away(links: dict[tuple[Link, str], list[str]], sub: Subscription, origi
 
 
 def goes_on(sub: Subscription, origin: Link) -> bool:
-    """What one hub sent goes to another one, but neither into its own cluster nor by way of an import."""
-    return isinstance(sub.peer, Link) and not (origin.cluster and origin.cluster == sub.peer.cluster)
+    """What one server sent goes to another one, by way of an import too, but neither back nor into its own cluster."""
+    link = getattr(sub, "of", sub).peer
+    return isinstance(link, Link) and link is not origin and not (origin.cluster and origin.cluster == link.cluster)

@@ -51,12 +51,11 @@ class Events(Watcher):
         if peer.kind is PeerKind.LEAF:
             link = cast("LeafLink", peer)
             self.links[peer] = link.started_ns or self.clock.wall(), NO_TRAFFIC.plus(link)
-            if link.cid:  # it has dialled us: nats-server says no more of it
+            if link.is_inbound:
                 self._publish(
                     f"$SYS.ACCOUNT.{account.name}.LEAFNODE.CONNECT",
                     lambda: {"server": self.stamp.server(), "acc": account.name},
                 )
-                return
         self._publish(
             f"$SYS.ACCOUNT.{account.name}.CONNECT",
             lambda: self._head("client_connect") | {"client": self._client(peer, account, 0)},

@@ -109,8 +109,8 @@ class MqttFigures(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """``connections`` by kind.  ``uplinks`` as ``petiole.<edge>.status`` has them.  ``now_ns``, ``started_ns``: wall
-    time.  None for what is not configured."""
+    """``connections`` by kind.  ``links`` lead to hubs, ``inbound`` to leafs that have dialled.  ``uplinks`` as
+    ``petiole.<edge>.status`` has them.  ``now_ns``, ``started_ns``: wall time.  None for what is not configured."""
 
     name: str
     id: str
@@ -122,6 +122,7 @@ class Figures(NamedTuple):
     process: Process
     accounts: list[AccountFigures]
     links: list[LinkFigures]
+    inbound: list[LinkFigures]
     uplinks: Mapping[str, Mapping[str, Any]]
     mqtt: MqttFigures | None
     store: StoreFigures | None
@@ -152,6 +153,7 @@ class Instruments:
 
     def read(self) -> Figures:
         accounts = sorted(self.router.accounts.values(), key=lambda account: account.name)
+        links = [link for account in accounts for link in sorted(account.links, key=lambda link: link.remote)]
         mqtt, report = self.mqtt(), self.report()
         return Figures(
             name=self.stamp.identity.name,
@@ -163,7 +165,8 @@ class Instruments:
             slow_consumers=sum(account.slow_consumers for account in accounts),
             process=this_process(),
             accounts=[_account(account) for account in accounts],
-            links=[_link(link) for account in accounts for link in sorted(account.links, key=lambda link: link.remote)],
+            links=[_link(link) for link in links if not link.is_inbound],
+            inbound=[_link(link) for link in links if link.is_inbound],
             uplinks=report["uplinks"] if report else {},
             mqtt=_mqtt(mqtt) if mqtt else None,
             store=self._store() if self.store else None,

@@ -21,7 +21,7 @@ from edge.version import VERSION
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GAUGE, COUNTER = "gauge", "counter"
-UPLINK_STATES = ("down", "resuming", "live", "blocked")
+UPLINK_STATES = ("down", "resuming", "live", "blocked", "paused", "closed", "spent", "stopped")
 WAYS = {"received": ("in_msgs", "in_bytes"), "sent": ("out_msgs", "out_bytes")}
 
 Labels = Mapping[str, str]
@@ -98,7 +98,7 @@ def _consumer(name: str, kind: str, help: str, value: Callable[[ConsumerFigures]
 
 ACCOUNTS = (
     _account("connections", GAUGE, "Clients that are logged in.", lambda each: each.clients),
-    _account("leafs", GAUGE, "Links to hubs that are up.", lambda each: each.leafs),
+    _account("leafs", GAUGE, "Links to hubs and to leafs that are up.", lambda each: each.leafs),
     _account("subscriptions", GAUGE, "Subscriptions, those of the server itself among them.",
              lambda each: each.subscriptions),
     _account("slow_consumers_total", COUNTER, "Clients that were closed because they did not keep up.",
@@ -124,6 +124,18 @@ UPLINKS = (
     _uplink("hub_sequence", GAUGE, "The hub's sequence of the last confirmed message.", lambda each: each["hub_seq"]),
     _uplink("lost_messages_total", COUNTER, "Messages that limits took before they were sent.",
             lambda each: each["lost"]),
+    _uplink("stalled", GAUGE, "1: nothing has gone for a minute though something waits.",
+            lambda each: each.get("stalled")),
+    _uplink("sent_messages_per_second", GAUGE, "Messages that left the backlog lately.",
+            lambda each: each.get("messages_per_s")),
+    _uplink("sent_bytes_per_second", GAUGE, "Bytes that went over the line with them.",
+            lambda each: each.get("bytes_per_s")),
+    _uplink("seconds_to_full", GAUGE, "Until the backlog is full, as it goes now; none when it will not be.",
+            lambda each: each.get("time_to_full_s")),
+    _uplink("seconds_to_drained", GAUGE, "Until the backlog is empty, as it goes now; none when it will not be.",
+            lambda each: each.get("time_to_drained_s")),
+    _uplink("receipts_waiting", GAUGE, "Losses that the hub has not been told of yet.",
+            lambda each: each.get("receipts_waiting")),
     _uplink("dead_messages_total", COUNTER, "Messages that the hub will never take: kept as dead letters.",
             lambda each: each["dead"]),
 )  # fmt: skip

@@ -120,6 +120,8 @@ def render(view: View) -> bytes:
 def _main(view: View) -> str:
     figures = view.figures
     parts = [_head(view), _section("Link to the hub", map(_link, figures.links), "no hub is configured")]
+    if figures.inbound:
+        parts.append(_section("Leafs", map(_link, figures.inbound), ""))
     if figures.uplinks:
         parts.append(_section("Uplinks", (_uplink(name, each) for name, each in figures.uplinks.items()), ""))
     if figures.store is not None:

@@ -36,7 +36,7 @@ class LeafUrls:
         if randomize:
             rng.shuffle(self.configured)
         self.login = next((place for place in self.configured if place.user), self.configured[0])
-        self.name = next((place.host for place in self.configured if not _is_address(place.host)), "")
+        self.name = next((place.host for place in self.configured if not is_address(place.host)), "")
         self.all = self.configured
         self.told: tuple[str, ...] = ()
         self.last: Place | None = None
@@ -66,7 +66,7 @@ class LeafUrls:
         host = host.strip("[]")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             return None
-        name = self.name if _is_address(host) and self.name else host
+        name = self.name if is_address(host) and self.name else host
         return self.login._replace(host=host, port=int(port), name=name)
 
 
@@ -74,7 +74,7 @@ def _place(url: LeafUrl) -> Place:
     return Place(url.host, url.port, url.user, url.password, url.encrypted, url.websocket, url.path, url.host)
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -28,11 +28,11 @@ class Place(Protocol):
 
 class LeafWebSocket(asyncio.BufferedProtocol):
     """The socket below ``inner``, which is made when the hub has granted the request; until then ``failed`` hears of
-    what went wrong, once."""
+    what went wrong, and whether it is that nothing came in time, once."""
 
     def __init__(
         self, place: Place, secure: bool, compressed: bool, masked: bool, timeout: float, inner: LeafConnection,
-        failed: Callable[[str], None],
+        failed: Callable[[str, bool], None],
     ) -> None:  # fmt: skip
         self.stream = WebSocketAsker(
             place.host, place.port, secure, place.path, compressed=compressed, masked=masked, max_message=MAX_MESSAGE,
@@ -42,7 +42,7 @@ class LeafWebSocket(asyncio.BufferedProtocol):
         inner.is_web = True
         self.failed = failed
         self.timeout = timeout
-        self.is_lost = False
+        self.is_lost = self.is_late = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -51,6 +51,7 @@ class LeafWebSocket(asyncio.BufferedProtocol):
 
     def _too_late(self) -> None:
         self.stream.problem = "no answer to the WebSocket request"
+        self.is_late = True
         self.transport.abort()
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -81,7 +82,7 @@ class LeafWebSocket(asyncio.BufferedProtocol):
         if self.stream.is_open:
             self.inner.connection_lost(exc)
         else:
-            self.failed(self.stream.problem or str(exc or "closed by the other side"))
+            self.failed(self.stream.problem or str(exc or "closed by the other side"), self.is_late)
 
     def pause_writing(self) -> None:
         if self.stream.is_open:

@@ -3,20 +3,22 @@
 import asyncio
 import logging
 import random
+import socket
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge.core.compression_spec import NOT_SUPPORTED, Compression
+from edge.core.leaf_link import SECOND
 from edge.core.leaf_login import LeafLogin, read_creds, read_seed
-from edge.core.leaf_remote import Encrypted, RemoteLink, RemoteTerms
+from edge.core.leaf_remote import TLS_TIMEOUT_NS, Encrypted, RemoteLink, RemoteTerms
 from edge.core.leaf_rules import LinkRules
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.errors import StartError
 from edge.net.leaf_connection import LeafConnection
 from edge.net.leaf_options import LeafProxy, LeafRemote
-from edge.net.leaf_urls import LeafUrls, Place
+from edge.net.leaf_urls import LeafUrls, Place, is_address
 from edge.net.ticker import Ticker
 
 if TYPE_CHECKING:  # loaded where something is encrypted
@@ -26,6 +28,8 @@ log = logging.getLogger("edge")
 
 MAX_CREDENTIALS = 1 << 20
 READ_SIZE = 64 * 1024
+MAX_PATIENCE = 16
+RESOLVE_SECONDS = 10.0
 WRONG_NAME = 62  # X509_V_ERR_HOSTNAME_MISMATCH
 WRONG_ADDRESS = 64  # X509_V_ERR_IP_ADDRESS_MISMATCH
 
@@ -43,8 +47,10 @@ class Dialled(LeafConnection):
         login: LeafLogin,
         tls: Encrypted = Encrypted.PLAIN,
         context: "SSLContext | None" = None,
+        patience: int = 1,
     ) -> None:
         super().__init__(link, router, buffer)
+        self.patience = patience
         self.remote = link
         self.ticker = ticker
         self.place = place
@@ -53,12 +59,13 @@ class Dialled(LeafConnection):
         self.context = context
         self.early = b""
         self.problem = ""  # why it came to nothing
+        self.is_late = False  # because nothing came
         self.refused_name = False  # its certificate bears another one
         self.handshake: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         now = time.monotonic_ns()
-        self.remote.opened(self, str(self.place), self.login, now, self.tls, self.is_web)
+        self.remote.opened(self, str(self.place), self.login, now, self.tls, self.is_web, self.patience)
         if self.early:
             self.receive(self.early)
         self.ticker.wake()
@@ -68,9 +75,10 @@ class Dialled(LeafConnection):
             self.handshake.cancel()
         super().connection_lost(exc)
 
-    def came_to_nothing(self, problem: str) -> None:
+    def came_to_nothing(self, problem: str, is_late: bool) -> None:
         """Before it began."""
         self.problem = problem
+        self.is_late = is_late
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -102,7 +110,8 @@ class LeafConnector:
     """Keeps one link connected; ``run`` never returns.
 
     ``rng`` spreads a fleet whose hub has restarted; ``reconnect_ns`` is waited after every end, and up to as much
-    again at random.
+    again at random.  ``patience``: how many times as long as the configuration says the hub is waited for.  A line so
+    slow that nothing would ever come in time doubles it, and a round trip shows what is needed.
     """
 
     def __init__(
@@ -116,6 +125,7 @@ class LeafConnector:
         self.buffer = bytearray(READ_SIZE)
         self.urls = LeafUrls(remote.urls, rng, not remote.no_randomize)
         self.tries = 0
+        self.patience = 1
         self.last_failure = ""
 
     async def run(self) -> None:
@@ -138,6 +148,7 @@ class LeafConnector:
 
     async def _connect(self, ticker: Ticker, place: Place) -> None:
         """One connection, from its beginning to its end."""
+        connects = self.link.connects
         try:
             connection = self._make(ticker, place)
             transport = await self._dial(connection, place)
@@ -145,6 +156,7 @@ class LeafConnector:
             if is_name_refused(exc):
                 self.urls.distrust_name()
             self._failed(place, _reason(exc))
+            self._learn(isinstance(exc, TimeoutError))
             return
         log.debug("leaf %s: TCP connected", place)
         try:
@@ -159,10 +171,19 @@ class LeafConnector:
             self._failed(place, connection.problem)
         else:
             self.last_failure = ""
+        self._learn(self.link.is_late or connection.is_late, self.link.rtt if self.link.connects > connects else 0)
+
+    def _learn(self, is_late: bool, rtt: int = 0) -> None:
+        """``rtt``: of a link that has come up, nanoseconds."""
+        if is_late:
+            self.patience = min(2 * self.patience, MAX_PATIENCE)
+        elif rtt:
+            self.patience = min(-(-4 * rtt // SECOND), MAX_PATIENCE)
 
     def _make(self, ticker: Ticker, place: Place) -> Dialled:
         tls, context = self._encryption(place)
-        return Dialled(self.link, self.router, ticker, self.buffer, place, self._login(place), tls, context)
+        login = self._login(place)
+        return Dialled(self.link, self.router, ticker, self.buffer, place, login, tls, context, self.patience)
 
     async def _dial(self, connection: Dialled, place: Place) -> asyncio.Transport:
         """Through the proxy, where there is one; every address of the host has its turn."""
@@ -172,12 +193,18 @@ class LeafConnector:
         name = place.name if first is not None else None
         loop = asyncio.get_running_loop()
         if remote.proxy is None:
-            async with asyncio.timeout(remote.dial_timeout_ns / 1e9):
-                made = await loop.create_connection(
-                    lambda: outer, place.host, place.port, ssl=first, server_hostname=name
-                )
-            return made[0]
-        async with asyncio.timeout(_proxy_timeout(remote.proxy, remote.dial_timeout_ns)):
+            problem: OSError = ConnectionError("no address")
+            for address in await self._addresses(place):
+                try:
+                    async with asyncio.timeout(remote.dial_timeout_ns / 1e9 * self.patience):
+                        made = await loop.create_connection(
+                            lambda: outer, address, place.port, ssl=first, server_hostname=name
+                        )
+                    return made[0]
+                except OSError as exc:
+                    problem = exc
+            raise problem
+        async with asyncio.timeout(_proxy_timeout(remote.proxy, remote.dial_timeout_ns) * self.patience):
             from edge.net.tunnel import tunnel
 
             sock, connection.early = await tunnel(remote.proxy, place.host, place.port)
@@ -187,12 +214,23 @@ class LeafConnector:
                 sock.close()
                 raise
 
+    async def _addresses(self, place: Place) -> list[str]:
+        """Of the host, in any order: a fleet is not to meet at the first of them."""
+        if is_address(place.host):
+            return [place.host]
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        self.rng.shuffle(addresses)
+        return addresses
+
     def _by_websocket(self, connection: Dialled, place: Place) -> asyncio.BufferedProtocol:
         from edge.net.leaf_websocket import LeafWebSocket
 
         return LeafWebSocket(
             place, connection.context is not None, self.remote.ws_compression, not self.remote.ws_no_masking,
-            self.remote.first_info_timeout_ns / 1e9, connection, connection.came_to_nothing,
+            self.remote.first_info_timeout_ns / 1e9 * self.patience, connection, connection.came_to_nothing,
         )  # fmt: skip
 
     def _encryption(self, place: Place) -> "tuple[Encrypted, SSLContext | None]":
@@ -253,9 +291,11 @@ def make_connector(
     from now on.
     """
     rules = LinkRules(remote.deny_imports, remote.deny_exports, up_only, identity.domain)
+    tls_timeout_ns = (remote.tls.timeout_ns if remote.tls else 0) or TLS_TIMEOUT_NS
     terms = RemoteTerms(
-        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate, remote.request_isolation
-    )
+        remote.first_info_timeout_ns, possible(remote.compression), remote.hub, remote.isolate,
+        remote.request_isolation, tls_timeout_ns,
+    )  # fmt: skip
     if link is None:
         link = RemoteLink(router, router.account(remote.account), identity, rules, terms)
     else:

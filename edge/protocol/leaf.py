@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 from edge.errors import ProtocolError
 from edge.json_text import loads
-from edge.protocol.nats import CRLF, MAX_CONTROL_LINE_EXCEEDED, MAX_PAYLOAD_VIOLATION, UNKNOWN_OPERATION, raw, text
+from edge.protocol.nats import (
+    CRLF,
+    MAX_CONTROL_LINE_EXCEEDED,
+    MAX_PAYLOAD_VIOLATION,
+    PAYLOAD_EXCEEDED,
+    UNKNOWN_OPERATION,
+    raw,
+    text,
+)
 
 MAX_LINE = 1 << 20  # an INFO carries the permissions and all addresses of a hub
 MAX_KNOWN = 4096  # parsed control lines kept
@@ -19,6 +27,9 @@ LOOP_PREFIX = "$LDS."
 
 OnMessage = Callable[[str, str, bytes, bytes, Sequence[str]], None]  # subject, reply, headers, payload, queues
 OnLine = Callable[[bytes], None]
+# A line that was there before, its head, a chunk, where the line begins in it and where the message does: the position
+# behind all that was taken, or 0.
+Take = Callable[[bytes, "Head", bytes, int, int], int]
 
 
 class Head(NamedTuple):
@@ -60,6 +71,7 @@ class Info(NamedTuple):
     leafnode_urls: tuple[str, ...]
     ws_connect_urls: tuple[str, ...]
     compression: str  # mode of the hub; empty: it knows of none
+    proto: int
 
 
 class Interest(NamedTuple):
@@ -71,12 +83,14 @@ class Interest(NamedTuple):
 
 
 class LeafParser:
-    """Feed it what was read.  ``max_payload`` may be raised once the hub has named its own."""
+    """Feed it what was read.  ``max_payload`` may be raised once the hub has named its own.  ``take`` is asked first
+    for messages with a line that repeats itself."""
 
-    __slots__ = ("chunks", "have", "known", "max_payload", "need", "on_line", "on_message")
+    __slots__ = ("chunks", "have", "known", "max_payload", "need", "on_line", "on_message", "take")
 
-    def __init__(self, on_message: OnMessage, on_line: OnLine, max_payload: int) -> None:
+    def __init__(self, on_message: OnMessage, on_line: OnLine, max_payload: int, take: Take | None = None) -> None:
         self.on_message = on_message
+        self.take = take
         self.on_line = on_line
         self.max_payload = max_payload
         self.known: dict[bytes, Head] = {}
@@ -109,18 +123,22 @@ class LeafParser:
                     raise ProtocolError(MAX_CONTROL_LINE_EXCEEDED)
                 return pos
             line = data[pos:eol]
-            head = self.known.get(line) or self._head(line)
+            known = self.known.get(line)
+            head = known or self._head(line)
             if head is None:
                 self.on_line(line)
                 pos = eol + 2
                 continue
             if head.size > self.max_payload:
-                raise ProtocolError(MAX_PAYLOAD_VIOLATION)
+                raise ProtocolError(MAX_PAYLOAD_VIOLATION, PAYLOAD_EXCEEDED)
             body = eol + 2
             end = body + head.size
             if end + 2 > len(data):
                 self.need = end + 2 - pos
                 return pos
+            if known is not None and self.take is not None and (taken := self.take(line, known, data, pos, body)):
+                pos = taken
+                continue
             if data[end : end + 2] != CRLF:
                 raise ProtocolError(UNKNOWN_OPERATION)
             split = body + head.header_size
@@ -232,6 +250,7 @@ def parse_info(line: bytes) -> Info:
         leafnode_urls=_texts(get("leafnode_urls", [])),
         ws_connect_urls=_texts(get("ws_connect_urls", [])),
         compression=get("compression", ""),
+        proto=get("proto", 0),
     )
 
 

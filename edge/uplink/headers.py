@@ -7,6 +7,8 @@ Headers added to those it has:
 ``Petiole-Time-Quality``  ``clock``, or ``unset`` when this machine's clock had obviously not been set by then
 ``Petiole-Msg-Id``        the ``Nats-Msg-Id`` that its publisher gave it, if it did
 
+A receipt of losses has ``Petiole-Lost`` (``losses.py``) and nothing else but its id.
+
 Headers that only meant the local stream (expectations, batches, rollups) are left out.
 """
 
@@ -30,6 +32,10 @@ def hub_headers(row: Row, msg_id: str) -> bytes:
     items.append(("Petiole-Time", rfc3339(row.time_ns)))
     items.append(("Petiole-Time-Quality", "clock" if row.time_ns >= UNSET_BEFORE_NS else "unset"))
     return header_block(items)
+
+
+def receipt_headers(msg_id: str, loss: str) -> bytes:
+    return header_block([(MSG_ID, msg_id), ("Petiole-Lost", loss)])
 
 
 def rfc3339(time_ns: int) -> str:

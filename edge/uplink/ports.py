@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edge.store.contract import Row
+from edge.uplink.ranges import Pair
 
 
 class UplinkOptions(Protocol):
@@ -19,6 +20,27 @@ class UplinkOptions(Protocol):
     def hub_domain(self) -> str: ...
     @property
     def window(self) -> int: ...
+    @property
+    def lane(self) -> str:
+        """``urgent``, ``normal`` or ``bulk``."""
+
+    @property
+    def weight(self) -> int:
+        """Of its share of the line; 0: its lane's."""
+
+    @property
+    def order(self) -> str:
+        """``live``: what is fresh goes first; ``strict``: everything in its order."""
+
+    @property
+    def discard(self) -> str:
+        """When the backlog is full: ``old``, ``new``, or ``thin``."""
+
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def receipts(self) -> str:
+        """The subject of loss receipts; empty: one that is made of the first of ``subjects``."""
 
 
 class Backlog(Protocol):
@@ -27,8 +49,8 @@ class Backlog(Protocol):
     @property
     def created_ns(self) -> int: ...
     @property
-    def first_seq(self) -> int:
-        """Of the oldest row; one more than the last sequence when there is none."""
+    def last_seq(self) -> int:
+        """Also when no row is left."""
 
     @property
     def messages(self) -> int: ...
@@ -40,10 +62,12 @@ class Backlog(Protocol):
 
 
 class Ledger(Protocol):
-    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
-        """In one commit: keep ``progress`` and delete the rows up to ``settled``; ``Uplink.on_saved`` follows.
-
-        Not urgent: nobody waits for it, it may gather with others.
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[Pair], thinned: Sequence[int], urgent: bool
+    ) -> None:
+        """In one commit: keep ``progress``, and delete the rows up to ``settled``, in ``beyond``, and ``thinned``;
+        nobody sees them any more from here on.  ``Uplink.on_saved`` follows.  Not urgent: nobody waits for it, it may
+        gather with others.
         """
 
 

@@ -1,37 +1,68 @@
 """What an uplink must still know after a power cut."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
+from typing import Any
 
 from edge.errors import StoreError
+from edge.uplink.losses import Loss
+from edge.uplink.ranges import Pair
+from edge.uplink.thinning import Comb
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``edge`` and ``epoch`` name this incarnation of the local stream in message ids; ``stream_created`` (ns) tells
-    it from another one of the same name.
+    """``edge`` and ``epochs`` name this incarnation of the local stream in message ids; ``stream_created`` (ns) and
+    ``generation`` (of the store) tell it from another one.
 
-    Every row up to ``acked`` is settled: the hub has it, or it is a dead letter.  Rows beyond ``limit`` were never
-    sent.  A row in between that the hub has stored lies there after sequence ``hub_seq`` of the stream that was
-    created at ``hub_created`` (as the hub writes it; empty: never spoken to it).
+    ``epochs``: (first sequence, name), in order.  Every row up to ``acked``, and those in ``settled``, need nothing
+    more: the hub has them, they are dead letters, or they were lost and are accounted for.  Of the others none was ever
+    sent that is not in ``leased``.  Whatever the hub may have of those lies there after sequence ``hub_seq`` of the
+    stream that was created at ``hub_created`` (as the hub writes it; empty: never spoken to it).
+
+    ``losses`` wait for a receipt; one with a number may have been sent.  ``gone`` counts what was lost, by reason.
+    ``combs``: where the backlog was thinned.
     """
 
     edge: str
-    epoch: str
+    epochs: tuple[tuple[int, str], ...]
     stream_created: int
+    generation: str = ""
     acked: int = 0
-    limit: int = 0
+    settled: tuple[Pair, ...] = ()
+    leased: tuple[Pair, ...] = ()
     hub_seq: int = 0
     hub_created: str = ""
     dead: int = 0
+    losses: tuple[Loss, ...] = ()
+    receipts: int = 0  # numbers given
+    gone: dict[str, int] = field(default_factory=dict)
+    paused: bool = False
+    combs: tuple[Comb, ...] = ()
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, name: str, value: bytes) -> "Progress":
         try:
             found = json.loads(value)
-            return cls(**{field.name: found[field.name] for field in fields(cls)})
-        except (ValueError, TypeError, KeyError) as exc:
+            if "epoch" in found:
+                return cls._from_one_front(found)
+            for key in ("epochs", "settled", "leased"):
+                found[key] = tuple((pair[0], pair[1]) for pair in found[key])
+            found["combs"] = tuple(Comb(*comb) for comb in found["combs"])
+            found["losses"] = tuple(Loss(*loss) for loss in found["losses"])
+            return cls(**found)
+        except (ValueError, TypeError, KeyError, IndexError) as exc:
             raise StoreError(f"uplink {name}: its progress in the store cannot be read: {exc!r}") from exc
+
+    @classmethod
+    def _from_one_front(cls, found: dict[str, Any]) -> "Progress":
+        """As it was kept while messages went up in one row: all up to ``limit`` may have been sent."""
+        acked, limit = int(found["acked"]), int(found["limit"])
+        return cls(
+            found["edge"], ((1, found["epoch"]),), found["stream_created"],
+            acked=acked, leased=((acked + 1, limit),) if limit > acked else (),
+            hub_seq=found["hub_seq"], hub_created=found["hub_created"], dead=found["dead"],
+        )  # fmt: skip

@@ -30,6 +30,7 @@ MAX_QUESTIONS = 64  # asked at a time
 SCAN_FROM = 16  # messages in doubt on one subject: below, asking one by one is as quick
 SCAN_SUBJECTS = 64
 SCAN_BATCH = 4096
+EVERYTHING = ">"
 SCAN_LIFE_NS = 10_000_000_000  # the hub forgets an unused consumer after this
 
 
@@ -46,19 +47,19 @@ class Resume:
     """``ask`` sends a question and tells its number, under which the answer comes to ``on_answer``, in any order;
     the messages that ``pull`` asks for come to ``on_scanned``.
 
-    ``found`` maps sequences here to sequences there and is good at any time; ``done`` when nothing is left to ask.
+    ``found`` maps keys here to sequences there and is good at any time; ``done`` when nothing is left to ask.
     """
 
     def __init__(
         self,
         stream: str,
-        id_prefix: str,
+        key_of: Callable[[str], int],
         consumer: str,
         ask: Callable[[str, dict[str, object]], int],
         pull: Callable[[str, dict[str, object]], None],
     ) -> None:
         self.stream = stream
-        self.id_prefix = id_prefix
+        self.key_of = key_of  # of a message id: the key of our message, 0 for another's
         self.consumer = consumer  # a name that nobody else uses
         self.ask = ask
         self.pull = pull
@@ -78,11 +79,13 @@ class Resume:
         self.info_number = self.ask(f"STREAM.INFO.{self.stream}", {})
 
     def search(self, doubts: Iterable[tuple[int, str]], after: int) -> None:
-        """Look for these (sequence, subject) behind hub sequence ``after``."""
-        transformed = self.state is not None and self.state.transformed
+        """Look for these (key, subject) behind hub sequence ``after``; a subject that is not known is empty."""
+        assert self.state is not None
+        doubts = list(doubts)
+        everywhere = self.state.transformed or not all(subject for _, subject in doubts)
         for seq, subject in doubts:
-            if transformed:
-                subject = ">"  # under whatever subjects such a stream stores, all of it is looked through
+            if everywhere:  # under whatever subjects such a stream stores, all that it holds by now is looked through
+                subject = EVERYTHING
             self.searches.setdefault(subject, Search(subject, set(), after)).missing.add(seq)
         most = max((len(search.missing) for search in self.searches.values()), default=0)
         if most >= SCAN_FROM and len(self.searches) <= SCAN_SUBJECTS:
@@ -107,7 +110,7 @@ class Resume:
             self.end_scan()
             return
         self.scanned = number
-        seq = self._sequence(header_get(headers, "Nats-Msg-Id") or "")
+        seq = self.key_of(header_get(headers, "Nats-Msg-Id") or "")
         for search in self.searches.values():
             if seq in search.missing:
                 self._note(search, seq, hub_seq)
@@ -161,17 +164,17 @@ class Resume:
     # ---- the leader
 
     def _ask_leader(self) -> None:
-        self.waiting.extend(search for search in self.searches.values() if search.missing)
+        self.waiting.extend(search for search in self.searches.values() if self._is_open(search))
         self._go_on()
 
     def _on_search(self, search: Search, headers: bytes, payload: bytes) -> None:
         stored = parse_stored(headers, payload)
         if isinstance(stored, StoredMessage):
-            seq = self._sequence(stored.msg_id)
+            seq = self.key_of(stored.msg_id)
             if seq in search.missing:
                 self._note(search, seq, stored.seq)
             search.after = max(search.after, stored.seq)
-            if search.missing:
+            if self._is_open(search):
                 self.waiting.appendleft(search)
         elif stored.err_code != NO_MESSAGE_FOUND:
             self.failure = f"stream {self.stream}: {stored.reason}"
@@ -183,10 +186,10 @@ class Resume:
         search.after = max(search.after, hub_seq)
         self.found[seq] = hub_seq
 
-    def _sequence(self, msg_id: str) -> int:
-        """Of our own message; 0 for another's."""
-        rest = msg_id.removeprefix(self.id_prefix)
-        return int(rest) if rest != msg_id and rest.isdecimal() and len(rest) < 20 else 0
+    def _is_open(self, search: Search) -> bool:
+        """Others may write without end to a stream that is looked through."""
+        assert self.state is not None
+        return bool(search.missing) and (search.subject != EVERYTHING or search.after < self.state.last_seq)
 
     def _go_on(self) -> None:
         while self.waiting and len(self.asked) < MAX_QUESTIONS:

@@ -3,8 +3,16 @@
     {"edge": "e1",
      "leaf": {"connected": true, "rtt_ms": 12.3, "remote": "hub.example:7422"},
      "uplinks": {"TELEMETRY": {"backlog_messages": 0, "backlog_bytes": 0, "oldest_age_s": null,
-                               "state": "live", "reason": "", "hub_seq": 17, "acked_seq": 9, "in_flight": 0,
-                               "dead": 0, "lost": 0, "last_puback": "2026-11-23T03:52:00.000000000Z"}}}
+                               "state": "live", "reason": "", "lane": "normal", "stalled": false,
+                               "messages_per_s": 12.1, "bytes_per_s": 2210.5, "time_to_full_s": null,
+                               "time_to_drained_s": 0, "hub_seq": 17, "acked_seq": 9, "in_flight": 0,
+                               "dead": 0, "lost": 0, "lost_by_reason": {}, "receipts_waiting": 0,
+                               "last_puback": "2026-11-23T03:52:00.000000000Z"}},
+     "budget": null}
+
+``stalled``: nothing has gone for a minute though something waits.  ``messages_per_s`` have left the backlog lately,
+``bytes_per_s`` went over the line with them.  ``time_to_*`` is what will come of that, as long as it goes on; null: it
+will not come.  ``budget``: rate, daily, day, used, reserve, where there is one.
 
 ``backlog_*`` count the rows of the uplink's local stream, those included whose PubAck is not on disk here yet: what a
 SELECT on the store says.  Bytes are those of subjects, headers and payloads.
@@ -18,9 +26,9 @@ from edge.core.times import Clock
 from edge.jetstream.stream import OVERHEAD, Stream
 from edge.uplink.headers import rfc3339
 from edge.uplink.uplink import Uplink
-from edge.uplink.uplinks import Uplinks
+from edge.uplink.uplinks import Uplinks, edge_token
 
-NOT_IN_TOKENS = str.maketrans(dict.fromkeys(" \t\r\n.*>", "_"))
+YEAR_S = 365 * 86400
 
 
 class Status:
@@ -32,7 +40,7 @@ class Status:
         self.link = link
         self.uplinks = uplinks
         self.clock = clock
-        account.subscribe(f"petiole.{edge.translate(NOT_IN_TOKENS)}.status", self._on_request)
+        account.subscribe(f"petiole.{edge_token(edge)}.status", self._on_request)
 
     def report(self) -> dict[str, object]:
         link = self.link
@@ -42,25 +50,51 @@ class Status:
         uplinks = (
             {uplink.name: self._uplink(uplink, found.streams[uplink.name]) for uplink in found.uplinks} if found else {}
         )
-        return {"edge": self.edge, "leaf": leaf, "uplinks": uplinks}
+        budget = found.budget.report() if found and found.budget else None
+        return {"edge": self.edge, "leaf": leaf, "uplinks": uplinks, "budget": budget}
 
     def _uplink(self, uplink: Uplink, stream: Stream) -> dict[str, object]:
-        now = self.clock.wall()
-        since_ack = self.clock.monotonic() - uplink.last_ack if uplink.last_ack else None
+        now, monotonic = self.clock.wall(), self.clock.monotonic()
+        since_ack = monotonic - uplink.last_ack if uplink.last_ack else None
+        state, reason = uplink.shown()
+        going = uplink.going.rate(monotonic)
+        growing = uplink.coming.rate(monotonic) - going
         return {
             "backlog_messages": stream.messages,
             "backlog_bytes": stream.bytes - OVERHEAD * stream.messages,
             "oldest_age_s": round(max(now - stream.oldest_ns(), 0) / 1e9, 3) if stream.messages else None,
-            "state": uplink.state.value,
-            "reason": uplink.reason,
+            "state": state.value,
+            "reason": reason,
+            "lane": uplink.options.lane,
+            "stalled": uplink.watch.stalled,
+            "messages_per_s": round(going, 3),
+            "bytes_per_s": round(uplink.going_bytes.rate(monotonic), 1),
+            "time_to_full_s": _time_to_full(stream, growing),
+            "time_to_drained_s": _time_to(stream.messages, -growing),
             "hub_seq": uplink.hub_seq,
             "acked_seq": uplink.acked_seq,
             "in_flight": len(uplink.window),
             "dead": uplink.dead,
             "lost": uplink.lost,
+            "lost_by_reason": dict(uplink.losses.gone),
+            "receipts_waiting": len(uplink.losses.waiting),
             "last_puback": None if since_ack is None else rfc3339(now - since_ack),
         }
 
     def _on_request(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if reply:
             self.account.publish(reply, json.dumps(self.report()).encode())
+
+
+def _time_to(amount: float, rate: float) -> float | None:
+    """Seconds; None where it does not get there, or not within a year."""
+    if amount <= 0:
+        return 0
+    return round(amount / rate, 1) if rate > amount / YEAR_S else None
+
+
+def _time_to_full(stream: Stream, growing: float) -> float | None:
+    """At the size that messages have now."""
+    if not stream.messages or stream.config.max_bytes <= 0:
+        return None
+    return _time_to(stream.config.max_bytes - stream.bytes, growing * stream.bytes / stream.messages)

@@ -1,42 +1,52 @@
-"""One uplink: a local stream drained into a stream of the hub, in order, each message exactly once.
+"""One uplink: a local stream drained into a stream of the hub, each message exactly once.
 
-How it stays exactly once:
+How it stays exactly once, wherever in the backlog its two fronts are:
 
-1. A row leaves the local stream only after the hub's PubAck for it, or after it became a dead letter.
+1. A row leaves the local stream only after the hub's PubAck for it, or after it became a dead letter; what the
+   backlog's own limits take first is noticed, and a receipt of it goes up in its place.
 2. A message is sent again only when it was looked for at the hub and is not there.  So every doubt (a lost link, an
    answer that does not come, a refusal) ends in a resume (``resume.py``), never in a blind repetition.
-3. What may be in doubt after a power cut is known beforehand: no row is sent that lies behind the ``limit`` of the
-   progress on disk, and what the hub may have of them lies behind its ``hub_seq``.
+3. What may be in doubt after a power cut is known beforehand: no row is sent that is not in a range ``leased`` in the
+   progress on disk, no receipt that has no number there, and what the hub may have of them lies behind its ``hub_seq``.
+4. What is settled beyond the oldest row that is not is in the same progress, as ranges, so it needs no looking for.
 
-Nothing new is sent while an answer is overdue: messages behind a lost one must not overtake it.
+With ``order: strict`` there is one front, and nothing new is sent while an answer is overdue: messages behind a lost
+one must not overtake it.
 """
 
 import enum
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge.errors import StoreError
 from edge.store.contract import Row
 from edge.subjects import overlap
 from edge.uplink.answers import Refused, parse_puback
-from edge.uplink.headers import hub_headers
+from edge.uplink.fronts import SCAN, Cursor, Fronts
+from edge.uplink.headers import hub_headers, receipt_headers
+from edge.uplink.identity import Identity, latest
+from edge.uplink.line import URGENT, WEIGHTS, Line
+from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
+from edge.uplink.meter import Meter, Watch
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
+from edge.uplink.ranges import Ranges
 from edge.uplink.resume import Resume
+from edge.uplink.thinning import Combs, Thinner
+from edge.uplink.turns import FrontTurn
 from edge.uplink.window import Window
 
 log = logging.getLogger("edge")
 
 SECOND = 1_000_000_000
-WINDOW_BYTES = 128 * 1024  # in flight: what a slow line has to carry before a PONG or a command gets its turn
-LEASE = 8  # windows that may be sent before the progress on disk must move
+LEASE = 8  # windows that each front may send before the progress on disk must move
 SAVE_INTERVAL_NS = SECOND
-ANSWER_TIMEOUT_NS = 2 * SECOND  # without any answer at all, and at least four round trips
+ANSWER_TIMEOUT_NS = 2 * SECOND  # and at least four times what an answer takes
 BACKOFF_NS = SECOND // 4
+NO_LINK = "no link to the hub"
 BACKOFF_MAX_NS = 5 * SECOND
-SCAN = 64  # rows read at a time
 
 
 class State(enum.Enum):
@@ -44,6 +54,11 @@ class State(enum.Enum):
     RESUMING = "resuming"  # asks the hub what it has
     LIVE = "live"  # sends
     BLOCKED = "blocked"  # the hub does not take messages now; ``reason`` says why
+
+
+    PAUSED = "paused"  # it is told not to send: by command
+    CLOSED = "closed"  # or by its schedule
+    SPENT = "spent"  # or by the budget
 
 
 class Uplink:
@@ -56,6 +71,7 @@ class Uplink:
         progress: Progress,
         backlog: Backlog,
         link: HubLink,
+        line: Line,
         ledger: Ledger,
         dead_letters: DeadLetters,
         inbox: str,
@@ -66,30 +82,47 @@ class Uplink:
         self.progress = progress  # as it is on disk
         self.backlog = backlog
         self.link = link
+        self.line = line
         self.ledger = ledger
         self.dead_letters = dead_letters
         self.inbox = inbox
         self.scan_inbox = f"{inbox}_scan"
         self.wake = wake
-        self.id_prefix = f"{progress.edge}:{progress.epoch}:"
+        self.identity = Identity(progress.edge, progress.epochs)
         self.state = State.DOWN
-        self.reason = ""
-        self.window = Window(progress.acked, progress.hub_seq)
-        self.next_seq = progress.acked + 1
-        self.sent_until = progress.limit  # rows up to here may have been sent
+        self.reason = NO_LINK
+        self.window = Window(progress.acked, progress.settled, progress.hub_seq)
+        self.fronts = Fronts(backlog, self.window, options.order == "strict")
+        self.is_urgent = options.lane == URGENT
+        weight = options.weight or WEIGHTS[options.lane]
+        line.add(FrontTurn(self, fresh, self.is_urgent, weight) for fresh in (True, False))
+        self.leased = Ranges(progress.leased)  # what may be sent
+        self.unsearched = Ranges(progress.leased)  # by an earlier process, perhaps
         self.hub_created = progress.hub_created
         self.dead = progress.dead
-        self.lost = 0  # rows that the local stream's limits took before they were sent
+        self.paused = progress.paused
+        self.losses = Losses(progress.losses, progress.receipts, progress.gone)
+        self.receipt_subject = options.receipts or receipt_subject(options.subjects[0], progress.edge)
         self.resume: Resume | None = None
         self.questions = 0
         self.retry_at: int | None = None
         self.backoff = BACKOFF_NS
-        self.answer_due: int | None = None
+        self.answer_due: int | None = None  # to a question of the resume
+        self.patience = 0  # no answer is overdue before
         self.save_due: int | None = None
         self.saving = False
+        self.save_again = False  # something waits for more than what is on its way
         self.saved = progress  # what is on its way there
+        self.removed = Ranges()  # settled beyond the floor, and not in the backlog any more
+        self.removing: list[tuple[int, int]] = []
         self.dying: set[int] = set()  # on their way to the dead letters
         self.last_ack = 0  # monotonic ns; 0: none since the start
+        self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
+        self.combs = Combs(progress.combs)
+        self.watch = Watch(self.name)
+        self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
+        self.seen_seq = backlog.last_seq
+        self.closed = ""  # why its schedule lets nothing go now
 
     # ---- for monitoring
 
@@ -101,26 +134,75 @@ class Uplink:
     def hub_seq(self) -> int:
         return self.window.known
 
+    @property
+    def lost(self) -> int:
+        return self.losses.total
+
+    def shown(self) -> tuple[State, str]:
+        """Its state and the reason as an operator sees them."""
+        if self.paused:
+            return State.PAUSED, "paused by command"
+        if self.state is not State.LIVE:
+            return self.state, self.reason
+        if self.closed:
+            return State.CLOSED, self.closed
+        spent = self.line.refusal(self.is_urgent)
+        return (State.SPENT, spent) if spent else (State.LIVE, "")
+
+    @property
+    def held(self) -> str:
+        """Why nothing is to be sent, though it could; what is in flight goes on."""
+        return "paused" if self.paused else self.closed
+
     # ---- events
+
+    def on_hours(self, closed: str, now: int) -> None:
+        """The schedule: why nothing may go, or nothing."""
+        if closed == self.closed:
+            return
+        log.info("uplink %s: %s", self.name, closed or "the hours of its schedule have begun")
+        self.closed = closed
+        self._pump(now)
+
+    def pause(self, paused: bool, now: int) -> None:
+        """``on_saved`` follows when that will outlive a power cut."""
+        if paused != self.paused:
+            log.info("uplink %s: %s", self.name, "paused by command" if paused else "goes on by command")
+        self.paused = paused
+        self._save(urgent=True)
+        self._pump(now)
 
     def on_link(self, up: bool, now: int) -> None:
         if up:
             self.backoff = BACKOFF_NS
             self._resume(now)
         else:
-            self._stop(State.DOWN, "no link to the hub")
+            self._stop(State.DOWN, NO_LINK)
 
     def on_stored(self, now: int) -> None:
         """New rows can be read."""
+        last = self.backlog.last_seq
+        self.coming.add(last - self.seen_seq, now)
+        self.seen_seq = last
+        self.watch.waits(now)
+        self.fronts.stored(now)
+        if self.thinner is not None and self.thinner.is_due():
+            self._thin(self.thinner)
         self._pump(now)
 
+    def on_removed(self) -> None:
+        """Rows have gone from the backlog."""
+        self.fronts.forget()
+
     def on_reply(self, token: str, headers: bytes, payload: bytes, now: int) -> None:
-        """``a<seq>``: the hub's answer to a message; ``q<number>``: to a question of the resume."""
+        """``a<seq>``: the hub's answer to a message; ``l<number>``: to a receipt; ``q<number>``: to a question."""
         kind, number = token[:1], token[1:]
         if not number.isdecimal() or len(number) > 19:
             return
         if kind == "a":
             self._on_puback(int(number), headers, payload, now)
+        elif kind == "l":
+            self._on_puback(-int(number), headers, payload, now)
         elif kind == "q" and self.resume is not None:
             self._on_answer(self.resume, int(number), headers, payload, now)
         self.wake()
@@ -136,10 +218,15 @@ class Uplink:
         """What ``Ledger.save`` was given is on disk, or is not."""
         self.saving = False
         if error is not None:
+            self.save_again = False
             self.save_due = now + SAVE_INTERVAL_NS
         else:
             self.progress = self.saved
-            if not self._is_noted():
+            self.leased = Ranges(self.saved.leased)
+            for first, last in self.removing:
+                self.removed.add(first, last)
+            self.removed.remove_up_to(self.progress.acked)
+            if self.save_again or not self._is_noted():
                 self._save(urgent=True)
             elif self.window.floor > self.progress.acked:
                 self._save_soon(now)
@@ -157,16 +244,26 @@ class Uplink:
         self.wake()
 
     def deadline(self) -> int | None:
-        dues = [due for due in (self.retry_at, self.answer_due, self.save_due) if due is not None]
-        return min(dues, default=None)
+        dues = (self.retry_at, self.answer_due, self._ack_due(), self.save_due, self.watch.deadline())
+        return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
         if self.retry_at is not None and now >= self.retry_at:
             self._resume(now)
-        if self.answer_due is not None and now >= self.answer_due:
-            self._on_silence(now)
+        for due in (self.answer_due, self._ack_due()):
+            if due is not None and now >= due:
+                self._on_silence(now)
         if self.save_due is not None and now >= self.save_due:
             self._save()
+        self._watch(now)
+
+    def _watch(self, now: int) -> None:
+        """Whether it is alarming that nothing goes."""
+        if not self.backlog.messages or self.held or self.line.refusal(self.is_urgent):
+            self.watch.rests()
+        else:
+            self.watch.waits(now)
+            self.watch.tick(now, self.backlog.messages, self.reason or "the hub does not answer")
 
     # ---- resuming
 
@@ -174,8 +271,7 @@ class Uplink:
         """Ask the hub before anything is sent (again)."""
         if not self.link.up:
             return
-        self.window.restart()
-        self.next_seq = self.window.floor + 1
+        self._restart()
         self.state = State.RESUMING
         self.retry_at = None
         for request in ("STREAM.INFO", "STREAM.MSG.GET"):
@@ -183,10 +279,20 @@ class Uplink:
                 self._block(refusal, now)
                 return
         consumer = f"petiole_{self.inbox.rpartition('.')[2]}_{self.questions}"
-        self.resume = Resume(self.options.hub_stream, self.id_prefix, consumer, self._ask, self._pull)
+        self.resume = Resume(self.options.hub_stream, self.identity.key_of, consumer, self._ask, self._pull)
         self._expect_answer(now)
         self.resume.start()
         self.wake()
+
+    def _restart(self) -> None:
+        """What was in flight is in doubt."""
+        window = self.window
+        for flight in window.flights.values():
+            self.line.ended(flight.size, self.is_urgent, 0, 0, answered=False)
+        window.restart()
+        for seq in self.dying:
+            window.taken.add(seq, seq)
+        self.fronts.restart()
 
     def _api(self) -> str:
         domain = self.options.hub_domain or self.link.domain
@@ -194,11 +300,16 @@ class Uplink:
 
     def _ask(self, request: str, body: dict[str, object]) -> int:
         self.questions += 1
-        self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), f"{self.inbox}.q{self.questions}")
+        self._request(request, body, f"{self.inbox}.q{self.questions}")
         return self.questions
 
     def _pull(self, request: str, body: dict[str, object]) -> None:
-        self.link.publish(f"{self._api()}.{request}", json.dumps(body).encode(), self.scan_inbox)
+        self._request(request, body, self.scan_inbox)
+
+    def _request(self, request: str, body: dict[str, object], reply: str) -> None:
+        subject, payload = f"{self._api()}.{request}", json.dumps(body).encode()
+        self.link.publish(subject, payload, reply)
+        self.line.charge(wire_size(subject, reply, 0, len(payload)), self.is_urgent)
 
     def _on_answer(self, resume: Resume, number: int, headers: bytes, payload: bytes, now: int) -> None:
         knew_state = resume.state is not None
@@ -219,6 +330,7 @@ class Uplink:
         state = resume.state
         assert state is not None
         name = self.options.hub_stream
+        doubts = self._doubts()
         if not self.hub_created:
             self.window.rebase(state.last_seq)  # nothing was ever sent: nothing before this can be ours
         elif state.created != self.hub_created:
@@ -230,7 +342,7 @@ class Uplink:
                 *(self.name, name, state.last_seq, self.window.known),
             )
             self.window.rebase(0)
-        elif state.first_seq > self.window.after + 1 and self.sent_until > self.window.floor:
+        elif state.first_seq > self.window.after + 1 and doubts:
             log.info(
                 "uplink %s: the hub's stream %s begins at %d: what it had stored of ours between %d and that is gone",
                 *(self.name, name, state.first_seq, self.window.after),
@@ -239,31 +351,43 @@ class Uplink:
         if not any(overlap(ours, theirs) for ours in self.options.subjects for theirs in state.subjects):
             self._block(f"the hub's stream {name} does not take {', '.join(self.options.subjects)}", now)
         else:
-            resume.search(self._doubts(), self.window.after)
+            resume.search(doubts, self.window.after)
 
     def _doubts(self) -> list[tuple[int, str]]:
-        """Rows that may have been sent and are not settled."""
-        doubts: list[tuple[int, str]] = []
-        is_settled = self.window.is_settled
-        seq = self.window.floor + 1
-        while seq <= self.sent_until:
-            rows = self.backlog.scan(seq, SCAN)
-            doubts += [(r.seq, r.subject) for r in rows if r.seq <= self.sent_until and not is_settled(r.seq)]
-            if not rows:
-                break
-            seq = rows[-1].seq + 1
-        return doubts
+        """What may have been sent and is not settled, with its subject; empty where the row is gone."""
+        window = self.window
+        if len(self.unsearched):
+            last = self.backlog.last_seq
+            unknown = (gap for pair in self.unsearched for gap in window.settled.gaps(*pair))
+            keys = [key for first, end in unknown for key in range(max(first, window.floor + 1), min(end, last) + 1)]
+            keys += [-loss.number for loss in self.losses.waiting if loss.number]
+            window.doubt(keys, self.progress.hub_seq)
+        found = [(key, self.receipt_subject) for key in window.doubts if key < 0]
+        return found + self._with_subjects(sorted(key for key in window.doubts - self.dying if key > 0))
+
+    def _with_subjects(self, seqs: list[int]) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        rows: dict[int, str] = {}
+        until = 0  # it is known which rows there are up to here
+        for seq in seqs:
+            if seq > until:
+                block = self.backlog.scan(seq, SCAN)
+                rows = {row.seq: row.subject for row in block}
+                until = block[-1].seq if block else self.backlog.last_seq
+            found.append((seq, rows.get(seq, "")))
+        return found
 
     def _go_live(self, resume: Resume, now: int) -> None:
         self._keep_found(resume)
         if resume.found:
             log.info("uplink %s: %d messages in doubt had arrived", self.name, len(resume.found))
-        self.window.resumed()
-        self.sent_until = self.window.floor
+        self.unsearched = Ranges()
+        self.fronts.restart()
         self.resume = None
         self.answer_due = None
         self.state = State.LIVE
         self.reason = ""
+        self._save_soon(now)
         if not self._is_noted():
             self._save(urgent=True)
         self._pump(now)
@@ -275,128 +399,198 @@ class Uplink:
     # ---- sending
 
     def _pump(self, now: int) -> None:
-        """Send what the window allows."""
-        if self.state is not State.LIVE or not self._is_noted():
-            return
+        if self.state is State.LIVE:
+            self.line.pump(now)
+
+    def send(self, fresh: bool, room: int, now: int) -> int:
+        """About ``room`` bytes of what is fresh, or of what is not; how many were sent."""
+        if self.state is not State.LIVE or self.held or not self._is_noted():
+            return 0
+        sent = 0 if fresh else self._send_receipts(now)
+        cursor = self.fronts.pick(fresh, now)
+        if cursor is None:
+            return sent
         was_empty = not self.window
-        while self._has_room():
-            rows = self.backlog.scan(self.next_seq, min(SCAN, self.options.window))
-            if not rows:
+        while sent < room and len(self.window) + len(self.dying) < self.options.window:
+            row = cursor.peek()
+            self._note_missing(cursor)
+            if row is None or row.seq not in self.leased:
                 break
-            self._note_lost()
-            for row in rows:
-                if not self._has_room() or not self._send(row, now):
-                    return self._pumped(was_empty, now)
-        self._pumped(was_empty, now)
-
-    def _pumped(self, was_empty: bool, now: int) -> None:
+            size = self._send(row, now)
+            if size is None:
+                break
+            sent += size
+        self._look_ahead(cursor)
         if was_empty and self.window:
-            self._expect_answer(now)
             self.wake()
+        return sent
 
-    def _has_room(self) -> bool:
-        window = self.window
-        return len(window.order) < self.options.window and window.bytes < WINDOW_BYTES
-
-    def _send(self, row: Row, now: int) -> bool:
-        """False when no more can be sent now."""
-        if self.window.pass_over(row.seq):
-            self.next_seq = row.seq + 1
-            self._save_soon(now)
-            return True
-        self.next_seq = row.seq
-        if row.seq > self.progress.limit:
+    def _look_ahead(self, cursor: Cursor) -> None:
+        """Lease what comes next before it is needed."""
+        seq = cursor.next_seq
+        if seq > self.backlog.last_seq:
+            return
+        if seq not in self.leased:
             self._save(urgent=True)
-            return False
-        msg_id = f"{self.id_prefix}{row.seq}"
-        headers = hub_headers(row, msg_id)
-        size = len(headers) + len(row.payload)
-        refusal = self.link.refusal(row.subject, size)
-        if not refusal and not self.link.publish(row.subject, row.payload, f"{self.inbox}.a{row.seq}", headers):
-            return False
-        self.window.send(row.seq, size)
-        self.next_seq = row.seq + 1
-        self.sent_until = max(self.sent_until, row.seq)
-        if refusal:
-            self._bury(row, refusal)
-        return True
+        elif (probe := seq + self.options.window * LEASE // 2) <= self.backlog.last_seq:
+            if probe not in self.leased and probe not in self.window.taken:
+                self._save()
 
-    def _note_lost(self) -> None:
-        """Rows that the limits of the local stream took before the hub had them are not gone in silence."""
-        first, expected = self.backlog.first_seq, self.next_seq
-        lost = first - expected - sum(expected <= seq < first for seq in self.window.settled_ahead)
-        if lost > 0:
-            self.lost += lost
-            log.warning(
-                "uplink %s: the limits of its backlog dropped %d messages that the hub has not got (%d to %d)",
-                *(self.name, lost, expected, first - 1),
-            )
-        self.next_seq = max(first, expected)
+    def _send(self, row: Row, now: int) -> int | None:
+        """The bytes that went; None when nothing more can be sent now."""
+        headers = hub_headers(row, self.identity.id_of(row.seq))
+        size = len(headers) + len(row.payload)
+        if refusal := self.link.refusal(row.subject, size):
+            self._bury(row, refusal)
+            return 0
+        reply = f"{self.inbox}.a{row.seq}"
+        if not self.link.publish(row.subject, row.payload, reply, headers):
+            return None
+        return self._sent(row.seq, wire_size(row.subject, reply, len(headers), size), now)
+
+    def _sent(self, key: int, size: int, now: int) -> int:
+        self.window.send(key, size, now)
+        self.line.sent(size, self.is_urgent)
+        return size
+
+    def _send_receipts(self, now: int) -> int:
+        """Those whose numbers are on disk."""
+        sent = 0
+        for loss in self.progress.losses:
+            key = -loss.number
+            if not key or key in self.window.flights or self.losses.find(loss.number) is None:
+                continue
+            headers = receipt_headers(self.identity.id_of(key), loss.header())
+            reply = f"{self.inbox}.l{loss.number}"
+            if refusal := self.link.refusal(self.receipt_subject, len(headers)):
+                log.warning("uplink %s: no receipt for %s: %s", self.name, loss.header(), refusal)
+                self._settle(key, 0, now)
+            elif self.link.publish(self.receipt_subject, b"", reply, headers):
+                sent += self._sent(key, wire_size(self.receipt_subject, reply, len(headers), len(headers)), now)
+        if not any(loss.number for loss in self.losses.waiting) and self.losses.number_all():
+            self._save(urgent=True)
+        return sent
+
+    def _note_missing(self, cursor: Cursor) -> None:
+        """Rows that are not there any more are not gone in silence.  What is fresh has no gaps but those."""
+        for first, last in cursor.pop_missing():
+            count = self.combs.untold(first, last)
+            if count:
+                self.losses.add(first, last, count, LIMITS)
+                log.warning(
+                    "uplink %s: the limits of its backlog dropped %d messages that the hub has not got (%d to %d)",
+                    *(self.name, count, first, last),
+                )
+            self.window.lose(first, last)
+
+    def _thin(self, thinner: Thinner) -> None:
+        """What was never sent may go, each with its receipt in the same commit."""
+        if self.saving:
+            return
+        window = self.window
+        spared = window.taken.copy()
+        for key in [*window.doubts, *self.dying]:
+            if key > 0:
+                spared.add(key, key)
+        for first, last in self.unsearched:
+            spared.add(first, last)
+        cuts = thinner.cuts(window.floor, spared)
+        if not cuts:
+            return
+        for cut in cuts:
+            self.combs.add(cut.comb)
+            self.losses.add(cut.comb.first, cut.comb.last, len(cut.rows), THINNED, cut.comb.step)
+        log.warning(
+            "uplink %s: its backlog is nearly full: between %d and %d every message that %d does not divide has gone",
+            *(self.name, cuts[0].comb.first, cuts[-1].comb.last, thinner.step),
+        )
+        self.fronts.forget()
+        self._save(urgent=True, thinned=[seq for cut in cuts for seq in cut.rows])
 
     # ---- the hub's answers
 
-    def _on_puback(self, seq: int, headers: bytes, payload: bytes, now: int) -> None:
+    def _on_puback(self, key: int, headers: bytes, payload: bytes, now: int) -> None:
         answer = parse_puback(headers, payload)
         if isinstance(answer, Refused):
-            self._on_refused(seq, answer, now)
+            self._on_refused(key, answer, now)
             return
         if answer.stream != self.options.hub_stream:
             self._block(f"stream {answer.stream} of the hub took the message, not {self.options.hub_stream}", now)
             return
-        if seq > self.sent_until:
-            return  # nothing that was sent, or sent so long ago that it was looked for since
+        if key not in self.window.flights and key not in self.window.doubts:
+            return  # nothing that was sent, or known already
         self.backoff = BACKOFF_NS
         self.last_ack = now
-        self._settle(seq, answer.seq, now)
+        self._settle(key, answer.seq, now)
 
-    def _on_refused(self, seq: int, answer: Refused, now: int) -> None:
-        if seq not in self.window.flights or seq in self.dying:
+    def _on_refused(self, key: int, answer: Refused, now: int) -> None:
+        if key not in self.window.flights:
             return
         if not answer.permanent:
             self._block(answer.reason, now)
             return
-        rows = self.backlog.scan(seq, 1)
-        if rows and rows[0].seq == seq:
+        rows = self.backlog.scan(key, 1) if key > 0 else []
+        if rows and rows[0].seq == key:
             self._bury(rows[0], answer.reason)
+            return
+        if key > 0:  # the limits of the backlog took it meanwhile
+            self.losses.add(key, key, 1, REFUSED)
         else:
-            self._settle(seq, 0, now)  # the limits of the backlog took it meanwhile
+            log.warning("uplink %s: the hub takes no receipt of losses: %s", self.name, answer.reason)
+        self._settle(key, 0, now)
 
     def _bury(self, row: Row, reason: str) -> None:
         """Out of the way of all that wait behind it; settled once the dead letter is on disk."""
         if row.seq in self.dying:
             return
+        flight = self.window.flights.pop(row.seq, None)
+        if flight is not None:
+            self.window.bytes -= flight.size
+            self.line.ended(flight.size, self.is_urgent, 0, 0, answered=False)
         self.dying.add(row.seq)
+        self.window.taken.add(row.seq, row.seq)
         log.warning("uplink %s: message %d on %s will never be taken: %s", self.name, row.seq, row.subject, reason)
-        self.dead_letters.put(row, f"{self.id_prefix}{row.seq}", reason)
+        self.dead_letters.put(row, self.identity.id_of(row.seq), reason)
 
-    def _settle(self, seq: int, hub_seq: int, now: int) -> None:
-        floor = self.window.floor
-        self.window.settle(seq, hub_seq)
+    def _settle(self, key: int, hub_seq: int, now: int) -> None:
+        flight = self.window.settle(key, hub_seq)
+        self.going.add(1, now)
+        self.watch.moves(now, self.window.floor < self.backlog.last_seq)
+        if key < 0:
+            self.losses.told(-key)
+        if flight is not None:
+            self.going_bytes.add(flight.size, now)
+            self.line.ended(flight.size, self.is_urgent, flight.sent_at, now, answered=hub_seq > 0)
         self._save_soon(now)
-        if self.window.floor + self.options.window * LEASE // 2 > self.progress.limit or not self._is_noted():
+        if not self._is_noted():
             self._save()
-        if self.state is State.LIVE:
-            if not self.window:
-                self.answer_due = None
-            elif self.window.floor > floor:  # answers to later messages say nothing about the first
-                self._expect_answer(now)
+        if not self.window or self.line.is_worthwhile():
             self._pump(now)
 
     # ---- doubt
 
     def _expect_answer(self, now: int) -> None:
-        self.answer_due = now + max(ANSWER_TIMEOUT_NS, 4 * self.link.rtt)
+        self.answer_due = now + self._timeout()
+
+    def _timeout(self) -> int:
+        return max(ANSWER_TIMEOUT_NS, 4 * self.link.rtt, 4 * self.line.pace.base_ns)
+
+    def _ack_due(self) -> int | None:
+        """Answers to later messages say nothing about the first."""
+        oldest = self.window.oldest
+        return None if oldest is None else max(oldest + self._timeout(), self.patience)
 
     def _on_silence(self, now: int) -> None:
         """A slow line that still carries our bytes away is not silent."""
         if self.link.up and self.link.pending_bytes:
-            self._expect_answer(now)
+            self.patience = now + self._timeout()
+            if self.answer_due is not None:
+                self._expect_answer(now)
         elif self.resume is not None and self.resume.scanning:
             self.resume.end_scan()  # the shortcut leads nowhere
             self._expect_answer(now)
-        elif set(self.window.flights) <= self.dying and self.state is State.LIVE:
-            self.answer_due = None  # none of what is in flight has gone to the hub
-        else:
+            self._go_on_resuming(self.resume, True, now)
+        elif self.resume is not None or self.window:
             self._block(f"no answer from stream {self.options.hub_stream} of the hub", now)
 
     def _block(self, reason: str, now: int) -> None:
@@ -411,7 +605,7 @@ class Uplink:
     def _stop(self, state: State, reason: str) -> None:
         if self.resume is not None:
             self._keep_found(self.resume)
-        self.window.restart()
+        self._restart()
         self.resume = None
         self.answer_due = None
         self.retry_at = None
@@ -419,8 +613,10 @@ class Uplink:
         self.reason = reason
 
     def _keep_found(self, resume: Resume) -> None:
-        for seq, hub_seq in resume.found.items():
-            self.window.settle(seq, hub_seq)
+        for key, hub_seq in resume.found.items():
+            self.window.settle(key, hub_seq)
+            if key < 0:
+                self.losses.told(-key)
 
     # ---- what must survive
 
@@ -428,19 +624,57 @@ class Uplink:
         if self.save_due is None:
             self.save_due = now + SAVE_INTERVAL_NS
 
-    def _save(self, urgent: bool = False) -> None:
+    def _save(self, urgent: bool = False, thinned: Sequence[int] = ()) -> None:
         """Progress to disk, and the rows that it makes superfluous off it."""
         self.save_due = None
         if self.saving:
-            return  # ``on_saved`` looks again
-        self.saving = True
+            self.save_again |= urgent
+            return
+        self.saving, self.save_again = True, False
         window = self.window
+        self.combs.forget_up_to(window.floor)
+        self.removing = [gap for pair in window.settled for gap in self.removed.gaps(*pair)]
         self.saved = replace(
             self.progress,
+            epochs=latest(self.progress.epochs, window.floor),
             acked=window.floor,
-            limit=max(window.floor, self.next_seq, self.sent_until) + self.options.window * LEASE,
+            settled=tuple(window.settled),
+            leased=tuple(self._lease()),
             hub_seq=window.after,
             hub_created=self.hub_created,
             dead=self.dead,
+            losses=tuple(self.losses.waiting),
+            receipts=self.losses.receipts,
+            gone=dict(self.losses.gone),
+            paused=self.paused,
+            combs=tuple(self.combs.combs),
         )
-        self.ledger.save(self.saved.encode(), window.floor, urgent)
+        self.ledger.save(self.saved.encode(), window.floor, self.removing, thinned, urgent)
+
+    def _lease(self) -> Ranges:
+        """What may have been sent, and what may be sent next, without what is settled."""
+        window = self.window
+        leased = Ranges(self.unsearched)
+        for key in sorted(key for key in window.flights.keys() | window.doubts if key > 0):
+            leased.add(key, key)
+        for cursor in self.fronts:
+            first = max(cursor.next_seq, window.floor + 1)
+            leased.add(first, first + self.options.window * LEASE)
+        leased.remove_up_to(window.floor)
+        return leased
+
+
+def receipt_subject(pattern: str, edge: str) -> str:
+    """One that the hub's stream takes: ``telemetry.<edge>.lost`` for ``telemetry.>``."""
+    name = "".join("_" if char in " \t\r\n.*>" else char for char in edge)
+    tokens = [name if token == "*" else token for token in pattern.split(".")]
+    if tokens[-1] == ">":
+        tokens[-1:] = ["lost"] if name in tokens else [name, "lost"]
+    return ".".join(tokens)
+
+
+def wire_size(subject: str, reply: str, header_size: int, size: int) -> int:
+    """Of the whole of an HMSG: its line, its body, and the ends of both."""
+    return len(subject) + len(reply) + len(f"HMSG   {header_size} {size}") + size + 4
+
+

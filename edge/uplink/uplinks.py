@@ -1,9 +1,10 @@
 """All uplinks of an edge: their local streams, what is on disk about them, and who tells them what happens."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from itertools import takewhile
+from typing import TYPE_CHECKING, Protocol
 
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
@@ -14,25 +15,52 @@ from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig
 from edge.jetstream.stream_rules import with_rules
 from edge.store.contract import Store
+from edge.uplink.commands import Commands
 from edge.uplink.dead_letters import DeadLetterStream
+from edge.uplink.line import Line
 from edge.uplink.ports import UplinkOptions
 from edge.uplink.progress import Progress
+from edge.uplink.ranges import Pair
 from edge.uplink.uplink import Uplink
+
+if TYPE_CHECKING:  # where there is one
+    from edge.uplink.budget import Budget
+    from edge.uplink.calendar import Schedule
 
 log = logging.getLogger("edge")
 
+NOT_IN_TOKENS = str.maketrans(dict.fromkeys(" \t\r\n.*>", "_"))
 OWNER = "petiole.uplink"  # metadata of a stream that belongs to an uplink: its rows go when the hub has them
+
+
+BUDGET_KEY = "uplink-budget"
+LOOK_NS = 15_000_000_000  # at the clock, for schedules
+
+
+class BudgetConfig(Protocol):
+    """``budget`` of the ``uplink`` block; ``rate`` in bytes a second, ``daily`` in bytes; 0: any."""
+
+    @property
+    def rate(self) -> int: ...
+    @property
+    def daily(self) -> int: ...
+    @property
+    def reserve_for(self) -> str: ...
+    @property
+    def reserve_percent(self) -> int: ...
+    @property
+    def time_zone(self) -> str: ...
 
 
 class UplinkConfig(UplinkOptions, Protocol):
     """One entry of the configuration's ``uplink`` block, with the bounds of its backlog."""
 
     @property
-    def max_bytes(self) -> int: ...
+    def hours(self) -> Sequence[tuple[int, int]]: ...
+    @property
+    def time_zone(self) -> str: ...
     @property
     def max_age_ns(self) -> int | None: ...
-    @property
-    def discard(self) -> str: ...
 
 
 class StreamLedger:
@@ -44,10 +72,19 @@ class StreamLedger:
         self.stream = stream
         self.saved = saved
 
-    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[Pair], thinned: Sequence[int], urgent: bool
+    ) -> None:
         self.store.put_value(self.key, progress)
         self.stream.drop_before(settled + 1)
+        rows = [seq for pair in beyond for seq in self._present(*pair)]
+        rows += thinned
+        if rows:
+            self.stream.take(rows, _heard_later)  # in the same unit, and closes it
         self.store.commit(self.saved, urgent)
+
+    def _present(self, first: int, last: int) -> Iterator[int]:
+        return (row.seq for row in takewhile(lambda row: row.seq <= last, self.stream.outlines(first)))
 
 
 class Uplinks:
@@ -66,6 +103,7 @@ class Uplinks:
         values: Mapping[str, bytes],
         clock: Clock,
         new_id: Callable[[], str],
+        budget: BudgetConfig | None = None,
     ) -> None:
         self.edge = edge
         self.account = account
@@ -73,17 +111,32 @@ class Uplinks:
         self.link = link
         self.clock = clock
         self.new_id = new_id
+        self.budget = self._make_budget(budget, values.get(BUDGET_KEY)) if budget else None
+        self.line = Line(self.budget)
+        self.commands = Commands(edge_token(edge), account, clock)
+        self.schedules: list[tuple[Uplink, Schedule]] = []
+        self.look_at: int | None = None
         self.uplinks = [self._make(config, values) for config in configs]
         self.streams = {uplink.name: jetstream.streams[uplink.name] for uplink in self.uplinks}
         link.listeners.append(self._on_link)
 
     def deadline(self) -> int | None:
         found = [deadline for uplink in self.uplinks if (deadline := uplink.deadline()) is not None]
+        found += [due for due in (self.look_at, self.budget.deadline() if self.budget else None) if due is not None]
         return min(found, default=None)
 
     def tick(self, now: int) -> None:
         for uplink in self.uplinks:
             uplink.tick(now)
+        if self.look_at is not None and now >= self.look_at:
+            self._look_at_the_clock(now)
+        if self.budget is not None and self.budget.tick(now):
+            self.line.pump(now)
+
+    def _look_at_the_clock(self, now: int) -> None:
+        self.look_at = now + LOOK_NS
+        for uplink, schedule in self.schedules:
+            uplink.on_hours(schedule.closed(self.clock.wall()), now)
 
     # ---- making one
 
@@ -93,18 +146,31 @@ class Uplinks:
         uplink: Uplink
         inbox = f"_INBOX.{self.new_id()}"
         now = self.clock.monotonic
-        ledger = StreamLedger(key, stream.store, stream, lambda error: uplink.on_saved(error, now()))
+        ledger = StreamLedger(key, stream.store, stream, lambda error: self._on_saved(uplink, error))
         dead_letters = DeadLetterStream(
             config.name, self.account, self.jetstream, config.max_bytes, f"_INBOX.{self.new_id()}",
             lambda seq, error: uplink.on_buried(seq, error, now()),
         )  # fmt: skip
         progress = self._progress(config, stream, values.get(key))
-        uplink = Uplink(config, progress, stream, self.link, ledger, dead_letters, inbox, self.clock.wake)
+        uplink = Uplink(config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake)
+        self.commands.add(uplink)
+        if config.hours:
+            self._schedule(uplink, config)
         stream.listeners.append(lambda: uplink.on_stored(now()))
+        stream.removal_listeners.append(lambda gone, highest, purge: uplink.on_removed())
         self.account.subscribe(f"{inbox}.*", partial(self._on_reply, uplink))
         self.account.subscribe(uplink.scan_inbox, partial(self._on_scanned, uplink))
         log.info("  Uplink %s: %d messages wait for the hub's stream %s", *_facts(config, stream))
         return uplink
+
+    def _schedule(self, uplink: Uplink, config: UplinkConfig) -> None:
+        from edge.uplink.calendar import Hours, Schedule, make_calendar
+
+        hours = tuple(Hours(*pair) for pair in config.hours)
+        schedule = Schedule(hours, make_calendar(config.time_zone), config.time_zone)
+        self.schedules.append((uplink, schedule))
+        uplink.on_hours(schedule.closed(self.clock.wall()), self.clock.monotonic())
+        self.look_at = self.clock.monotonic() + LOOK_NS
 
     def _stream(self, config: UplinkConfig) -> Stream:
         """The local stream, made or brought to its configuration."""
@@ -114,7 +180,7 @@ class Uplinks:
             description=f"waits for the hub's stream {config.hub_stream}",
             max_bytes=config.max_bytes,
             max_age_ns=config.max_age_ns or 0,
-            discard=config.discard,
+            discard="new" if config.discard == "new" else "old",
             allow_direct=True,
             metadata={OWNER: config.hub_stream},
         ))
@@ -140,13 +206,36 @@ class Uplinks:
             if saved.stream_created == stream.created_ns:
                 return saved
             log.warning("uplink %s: its stream is not the one that was known: a new epoch begins", config.name)
-        return Progress(self.edge, self.new_id(), stream.created_ns, acked=stream.first_seq - 1)
+        return Progress(self.edge, ((1, self.new_id()),), stream.created_ns, acked=stream.first_seq - 1)
+
+    def _make_budget(self, config: BudgetConfig, kept: bytes | None) -> "Budget":
+        from edge.uplink.budget import Budget
+        from edge.uplink.calendar import make_calendar
+
+        store = self.jetstream.stores.file
+
+        def keep(value: bytes, kept: Callable[[bool], None]) -> None:
+            def done(error: StoreError | None) -> None:
+                kept(error is None)
+                self.clock.wake()
+
+            store.put_value(BUDGET_KEY, value)
+            store.commit(done, False)
+
+        return Budget(config, make_calendar(config.time_zone), self.clock.wall, kept, keep)
 
     # ---- events
+
+    def _on_saved(self, uplink: Uplink, error: StoreError | None) -> None:
+        uplink.on_saved(error, self.clock.monotonic())
+        if error is None:
+            self.commands.saved(uplink)
 
     def _on_link(self, up: bool) -> None:
         for uplink in self.uplinks:
             uplink.on_link(up, self.clock.monotonic())
+        if not up:
+            self.line.lost()
         self.clock.wake()
 
     def _on_reply(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
@@ -156,6 +245,11 @@ class Uplinks:
         uplink.on_scanned(reply, headers, self.clock.monotonic())
 
 
+def edge_token(edge: str) -> str:
+    """Its name as a token of a subject."""
+    return edge.translate(NOT_IN_TOKENS)
+
+
 def _facts(config: UplinkConfig, stream: Stream) -> tuple[str, int, str]:
     return config.name, stream.messages, config.hub_stream
 
@@ -163,3 +257,7 @@ def _facts(config: UplinkConfig, stream: Stream) -> tuple[str, int, str]:
 def _say(name: str, error: StoreError | None) -> None:
     if error is not None:
         log.error("uplink %s: its stream is not on disk: %s", name, error)
+
+
+def _heard_later(error: StoreError | None) -> None:
+    """The unit behind it fails as well."""

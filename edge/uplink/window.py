@@ -1,117 +1,112 @@
-"""The messages between the local stream and the hub's: sent, not yet settled."""
+"""What has become of each message: settled, in flight, or in doubt; and how far back the hub must be asked."""
 
 from collections import deque
+from collections.abc import Iterable
+
+from edge.uplink.ranges import Ranges
 
 
 class Flight:
-    __slots__ = ("after", "seq", "settled", "size")
+    __slots__ = ("sent_at", "size")
 
-    def __init__(self, seq: int, size: int, after: int) -> None:
-        self.seq = seq
+    def __init__(self, size: int, sent_at: int) -> None:
         self.size = size
-        self.after = after  # if the hub stores it, then after this sequence of its stream
-        self.settled = False
+        self.sent_at = sent_at
 
 
 class Window:
-    """Flights in the order of their sequences.  ``floor``: everything up to it is settled.
+    """Keys are sequences of the local stream; those of loss receipts are negative.
 
-    ``known`` is the highest hub sequence that was proven (by a PubAck, or found on a resume).  Whatever the hub holds
-    of the messages above the floor, settled or not, lies behind hub sequence ``after``: that is what is kept on disk
-    beside the floor, and what a resume after a power cut starts from.  A message lies behind what was known when it
-    was sent; from a restart on the old ``bound`` holds until the floor has passed all that was settled before.
+    ``floor``: everything up to it is settled; ``settled``: what is beyond it.  ``flights`` are in the order in which
+    they were sent.  ``doubts`` were sent once and have no answer: they are looked for before they are sent again, and
+    stay what they are until they are settled, for a copy may still be on its way.
+
+    ``known`` is the highest sequence of the hub's stream that was proven.  A message lies behind what was known when
+    it was sent for the first time: ``after`` is the least of that for whatever is not settled.
     """
 
-    def __init__(self, floor: int, known: int) -> None:
+    def __init__(self, floor: int, settled: Iterable[tuple[int, int]], known: int) -> None:
         self.floor = floor
+        self.settled = Ranges(settled)
+        self.taken = self.settled.copy()  # with what is in flight: not to be sent
         self.known = known
-        self.order: deque[Flight] = deque()
-        self.flights: dict[int, Flight] = {}  # those of ``order`` that are not settled
+        self.flights: dict[int, Flight] = {}
+        self.doubts: set[int] = set()
+        self.first_sent: deque[tuple[int, int]] = deque()  # (known by then, key), of flights and doubts
         self.bytes = 0
-        self.settled_ahead: set[int] = set()  # settled, and behind all of ``order``
-        self.bound: int | None = known
-        self.live = False  # between ``resumed`` and ``restart``
 
     def __len__(self) -> int:
         return len(self.flights)
 
     @property
     def after(self) -> int:
-        return self.order[0].after if self.order else self._now_after()
+        first = self.first_sent
+        while first and first[0][1] not in self.flights and first[0][1] not in self.doubts:
+            first.popleft()
+        return first[0][0] if first else self.known
 
     @property
-    def last(self) -> int:
-        return self.order[-1].seq if self.order else self.floor
+    def oldest(self) -> int | None:
+        """When the first of those in flight was sent."""
+        return next(iter(self.flights.values())).sent_at if self.flights else None
 
-    def send(self, seq: int, size: int) -> None:
-        flight = Flight(seq, size, self._now_after())
-        self.order.append(flight)
-        self.flights[seq] = flight
+    def send(self, key: int, size: int, now: int) -> None:
+        if key not in self.doubts:
+            self.first_sent.append((self.known, key))
+        self.flights[key] = Flight(size, now)
         self.bytes += size
+        if key > 0:
+            self.taken.add(key, key)
 
-    def pass_over(self, seq: int) -> bool:
-        """True when ``seq`` needs no sending because it is settled already."""
-        if seq not in self.settled_ahead:
-            return False
-        flight = Flight(seq, 0, self._now_after())
-        flight.settled = True
-        self.order.append(flight)
-        self.settled_ahead.discard(seq)
-        self._advance()
-        return True
+    def doubt(self, keys: Iterable[int], after: int) -> None:
+        """An earlier process may have sent these when ``after`` was known."""
+        new = [key for key in keys if key not in self.doubts and not self.is_settled(key)]
+        self.first_sent.extendleft((after, key) for key in new)
+        self.doubts.update(new)
 
-    def is_settled(self, seq: int) -> bool:
-        return seq <= self.floor or seq in self.settled_ahead or (seq <= self.last and seq not in self.flights)
+    def is_settled(self, key: int) -> bool:
+        return 0 < key <= self.floor or key in self.settled
 
-    def settle(self, seq: int, hub_seq: int) -> bool:
-        """``hub_seq`` 0: not at the hub (a dead letter).  False when that says nothing new."""
+    def settle(self, key: int, hub_seq: int) -> Flight | None:
+        """``hub_seq`` 0: not at the hub (a dead letter).  The flight that has ended."""
         self.known = max(self.known, hub_seq)
-        if self.is_settled(seq):
-            return False
-        flight = self.flights.pop(seq, None)
-        if flight is None:
-            if self.bound is None:
-                return False  # an answer from before the restart; what is in flight now claims a later ``after``
-            self.settled_ahead.add(seq)
-            return True
-        flight.settled = True
-        self.bytes -= flight.size
-        if 0 < hub_seq <= flight.after:
-            self._lower(hub_seq - 1)
-        self._advance()
-        return True
+        flight = self.flights.pop(key, None)
+        if flight is not None:
+            self.bytes -= flight.size
+        self.doubts.discard(key)
+        if key > 0:
+            self.settle_range(key, key)
+        return flight
+
+    def settle_range(self, first: int, last: int) -> None:
+        if last <= self.floor:
+            return
+        self.settled.add(max(first, self.floor + 1), last)
+        self.taken.add(first, last)
+        floor = self.settled.after(self.floor + 1) - 1
+        if floor > self.floor:
+            self.floor = floor
+            self.settled.remove_up_to(floor)
+            self.taken.remove_up_to(floor)
+
+    def lose(self, first: int, last: int) -> None:
+        """Nothing is known of these, and there is nothing to send again."""
+        self.doubts = {key for key in self.doubts if not first <= key <= last}
+        self.settle_range(first, last)
 
     def restart(self) -> None:
-        """Everything in flight is in doubt now: it is looked for at the hub, and sent again if it is not there."""
-        self.live = False
-        self.bound = self.after
-        self.settled_ahead.update(flight.seq for flight in self.order if flight.settled)
-        self.order.clear()
+        """Whatever is in flight is in doubt now."""
+        self.doubts.update(self.flights)
         self.flights.clear()
         self.bytes = 0
+        self.taken = self.settled.copy()
 
     def rebase(self, hub_seq: int) -> None:
         """The hub's stream is not the one that was known: what is in doubt lies behind ``hub_seq``, if anywhere."""
-        self.known = self.bound = hub_seq
+        self.known = hub_seq
+        self.first_sent = deque((hub_seq, key) for _, key in self.first_sent)
 
-    def resumed(self) -> None:
-        """What was in doubt has been looked for; what was not found is not there."""
-        self.live = True
-        self._loosen()
-
-    def _now_after(self) -> int:
-        return self.known if self.bound is None else self.bound
-
-    def _lower(self, after: int) -> None:
-        """A repeat was acknowledged with the place of a first copy that a resume had not seen."""
-        for flight in self.order:
-            flight.after = min(flight.after, after)
-
-    def _advance(self) -> None:
-        while self.order and self.order[0].settled:
-            self.floor = self.order.popleft().seq
-        self._loosen()
-
-    def _loosen(self) -> None:
-        if self.live and not self.settled_ahead:
-            self.bound = None
+    def forget_settled(self) -> None:
+        """What the hub had beyond the floor is lost there."""
+        self.settled = Ranges()
+        self.taken = Ranges((key, key) for key in sorted(self.flights) if key > 0)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from hub.cli.cluster import down, status, up
-from hub.cli.command import command
+from hub.cli.command import command, commands
 from hub.cli.demo import demo
 from hub.cli.simulate import simulate
 from hub.cli.tail import tail
@@ -26,5 +26,5 @@ def main() -> None:
     """Run and use the hub that the edges connect to: three nats-servers on this machine."""
 
 
-for _each in (up, status, command, tail, down, demo, simulate):
+for _each in (up, status, command, commands, tail, down, demo, simulate):
     main.add_command(_each)

@@ -18,9 +18,15 @@ def command() -> None:
 @click.argument("verb")
 @click.argument("argument", metavar="[JSON]", default="{}")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True)
+@click.option("--durable", is_flag=True, help="Leave it at the hub: the edge runs it once, when it can; see commands.")
+@click.option("--deadline", default="24h", show_default=True, help="With --durable: not run later (15m, 7d, ...).")
+@click.option("--idempotent", is_flag=True, help="With --durable: may be run again after a power cut in the middle.")
 @dir_option
-def send(edge: str, device: str, verb: str, argument: str, timeout_s: float, directory: Path) -> None:
-    """Send VERB to DEVICE behind EDGE and print its result as JSON."""
+def send(
+    edge: str, device: str, verb: str, argument: str, timeout_s: float, durable: bool, deadline: str, idempotent: bool,
+    directory: Path,
+) -> None:  # fmt: skip
+    """Send VERB to DEVICE behind EDGE and print its result as JSON; of a durable command, its id."""
     import asyncio
     import json
 
@@ -29,6 +35,9 @@ def send(edge: str, device: str, verb: str, argument: str, timeout_s: float, dir
 
     subject = command_subject(edge, device, verb)
     payload = command_payload(argument)
+    if durable:
+        _queue(subject, payload, deadline, idempotent, directory)
+        return
     plan = running_plan(directory)
 
     async def ask() -> object:
@@ -36,3 +45,42 @@ def send(edge: str, device: str, verb: str, argument: str, timeout_s: float, dir
             return await send_command(client, subject, payload, timeout_s)
 
     click.echo(json.dumps(asyncio.run(ask()), ensure_ascii=False))
+
+
+def _queue(subject: str, payload: bytes, deadline: str, idempotent: bool, directory: Path) -> None:
+    import asyncio
+    from datetime import UTC, datetime
+
+    from hub.nats_client import operator
+    from hub.queued_commands import deadline_after, queue_command
+
+    until = deadline_after(deadline, datetime.now(UTC))
+    plan = running_plan(directory)
+
+    async def put() -> str:
+        async with operator(plan) as client:
+            return await queue_command(client, subject, payload, until, idempotent)
+
+    click.echo(asyncio.run(put()))
+
+
+@click.command()
+@dir_option
+def commands(directory: Path) -> None:
+    """List durable commands: id, edge, device, verb, deadline, state, answer."""
+    import asyncio
+    from datetime import UTC, datetime
+
+    from hub.nats_client import operator
+    from hub.queued_commands import Queued, queued_commands
+
+    plan = running_plan(directory)
+
+    async def ask() -> list[Queued]:
+        async with operator(plan) as client:
+            return await queued_commands(client, datetime.now(UTC))
+
+    for each in asyncio.run(ask()):
+        deadline = f"{each.deadline:%Y-%m-%dT%H:%M:%SZ}" if each.deadline else "-"
+        what = f"{each.edge} {each.device} {each.verb}"
+        click.echo(f"{each.id}  {what}  {deadline}  {each.state}  {each.answer}".rstrip())

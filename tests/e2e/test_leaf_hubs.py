@@ -1,10 +1,13 @@
 """Several hubs, clusters of them, and what they and the leaf may be told: our leaf and the real one."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography import x509
 
+from tests.e2e.mint import Operator, creds
 from tests.e2e.test_leaf import ask, login, wait_for, wants
 from tests.e2e.test_leaf_ways import leafz
 from tests.e2e.test_reload import reload
@@ -264,3 +267,64 @@ def test_a_hub_that_is_not_told_of_our_leafs(isolated: bool, sites: Sites) -> No
         wait_for(lambda: wants(up, "of.low"))
     (link,) = [link for link in leafz(middle) if link["name"] == "hub"]
     assert link["is_spoke"] and link.get("is_isolated", False) is isolated
+
+
+def test_accounts_that_are_keys(sites: Sites, tmp_path: Any) -> None:
+    """An operator of ours, another of the hub's: each has its own account, and the remote joins them."""
+    ours, theirs = Operator(1), Operator(3)
+    a, b = ours.account("A"), theirs.account("B")
+    port = sites.free_port()
+    hub = sites.start_nats(theirs.config(more=f"leafnodes {{ listen: 127.0.0.1:{port} }}"), "hub")
+    path = creds(tmp_path, b.user(1), 1)
+    more = f'leafnodes {{ reconnect: "0.1s", remotes: [ {remote(port, f"account: {a.public}, credentials: {path}")} ] }}'
+    leaf = sites.start_leaf(ours.config(more=more.replace(path, f'"{path}"')), "leaf")
+    logins = [f'"headers":true,"no_responders":true,"jwt":"{it.user(2, bearer_token=True)}"' for it in (b, a)]
+    up, here = listen(hub, "x", logins[0]), login(leaf, logins[1])
+    wait_for(lambda: wants(here, "x"))
+    up.expect(rb"(MSG x 1 _INBOX.wants 0\r\n\r\n)+")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_certificates_of_a_cluster(named: bool, sites: Sites, authority: Any) -> None:
+    """The other node is known by its address: its certificate bears the name of the first one, or its own address."""
+    localhost = x509.DNSName("localhost")
+    second = localhost if named else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    routes = [sites.free_port(), sites.free_port()]
+    urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
+    nodes = []
+    for i, (name, route) in enumerate(zip((localhost, second), routes, strict=True), 1):
+        pair = authority.make(f"node{i}", name)
+        more = f"cluster {{ name: hub, listen: 127.0.0.1:{route}, routes: [{urls}] }}"
+        nodes.append(sites.hub(f"n{i}", more, f'tls {{ cert_file: "{pair.cert}", key_file: "{pair.key}", timeout: 2 }}'))
+    wait_for(lambda: all("Route connection created" in node.log.read_text() for node, _ in nodes))
+    leaf = sites.leaf(f'{{ url: "tls://localhost:{nodes[0][1]}", tls {{ ca_file: "{authority.file}" }} }}')
+    listen(leaf, "here")
+    there = login(nodes[1][0])
+    wait_for(lambda: wants(there, "here"))
+    nodes[0][0].kill()
+    wait_for(lambda: not wants(there, "here"))
+    wait_for(lambda: wants(there, "here"))
+
+
+def test_requests_through_a_super_cluster(sites: Sites) -> None:
+    """Who asks and who answers are in two clusters with a gateway between; the leaf is at one of them."""
+    gates = {name: sites.free_port() for name in ("east", "west")}
+    known = ", ".join(f'{{ name: {name}, url: "nats://127.0.0.1:{port}" }}' for name, port in gates.items())
+    hubs = {}
+    for name, port in gates.items():
+        gateway = f"gateway {{ name: {name}, listen: 127.0.0.1:{port}, gateways: [ {known} ] }}\nsystem_account: SYS\naccounts {{ SYS {{}}, A {{ users: [{{user: a, password: a}}] }} }}\nno_auth_user: a"
+        hubs[name] = sites.hub(name, gateway)
+    for hub, _ in hubs.values():
+        hub.wait_for_log("Outbound gateway connection")
+        hub.wait_for_log("Inbound gateway connection")
+    leaf = sites.leaf(remote(hubs["east"][1]))
+    here, far = login(leaf), login(hubs["west"][0])
+    for asked, asker in ((here, far), (far, here)):
+        asked.send(b"SUB svc.%d 1\r\nPING\r\n" % id(asked))
+        asked.expect(rb".*?PONG\r\n")
+        wait_for(lambda asked=asked, asker=asker: wants(asker, f"svc.{id(asked)}"))
+        asker.send(b"SUB inbox.%d 2\r\nPUB svc.%d inbox.%d 1\r\n?\r\n" % (id(asker), id(asked), id(asker)))
+        found = asked.expect(rb".*?MSG svc.\d+ 1 (\S+) 1\r\n\?\r\n")
+        reply = found.split()[-3]
+        asked.send(b"PUB %s 1\r\n!\r\nUNSUB 1\r\n" % reply)
+        asker.expect(rb".*?MSG inbox.\d+ 2 1\r\n!\r\n")

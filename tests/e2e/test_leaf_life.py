@@ -60,6 +60,16 @@ def event(wire: Wire, subject: str) -> Any:
     return json.loads(wire.expect(rb".{%d}\r\n" % int(found.split()[-1])))
 
 
+def both(wire: Wire, *subjects: str) -> list[Any]:
+    """The next event on each subject, in whatever order they come."""
+    heard: dict[str, Any] = {}
+    while set(subjects) - set(heard):
+        head = wire.expect(rb".*?MSG (\S+) \d+ +(\d+)\r\n").split()
+        body = wire.expect(rb".{%d}\r\n" % int(head[-1]))
+        heard[head[-3].decode()] = json.loads(body)
+    return [heard[subject] for subject in subjects]
+
+
 def test_what_monitoring_tells_of_leafs(either: Start) -> None:
     server = either(config())
     leaf = Leaf(server, **A, isolate=True, domain="d")
@@ -96,10 +106,11 @@ def test_what_the_system_account_hears(either: Start) -> None:
     server = either(config())
     system = watch(server)
     leaf = Leaf(server, **A)
-    assert event(system, "$SYS.ACCOUNT.A.SERVER.CONNS")["leafnodes"] == 1
+    said = {"host": "127.0.0.1", "acc": "A", "user": "a", "name": "e1", "ver": "2.12.0", "name_tag": "A", "kind": "Leafnode"}
+    counted, came = both(system, "$SYS.ACCOUNT.A.SERVER.CONNS", "$SYS.ACCOUNT.A.CONNECT")
+    assert counted["leafnodes"] == 1 and client_of(came) == said
     leaf.close()
     gone = event(system, "$SYS.ACCOUNT.A.DISCONNECT")
-    said = {"host": "127.0.0.1", "acc": "A", "user": "a", "name": "e1", "ver": "2.12.0", "name_tag": "A", "kind": "Leafnode"}
     assert client_of(gone) == said and gone["reason"] == "Client Closed"
     one, two = Leaf(server, **A), Leaf(server, **A)
     assert one.expect_closed().endswith(b"-ERR 'Duplicate Remote LeafNode Connection'\r\n")
@@ -181,4 +192,38 @@ def test_a_leaf_that_does_not_answer_is_stale(either: Start) -> None:
     server = either(config() + 'ping_interval: "50ms"\nping_max: 1\n')
     leaf = Leaf(server, **A)
     assert leaf.expect_closed().endswith(b"-ERR 'Stale Connection'\r\n")
+    leaf.close()
+
+
+def traced(events: Any) -> list[dict[str, Any]]:
+    """What happened, without when and to whom by number."""
+    left_out = ("ts", "cid")
+    return [{name: value for name, value in event.items() if name not in left_out and value != ""} for event in events]
+
+
+def test_a_trace_follows_a_message_to_a_leaf_and_from_one(either: Start) -> None:
+    server = either(config())
+    leaf, client = Leaf(server, **A, protocol=3), server.wire()
+    client.login('{"verbose":false,"pedantic":false,"headers":true,"user":"a","pass":"p"}')
+    client.send(b"SUB trace.dest 1\r\nSUB up.x 2\r\nPING\r\n")
+    client.expect(rb"PONG\r\n")
+    leaf.send(b"LS+ down.x\r\n")
+    leaf.settle(interest=True)
+    headers = b"NATS/1.0\r\nNats-Trace-Dest: trace.dest\r\n\r\n"
+    client.send(b"HPUB down.x %d %d\r\n%bhi\r\n" % (len(headers), len(headers) + 2, headers))
+    carried = leaf.expect(rb"HMSG down.x \d+ \d+\r\n.*?\r\n\r\nhi\r\n")
+    assert b"Nats-Trace-Dest: trace.dest\r\n" in carried and b"Nats-Trace-Hop: 1\r\n" in carried
+    told = json.loads(client.expect(rb"MSG trace.dest 1 +\d+\r\n[^\n]*\n").partition(b"\r\n")[2])
+    assert traced(told["events"]) == [
+        {"type": "in", "kind": 0, "acc": "A", "subj": "down.x"},
+        {"type": "eg", "kind": 4, "name": "e1", "hop": "1"},
+    ]
+    leaf.send(b"HMSG up.x %d %d\r\n%bhi\r\n" % (len(headers), len(headers) + 2, headers))
+    frames = rb"(HMSG up.x 2 \d+ \d+\r\n.*?\r\n\r\nhi\r\n|MSG trace.dest 1 +\d+\r\n[^\n]*\n)"
+    heard = client.expect(frames) + client.expect(frames)
+    told = json.loads(heard.partition(b"MSG trace.dest")[2].split(b"\r\n")[1])
+    assert traced(told["events"]) == [
+        {"type": "in", "kind": 4, "name": "e1", "acc": "A", "subj": "up.x"},
+        {"type": "eg", "kind": 0, "sub": "up.x"},
+    ]
     leaf.close()

@@ -72,10 +72,10 @@ class Leaf(Wire):
         self.send(b"PING\r\n")
         self.wanted = {line[4:].decode() for line in self.expect(rb".*?PONG\r\n").split(b"\r\n")[:-2] if line != b"PING"}
 
-    def settle(self) -> None:
-        """All that was sent has been taken."""
+    def settle(self, interest: bool = False) -> None:
+        """All that was sent has been taken; ``interest`` may have come meanwhile, and nothing else."""
         self.send(b"PING\r\n")
-        self.expect(rb"(PING\r\n)*PONG\r\n")
+        self.expect(rb"(PING\r\n|LS[^\n]*\n)*PONG\r\n" if interest else rb"(PING\r\n)*PONG\r\n")
 
 
 @pytest.fixture(params=["edge", "nats"], scope="module")

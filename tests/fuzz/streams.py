@@ -16,6 +16,7 @@ from firmware_bridge.messages import read_reading, result_json
 from firmware_bridge.payload import PayloadError, read_identity
 from tests.edge.core.conftest import Bench
 from tests.edge.core.test_leaf_link import INFO, Hub
+from tests.edge.core.test_leaf_runs import leaf as inbound_leaf
 from tests.edge.core.test_mqtt_client import Bench as MqttBench
 from tests.fuzz.target import Take
 
@@ -74,6 +75,28 @@ def leaf() -> Take:
 
 
 INFO_JSON = str(INFO).replace("'", '"').replace("True", "true").encode()
+
+
+def leaf_hub() -> Take:
+    """A leaf that means no good, from the beginning; another one and a client are here."""
+    bench = Bench()
+    client = bench.client()
+    bench.feed(client, b"SUB a.* 1\r\nSUB q.> g 2\r\nSUB still.here 3\r\n")
+    link, _ = inbound_leaf(bench.router, b"bad", admitted=False)
+    other, out = inbound_leaf(bench.router, b"good")
+    other.receive(b"LS+ still.here\r\n", 2)
+
+    def take(piece: bytes) -> bool:
+        link.receive(piece, 3)
+        bench.router.flush()
+        bench.take(client)
+        out.data = b""
+        other.receive(b"LMSG still.here 2\r\nok\r\n", 3)
+        bench.feed(client, b"PUB still.here 2\r\nok\r\n")
+        assert out.data.endswith(b"LMSG still.here 2\r\nok\r\n"), out.data
+        return not link.closing
+
+    return take
 
 
 def mqtt() -> Take:

@@ -26,6 +26,11 @@ LEAF = (
     b"LS+ a.*\r\nLS+ q.work g 2\r\nLMSG a.b 2\r\nhi\r\nHMSG a.b | g 12 14\r\nNATS/1.0\r\n\r\nhi\r\nLMSG a.b + r g h 0\r\n\r\n"
     b"LS- q.work g\r\n-ERR 'Permissions Violation for Publish to \"a\"'\r\nPING\r\n"
 )
+LEAF_HUB = (
+    b'INFO {"compression":"off"} \r\nCONNECT {"name":"e","cluster":"c","version":"2.12.0","headers":true,"remote_account":"A",'
+    b'"deny_pub":["no.>"]}\r\nLS+ a.*\r\nLS+ q.work g 2\r\nLMSG a.b 2\r\nhi\r\nLMSG a.b 2\r\nhi\r\nLMSG a.b 2\r\nhi\r\n'
+    b"HMSG a.b | g 12 14\r\nNATS/1.0\r\n\r\nhi\r\nLMSG a.b + r g h 0\r\n\r\nLS- q.work g\r\n-ERR 'x'\r\nPING\r\nPONG\r\n"
+)
 LEAF_WORDS = (
     b"INFO ", b"LS+ ", b"LS- ", b"LMSG ", b"HMSG ", b" | ", b" + ", b"$LDS.", b"-ERR '", b"'\r\n", b'"max_payload":', b'"nonce":',
     b'"tls_required":true', b'"leafnode_urls":["', b'"ldm":true', b"\r\n", b"g", b"\\ud800", b"\xff",
@@ -113,6 +118,7 @@ TARGETS: dict[str, Target] = {
     "nats": stream(streams.nats, NATS_SEEDS, NATS_WORDS),
     "nats-users": stream(streams.nats_with_users, NATS_SEEDS, NATS_WORDS),
     "leaf": stream(streams.leaf, (LEAF,), LEAF_WORDS),
+    "leaf-hub": stream(streams.leaf_hub, (LEAF_HUB,), (*LEAF_WORDS, b"CONNECT ", b'"is_hub":true', b'"isolate":true', b'"deny_pub":["')),
     "s2": stream(streams.s2, (S2,), (b"\x00", b"\x01", b"\xfe", b"\x05\x00", b"\x15\x00", b"\x1d\x00", b"\xff\x06\x00\x00S2sTwO")),
     "websocket-asker": stream(streams.websocket_asker, (GRANT,), (*HTTP_WORDS, b"HTTP/1.1 101 S\r\n", b"Sec-WebSocket-Accept: ", b"\x82\x05")),
     "mqtt": stream(streams.mqtt, (MQTT, MQTT_WILL), (b"\x00\x04MQTT\x04", b"\x00\x01t", b"\x00\x03$SY", b"\x82", b"\x32", b"\x62\x02")),

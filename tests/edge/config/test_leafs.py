@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from edge.config.leaf_remotes import IGNORED as IGNORED_REMOTE
-from edge.config.options import Config, LeafListen, LeafNodes, LeafRemote, LeafUrl, Listen
+from edge.config.options import Config, LeafListen, LeafNodes, LeafProxy, LeafRemote, LeafUrl, Listen
 from edge.config.units import SECOND
 from edge.core.auth import User
 from edge.core.compression_spec import Compression
@@ -28,6 +28,18 @@ HUB = LeafRemote((LeafUrl("h", 7422),))
         ("url: nats://h, account: '$SYS'", HUB._replace(account="$SYS")),
         ("url: nats://h, deny_imports: a, deny_exports: [b, 'c.>']", HUB._replace(deny_imports=("a",), deny_exports=("b", "c.>"))),
         ("url: nats://h, no_randomize: true, hub: false", HUB._replace(no_randomize=True)),
+        ("url: ws://h", LeafRemote((LeafUrl("h", 7422, websocket=True),))),
+        ("url: wss://u:p@h:443/a/b, ws_compression: true, ws_no_masking: true",
+         LeafRemote((LeafUrl("h", 443, "u", "p", True, True, "/a/b"),), ws_compression=True, ws_no_masking=True)),
+        ("url: nats://h, hub: true, isolate: true, request_isolation: true", HUB._replace(hub=True, isolate=True, request_isolation=True)),
+        ("url: nats://h, compression: false", HUB._replace(compression=Compression("off"))),
+        ("url: nats://h, compression: Fast", HUB._replace(compression=Compression("s2_fast"))),
+        ("url: nats://h, compression: accept", HUB._replace(compression=Compression("accept"))),
+        ("url: nats://h, compression { mode: best }", HUB._replace(compression=Compression("s2_best"))),
+        ('url: nats://h, compression { rtt_thresholds: ["0s", "-3ms", "9ms", "0s"] }', HUB._replace(compression=Compression(thresholds_ns=(0, 0, 9_000_000)))),
+        ("url: nats://h, proxy { url: 'http://p' }", HUB._replace(proxy=LeafProxy("p", 80))),
+        ("url: nats://h, proxy { url: 'http://p:3128', username: u, password: w, timeout: '5s' }",
+         HUB._replace(proxy=LeafProxy("p", 3128, "u", "w", 5 * SECOND))),
         ('url: nats://h, first_info_timeout: "3s"', HUB._replace(first_info_timeout_ns=3 * SECOND)),
     ],
 )
@@ -59,6 +71,15 @@ def test_a_disabled_remote_is_checked_and_left_out(load: Callable[..., Config], 
         ("{ url: nats://h/x }", "1:31: url: expected nothing after the port"),
         ("{ url: nats://h:x }", "1:31: url: Port could not be cast to integer value"),
         ("{ urls: [nats://h, wss://h] }", "1:26: urls: expected all of them with ws:// or wss://, or none"),
+        ("{ url: nats://h, compression: fastest }", "1:41: compression: expected one of s2_auto, s2_fast"),
+        ("{ url: nats://h, compression { rtts: ['9ms', '2ms'] } }", "1:41: rtt_thresholds: expected them in ascending order"),
+        ("{ url: nats://h, compression { rtts: ['0s'] } }", "1:41: rtt_thresholds: expected at least one"),
+        ("{ url: nats://h, compression { rtts: ['1s', '2s', '3s', '4s', '5s'] } }", "1:41: rtt_thresholds: expected at least one, and no more than 4"),
+        ("{ url: nats://h, proxy {} }", "1:41: proxy: expected a url"),
+        ("{ url: nats://h, proxy { url: 'https://p' } }", "1:49: proxy: https:// is not supported here"),
+        ("{ url: nats://h, proxy { url: 'p:80' } }", '1:49: proxy: expected a url such as "http://proxy.example:3128"'),
+        ("{ url: nats://h, proxy { url: 'http://p', username: u } }", "1:49: proxy: expected both username and password"),
+        ("{ url: nats://h }, { url: nats://h }", "1:43: duplicate remote: h has an earlier one"),
         ("{ url: 5 }", "1:31: url: expected a string or a list of strings, found the number 5"),
         ("{ url: nats://h, deny_imports: a..b }", "1:55: deny_imports: 'a..b' is not a valid subject"),
         ("{ ulr: nats://h }", "1:26: unknown key 'ulr' in remote"),
@@ -126,3 +147,9 @@ def test_mistakes_of_listening(listen: str, problem: str, mistake: Callable[...,
 @pytest.mark.parametrize("key", [*IGNORED_REMOTE])
 def test_so_is_every_such_key_of_a_remote(key: str, nats_check: Callable[[bytes], str]) -> None:
     assert "unknown field" not in nats_check(f"leafnodes {{ remotes [{{ {key}: 1 }}] }}".encode())
+
+
+def test_compression_by_websocket_is_its_own(load: Callable[..., Config]) -> None:
+    (warning,) = load("leafnodes { remotes [{ url: ws://h, compression: s2_fast }] }").warnings
+    assert "ws_compression is what compresses" in warning
+    assert not load("leafnodes { remotes [{ url: ws://h, compression: off }] }").warnings

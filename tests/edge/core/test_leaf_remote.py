@@ -173,3 +173,18 @@ def test_members_of_a_queue_add_up() -> None:
     late.take()
     late.info(connect_info=True, remote_account="A", cluster="late")
     assert b"LS+ q g 2\r\n" in late.take()
+
+
+def test_patience_stretches_every_wait() -> None:
+    it = hub("s2_fast")
+    it.open()
+    it.link.opened(it.wire, "h:1", LeafLogin(), it.now, patience=4)
+    assert it.link.deadline() == it.now + 4 * SECOND
+    it.info(compression="s2_auto")
+    assert it.link.deadline() == it.now + 4 * SECOND
+    it.info(compression="s2_fast")
+    assert it.link.deadline() == it.now + 8 * SECOND
+    it.pass_time(7 * SECOND)
+    assert not it.wire.closed and not it.link.is_late
+    it.pass_time(SECOND)
+    assert it.wire.closed and it.link.is_late

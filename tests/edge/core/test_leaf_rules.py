@@ -52,3 +52,14 @@ def test_permissions_of_the_hub() -> None:
     # a wildcard wider than what is allowed is announced: the hub sends the part that is
     assert rules.asks(">") and rules.asks("down.*")
     assert rules.asks("$LDS.x") and rules.asks("_GR_.>")
+
+
+def test_answers_by_gateways_are_judged_by_the_subject_within() -> None:
+    rules = LinkRules(deny_exports=["no.>"])
+    rules.set_hub(Rule(), Rule(("yes.>", "no.>"), ()))
+    for prefix in ("_GR_.abcdef.ghijkl.", "$GR.abcd."):
+        assert rules.exported(f"{prefix}yes.a") and rules.hub_takes(f"{prefix}yes.a")
+        assert not rules.exported(f"{prefix}no.a")
+        assert not rules.hub_takes(f"{prefix}other")
+        assert rules.hub_takes(f"{prefix}$JS.ACK.S.C.1.1.1.1.0")
+        assert rules.received(f"{prefix}anything")

@@ -31,7 +31,7 @@ def bare() -> Figures:
     return Figures(
         name="barn", id="NABC", now_ns=NOW, started_ns=NOW - 90 * SECOND, connections={"nats": 0, "websocket": 0},
         total_connections=0, slow_consumers=0, process=Process(23 << 20, 1.25, 9, None),
-        accounts=[AccountFigures("$G", 0, 0, 3, Traffic(), Traffic(), 0)], links=[], uplinks={}, mqtt=None, store=None,
+        accounts=[AccountFigures("$G", 0, 0, 3, Traffic(), Traffic(), 0)], links=[], inbound=[], uplinks={}, mqtt=None, store=None,
         streams=[], consumers=[],
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ def full(name: str = "TELEMETRY") -> Figures:
             LinkFigures("$G", "hub.example:7422", "hub1", "up", True, 12_345_678, 3, 10, 0, Traffic(), ""),
             LinkFigures(name, f"{name}:7422", "", "down", False, 0, 0, 0, 2, Traffic(), name),
         ],
+        inbound=[LinkFigures("$G", "192.0.2.1:5000", name, "up", True, 0, 1, 0, 0, Traffic(), "")],
         uplinks={name: UPLINK | {"reason": name}, "calm": UPLINK | {"state": "live", "dead": 0, "oldest_age_s": None}},
         mqtt=MqttFigures(3, 9, 4, 2),
         process=Process(23 << 20, 1.25, 9, 1 << 30),

@@ -10,7 +10,7 @@ import pytest
 from edge.core.compression_spec import Compression
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
-from edge.net.leafs import LeafConnector, make_connector
+from edge.net.leafs import LeafConnector, make_connector, possible
 
 IDENTITY = LeafIdentity("NEDGE", "e1", "2.12.0", "", False, 1 << 20)
 INFO = b'INFO {"server_id":"NH","max_payload":1048576%s} \r\n'
@@ -219,3 +219,64 @@ def test_bytes_on_their_way_are_counted() -> None:
         await hub.stop()
 
     run(scene)
+
+
+def test_a_line_too_slow_for_any_timeout_is_waited_for_longer() -> None:
+    """The hub's first word comes after half a second, and a tenth of one is what the configuration gives it."""
+
+    class SlowHub(FakeHub):
+        async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.5)
+            await super()._serve(reader, writer)
+
+    async def scene() -> None:
+        hub = SlowHub()
+        leaf = connector(await hub.start())
+        leaf.link.terms = leaf.link.terms._replace(first_info_timeout_ns=100_000_000)
+        task = asyncio.create_task(leaf.run())
+        await until(lambda: leaf.link.up)
+        assert leaf.patience in (8, 16)
+        await cancel(task)
+        await hub.stop()
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("late", "rtt_ms", "before", "after"),
+    [(True, 0, 1, 2), (True, 0, 16, 16), (False, 0, 4, 4), (False, 1, 8, 1), (False, 600, 1, 3), (False, 2000, 1, 8), (False, 60_000, 1, 16)],
+)
+def test_patience(late: bool, rtt_ms: int, before: int, after: int) -> None:
+    leaf = connector(1)
+    leaf.patience = before
+    leaf._learn(late, rtt_ms * 1_000_000)
+    assert leaf.patience == after
+
+
+def test_a_name_is_resolved_and_each_of_its_addresses_tried() -> None:
+    async def scene() -> None:
+        hub = FakeHub()
+        port = await hub.start()
+        leaf = make_connector(Remote((Url("localhost", port),)), IDENTITY, (), 1_000_000, Router())
+        task = asyncio.create_task(leaf.run())
+        await until(lambda: leaf.link.up)
+        assert leaf.tries == 1
+        await cancel(task)
+        await hub.stop()
+        nowhere = make_connector(Remote((Url("nowhere.invalid", port),)), IDENTITY, (), 1_000_000, Router())
+        task = asyncio.create_task(nowhere.run())
+        await until(lambda: "cannot connect to nowhere.invalid" in nowhere.link.last_error)
+        await cancel(task)
+
+    run(scene)
+
+
+def test_without_the_package_links_are_not_compressed_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert possible(Compression("s2_fast")) == Compression("s2_fast")
+    monkeypatch.setattr("edge.protocol.s2.is_available", lambda: False)
+    assert possible(Compression("off")) == Compression("off") and not caplog.text
+    assert not possible(Compression()).is_wanted
+    assert "cramjam is not installed (petiole[s2])" in caplog.text

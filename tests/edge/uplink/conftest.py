@@ -4,14 +4,16 @@ import base64
 import heapq
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import pytest
 
 from edge.errors import StoreError
 from edge.message import header_get
 from edge.store.contract import Row
+from edge.uplink.line import Line
 from edge.uplink.progress import Progress
 from edge.uplink.uplink import SECOND, Uplink
 
@@ -26,6 +28,12 @@ class Options:
     hub_stream: str = "TELEMETRY"
     hub_domain: str = "hub"
     window: int = 8
+    lane: str = "normal"
+    weight: int = 0
+    order: str = "live"
+    receipts: str = ""
+    discard: str = "old"
+    max_bytes: int = 1 << 30
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Stored:
     subject: str
     msg_id: str
     payload: bytes
+    lost: str = ""
 
 
 @dataclass
@@ -46,12 +55,12 @@ class HubStream:
     last_seq: int = 0
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> (sequence, time)
 
-    def publish(self, subject: str, msg_id: str, payload: bytes, now: int) -> dict[str, object]:
+    def publish(self, subject: str, msg_id: str, payload: bytes, now: int, lost: str = "") -> dict[str, object]:
         known = self.seen.get(msg_id)
         if known is not None and now - known[1] < self.duplicate_window:
             return {"stream": "TELEMETRY", "domain": "hub", "seq": known[0], "duplicate": True}
         self.last_seq += 1
-        self.messages[self.last_seq] = Stored(subject, msg_id, payload)
+        self.messages[self.last_seq] = Stored(subject, msg_id, payload, lost)
         self.seen[msg_id] = (self.last_seq, now)
         return {"stream": "TELEMETRY", "domain": "hub", "seq": self.last_seq}
 
@@ -61,9 +70,9 @@ class HubStream:
         return {"created": self.created, "config": {"subjects": list(self.subjects)}, "state": state}
 
     def get(self, seq: int, subject: str) -> dict[str, object]:
-        for number in sorted(self.messages):
-            found = self.messages[number]
-            if number >= seq and subject in (found.subject, ">"):
+        for number in range(seq, self.last_seq + 1):
+            found = self.messages.get(number)
+            if found is not None and subject in (found.subject, ">"):
                 block = f"NATS/1.0\r\nNats-Msg-Id: {found.msg_id}\r\n\r\n".encode()
                 return {"message": {"seq": number, "hdrs": base64.b64encode(block).decode()}}
         return {"error": {"code": 404, "err_code": 10037, "description": "no message found"}}
@@ -84,6 +93,8 @@ class World:
         self.hub = HubStream()
         self.publish_loss = self.ack_loss = self.repeat = self.limbo = 0.0
         self.jitter_ns = 0
+        self.bytes_per_s = 0  # that the line carries up; 0: any
+        self.carried_at = 0  # when what was sent before has gone
         self.leaderless = False
         self.lag = 0  # messages that a follower may not have yet
         self.consumers: dict[str, list[tuple[int, str]]] = {}
@@ -92,7 +103,7 @@ class World:
         # the disk
         self.rows: dict[int, Row] = {}
         self.last_seq = 0
-        self.saved = Progress("e1", "EPOCH", 1).encode()
+        self.saved = Progress("e1", ((1, "EPOCH"),), 1).encode()
         self.dead: dict[str, tuple[Row, str]] = {}
         self.disk_fails = False
         # the process
@@ -111,10 +122,6 @@ class World:
         return 1
 
     @property
-    def first_seq(self) -> int:
-        return min(self.rows, default=self.last_seq + 1)
-
-    @property
     def messages(self) -> int:
         return len(self.rows)
 
@@ -123,21 +130,28 @@ class World:
         return sum(len(row.payload) for row in self.rows.values())
 
     def scan(self, first: int, limit: int) -> list[Row]:
-        return [self.rows[seq] for seq in sorted(self.rows) if seq >= first][:limit]
+        return list(islice((self.rows[seq] for seq in range(first, self.last_seq + 1) if seq in self.rows), limit))
 
     # ---- Ledger, DeadLetters
 
-    def save(self, progress: bytes, settled: int, urgent: bool) -> None:
+    def save(
+        self, progress: bytes, settled: int, beyond: Sequence[tuple[int, int]], thinned: Sequence[int], urgent: bool
+    ) -> None:
+        leaving = [self.rows.pop(seq) for seq in thinned]
+        life = self.life
+
         def commit() -> None:
             if self.disk_fails:
+                self.rows.update({row.seq: row for row in leaving})
                 self.uplink.on_saved(StoreError("disk full", full=True), self.now)
                 return
             self.saved = progress
-            for seq in [seq for seq in self.rows if seq <= settled]:
+            gone = [seq for seq in self.rows if seq <= settled or any(a <= seq <= b for a, b in beyond)]
+            for seq in gone:
                 del self.rows[seq]
             self.uplink.on_saved(None, self.now)
 
-        self.in_process(5 * MS, commit)
+        self.at(5 * MS, lambda: commit() if life == self.life else self.rows.update({row.seq: row for row in leaving}))
 
     def put(self, row: Row, msg_id: str, reason: str) -> None:
         def commit() -> None:
@@ -159,8 +173,16 @@ class World:
             delay = 10 * MS + self.random.randrange(SECOND)
             self.at(delay, lambda: self.arrive(subject, payload, reply, headers))
         else:
-            self.on_link(10 * MS, lambda: self.arrive(subject, payload, reply, headers))
+            delay = self.carry(len(payload) + len(headers) + 80)
+            self.on_link(delay, lambda: self.arrive(subject, payload, reply, headers))
         return True
+
+    def carry(self, size: int) -> int:
+        """How long that takes."""
+        self.carried_at = max(self.carried_at, self.now)
+        if self.bytes_per_s:
+            self.carried_at += size * SECOND // self.bytes_per_s
+        return self.carried_at - self.now + 10 * MS
 
     def arrive(self, subject: str, payload: bytes, reply: str, headers: bytes) -> None:
         """At the hub."""
@@ -195,7 +217,7 @@ class World:
                 return
             msg_id = header_get(headers, "Nats-Msg-Id")
             assert msg_id
-            answer = self.hub.publish(subject, msg_id, payload, self.now)
+            answer = self.hub.publish(subject, msg_id, payload, self.now, header_get(headers, "Petiole-Lost") or "")
             if self.random.random() >= self.ack_loss:
                 self.answer(reply, answer)
             if self.random.random() < self.repeat:
@@ -244,9 +266,13 @@ class World:
 
     def start(self) -> None:
         progress = Progress.decode(self.options.name, self.saved)
-        self.uplink = Uplink(self.options, progress, self, self, self, self, "_INBOX.u", lambda: None)
+        self.line = Line()
+        self.uplink = self.make_uplink(progress)
         if self.up:
             self.uplink.on_link(True, self.now)
+
+    def make_uplink(self, progress: Progress) -> Uplink:
+        return Uplink(self.options, progress, self, self, self.line, self, self, "_INBOX.u", lambda: None)
 
     def kill(self) -> None:
         """SIGKILL, and a new process on the same disk."""
@@ -258,12 +284,14 @@ class World:
         if not self.up:
             self.up = True
             self.connection += 1
+            self.carried_at = 0
             self.uplink.on_link(True, self.now)
 
     def cut(self) -> None:
         if self.up:
             self.up = False
             self.uplink.on_link(False, self.now)
+            self.line.lost()
 
     def store(self, count: int, subject: str = "telemetry.e1.d1.t") -> None:
         """Readings that were committed here."""
@@ -274,9 +302,30 @@ class World:
             self.rows[seq] = Row(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq).encode())
         self.uplink.on_stored(self.now)
 
+    def take(self, seqs: Iterable[int]) -> None:
+        """The limits of the backlog take these."""
+        for seq in seqs:
+            self.rows.pop(seq, None)
+        self.uplink.on_removed()
+
+    def books(self) -> tuple[list[int], set[int]]:
+        """What the hub was told: sequences that came, and those that it was told will not."""
+        lost: set[int] = set()
+        for receipt in self.receipts():
+            span, _, _ = receipt.split("; ")
+            span, _, step = span.partition("/")
+            first, last = map(int, span.split("-"))
+            lost.update(seq for seq in range(first, last + 1) if not step or seq % int(step))
+        return self.arrived(), lost
+
     def arrived(self) -> list[int]:
         """What the hub's stream holds, in its order, by our sequences."""
-        return [int(self.hub.messages[seq].payload) for seq in sorted(self.hub.messages)]
+        stored = (self.hub.messages[seq] for seq in sorted(self.hub.messages))
+        return [int(message.payload) for message in stored if message.payload]
+
+    def receipts(self) -> list[str]:
+        """What it holds of losses."""
+        return [message.lost for _, message in sorted(self.hub.messages.items()) if message.lost]
 
     def settle(self) -> None:
         """Everything works from here on, and there is time."""

@@ -2,6 +2,7 @@ import base64
 import json
 
 from edge.uplink.answers import StreamState
+from edge.uplink.identity import Identity
 from edge.uplink.resume import MAX_QUESTIONS, Resume
 
 NOT_FOUND = {"error": {"code": 404, "err_code": 10037, "description": "no message found"}}
@@ -11,7 +12,7 @@ class Asked:
     def __init__(self) -> None:
         self.questions: list[tuple[str, dict[str, object]]] = []
         self.pulled: list[tuple[str, dict[str, object]]] = []
-        self.resume = Resume("T", "e1:E:", "C", self.ask, lambda *pull: self.pulled.append(pull))
+        self.resume = Resume("T", Identity("e1", ((1, "E"),)).key_of, "C", self.ask, lambda *pull: self.pulled.append(pull))
 
     def ask(self, request: str, body: dict[str, object]) -> int:
         self.questions.append((request, body))

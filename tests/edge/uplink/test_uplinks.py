@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from edge.config.options import UplinkBudget
 from edge.core.leaf_link import SECOND
 from edge.core.leaf_login import LeafLogin
 from edge.core.leaf_remote import RemoteLink
@@ -32,6 +33,12 @@ class Config(NamedTuple):
     max_bytes: int = 1 << 20
     max_age_ns: int | None = None
     discard: str = "old"
+    lane: str = "normal"
+    weight: int = 0
+    order: str = "live"
+    receipts: str = ""
+    hours: tuple[tuple[int, int], ...] = ()
+    time_zone: str = ""
 
 
 class Hub:
@@ -66,12 +73,12 @@ class Hub:
     def on_message(self, subject: str, reply: str, headers: bytes, payload: bytes, queues: object) -> None:
         if subject == "$JS.hub.API.STREAM.INFO.HUBSTREAM":
             state = {"first_seq": 1, "last_seq": len(self.stored)}
-            self.answer(reply, {"created": "2026", "config": {"subjects": ["telemetry.>"]}, "state": state})
+            self.answer(reply, {"created": "2026", "config": {"subjects": ["telemetry.>", "alarm.>"]}, "state": state})
         elif subject.startswith("$JS.hub.API.STREAM.MSG.GET."):
             self.answer(reply, {"error": {"code": 404, "err_code": 10037, "description": "no message found"}})
         elif payload == self.refuse and payload:
             self.answer(reply, {"error": {"code": 400, "err_code": 10054, "description": "too large"}})
-        elif subject.startswith("telemetry."):
+        elif subject.startswith(("telemetry.", "alarm.")):
             self.stored.append((subject, headers, payload))
             self.answer(reply, {"stream": "HUBSTREAM", "domain": "hub", "seq": len(self.stored)})
         else:
@@ -89,6 +96,7 @@ class Edge:
         self.soon: list[Callable[[], None]] = []
         self.disk = MemoryStore(self.soon.append)
         self.now = 1000 * SECOND
+        self.wall = 1_795_000_000 * SECOND
         self.ids = 0
         self.hub = Hub()
 
@@ -96,10 +104,10 @@ class Edge:
         self.ids += 1
         return f"ID{self.ids}"
 
-    def start(self, *configs: Config) -> "Edge":
+    def start(self, *configs: Config, budget: UplinkBudget | None = None) -> "Edge":
         self.router = Router()
         self.account = self.router.account("$G")
-        clock = Clock(lambda: 1_795_000_000 * SECOND + self.now, lambda: self.now, lambda: None)
+        clock = Clock(lambda: self.wall + self.now, lambda: self.now, lambda: None)
         stores = Stores(self.disk, MemoryStore(self.soon.append))
         self.server = JetStream(stores, clock, "e1", "e1")
         self.jetstream = self.server.add_account(self.account, Limits())
@@ -109,7 +117,7 @@ class Edge:
         identity = LeafIdentity("N", "e1", "2.12.0", "e1", True, 1 << 20)
         self.link = self.hub.link = RemoteLink(self.router, self.account, identity, rules)
         self.uplinks = Uplinks(
-            configs, "e1", self.account, self.jetstream, self.link, found.values, clock, self.new_id
+            configs, "e1", self.account, self.jetstream, self.link, found.values, clock, self.new_id, budget
         )  # fmt: skip
         self.status = Status("e1", self.account, self.link, self.uplinks, clock)
         self.run()
@@ -142,6 +150,14 @@ class Edge:
             self.account.publish(subject, payload)
         self.router.flush()
         self.run()
+
+    def ask(self, subject: str) -> dict[str, object]:
+        got: list[bytes] = []
+        sub = self.account.subscribe("answer", lambda subject, reply, headers, payload: got.append(payload))
+        self.account.publish(subject, reply="answer")
+        self.run()
+        self.account.unsubscribe(sub)
+        return dict(json.loads(got[0]))
 
     def up(self, name: str = "TELEMETRY") -> dict[str, object]:
         report = self.status.report()
@@ -257,3 +273,79 @@ def test_two_uplinks_do_not_mix(edge: Edge) -> None:
     edge.publish(b"!", subject="alarm.e1")
     assert [payload for _, _, payload in edge.hub.stored] == [b"1"]
     assert edge.up("ALARMS")["backlog_messages"] == 1 and edge.up()["backlog_messages"] == 0
+
+
+def test_paused_by_command_until_it_is_told_to_go_on(edge: Edge) -> None:
+    edge.start(Config()).connect()
+    assert edge.ask("petiole.e1.uplink.TELEMETRY.pause") == {"uplink": "TELEMETRY", "paused": True}
+    edge.publish(b"1", b"2")
+    assert edge.hub.stored == [] and edge.up()["state"] == "paused" and edge.up()["backlog_messages"] == 2
+    edge.link.closed("")
+    edge.start(Config()).connect()  # another process
+    edge.publish(b"3")
+    edge.now += 100 * SECOND
+    edge.run()
+    assert edge.hub.stored == [] and edge.up()["state"] == "paused" and edge.up()["stalled"] is False
+    assert edge.ask("petiole.e1.uplink.TELEMETRY.resume") == {"uplink": "TELEMETRY", "paused": False}
+    assert sorted(payload for _, _, payload in edge.hub.stored) == [b"1", b"2", b"3"]
+    assert edge.up()["state"] == "live"
+
+
+def test_the_hub_may_tell_it_as_well(edge: Edge) -> None:
+    edge.start(Config()).connect()
+    assert b"LS+ petiole.e1.uplink.TELEMETRY.pause" in edge.hub.lines
+    edge.link.receive(b"LS+ there\r\nLMSG petiole.e1.uplink.TELEMETRY.pause there 0\r\n\r\n", edge.now)
+    edge.router.flush()
+    edge.run()
+    assert b'there {"uplink": "TELEMETRY", "paused": true}' in edge.hub.lines
+
+
+def test_bulk_waits_for_its_hours_and_says_so(edge: Edge) -> None:
+    night = Config(hours=((22 * 60, 6 * 60),), time_zone="UTC", lane="bulk")
+    edge.wall = 1_795_435_200 * SECOND - edge.now  # noon
+    edge.start(night).connect()
+    edge.publish(b"1")
+    state = edge.up()
+    assert edge.hub.stored == []
+    assert (state["state"], state["reason"]) == ("closed", "schedule: only 22:00-06:00 UTC")
+    edge.wall += 11 * 3600 * SECOND
+    edge.now += 20 * SECOND
+    edge.run()
+    assert [payload for _, _, payload in edge.hub.stored] == [b"1"]
+
+
+def test_the_budget_of_a_day_is_spent_and_the_reserve_is_for_alarms(edge: Edge) -> None:
+    budget = UplinkBudget(daily=4000, reserve_for="urgent", reserve_percent=50, time_zone="UTC")
+    alarms = Config("ALARMS", ("alarm.>",), hub_stream="HUBSTREAM", lane="urgent")
+    edge.start(Config(), alarms, budget=budget).connect()
+    edge.publish(*[b"x" * 200] * 30)
+    stored = len(edge.hub.stored)
+    assert 0 < stored < 10
+    assert edge.up()["state"] == "spent" and "kept for urgent lanes" in str(edge.up()["reason"])
+    edge.publish(b"fire", subject="alarm.e1")
+    report = edge.status.report()["budget"]
+    assert isinstance(report, dict) and report["daily"] == 4000 and report["used"] > 2000
+    edge.start(Config(), alarms, budget=budget).connect()  # the day is the same
+    edge.run()
+    assert len([entry for entry in edge.hub.stored if entry[2].startswith(b"x")]) == stored
+    assert [entry for entry in edge.hub.stored if entry[2] == b"fire"]
+
+
+def test_nothing_goes_for_a_minute(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    edge.start(Config())
+    edge.publish(b"1")
+    edge.now += 61 * SECOND
+    edge.run()
+    assert edge.up()["stalled"] is True
+    assert "uplink TELEMETRY: ALARM: nothing has gone for 60 s, 1 messages wait: no link to the hub" in caplog.text
+    edge.connect()
+    assert edge.up()["stalled"] is False and edge.up()["time_to_drained_s"] == 0
+
+
+def test_how_long_until_it_is_full(edge: Edge) -> None:
+    edge.start(Config(max_bytes=100_000))
+    for _ in range(20):
+        edge.publish(b"x" * 100)
+    state = edge.up()
+    assert state["time_to_drained_s"] is None
+    assert isinstance(state["time_to_full_s"], float) and 1000 < state["time_to_full_s"] < 10_000

@@ -34,3 +34,28 @@ def test_nobody_there(hub, petiole_hub):
 def test_argument_that_is_not_json(petiole_hub, hub):
     result = petiole_hub("command", "send", "edge-1", "pump", "start", "{", "--dir", hub.directory)
     assert (result.exit_code, "not JSON" in result.output) == (1, True)
+
+
+def test_durable_commands_and_what_became_of_them(petiole_hub, hub):
+    def send(*more):
+        words = ("command", "send", "edge-1", "pump", "start", "--durable", *more, "--dir", hub.directory)
+        result = petiole_hub(*words)
+        assert result.exit_code == 0, result.output
+        return result.output.strip()
+
+    async def answer(id):
+        async with operator(hub.plan) as client:
+            result = {"command": id, "state": "done", "result": {"level": 3}, "error": ""}
+            await client.jetstream().publish("results.edge-1.pump", json.dumps(result).encode())
+
+    waits, over, done = send("--idempotent"), send("--deadline", "2026-01-01T00:00:00Z"), send("--deadline", "15m")
+    asyncio.run(answer(done))
+    listed = petiole_hub("commands", "--dir", hub.directory).output.splitlines()
+    assert [line.split("  ")[:2] for line in listed] == [[id, "edge-1 pump start"] for id in (waits, over, done)]
+    assert [line.split("  ")[3:] for line in listed] == [["waits"], ["overdue"], ["done", '{"level": 3}']]
+
+
+def test_deadline_that_is_none(petiole_hub, hub):
+    words = ("command", "send", "edge-1", "pump", "start", "--durable", "--deadline", "soon", "--dir", hub.directory)
+    result = petiole_hub(*words)
+    assert (result.exit_code, "expected such as 90s" in result.output) == (1, True)

@@ -1,0 +1,1 @@
+"""What comes from the hub and outlives power cuts here: commands that wait, desired state, files."""

@@ -1,0 +1,162 @@
+"""What comes down from a real hub: over cut lines, to killed edges, each command once."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+PATIENCE = 30.0
+
+HUB = """
+listen: 127.0.0.1:{client}
+server_name: hub
+jetstream {{ store_dir: "{folder}/hub", domain: hub, sync_interval: always }}
+leafnodes {{ listen: 127.0.0.1:{leaf} }}
+"""
+EDGE = """
+listen: 127.0.0.1:{client}
+server_name: e1
+jetstream {{ store_dir: "{folder}/e1", domain: e1 }}
+leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://127.0.0.1:{leaf}" }} ] }}
+uplink {{ RESULTS: {{ subjects: ["results.e1.>"], hub_domain: hub, hub_stream: RESULTS }} }}
+commands {{ hub_domain: hub, timeout: "20s" }}
+"""
+
+
+class Site:
+    """A hub, an edge, and the cable between them."""
+
+    def __init__(self, start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Callable[[], int], folder: Path):
+        leaf, self.edge_port = free_port(), free_port()
+        self.hub = start_nats(HUB.format(client=free_port(), folder=folder, leaf=leaf), "hub")
+        self.proxy = make_proxy(leaf)
+        self.folder = folder
+        self.start_edge = start_edge
+        asyncio.run(self._streams())
+        self.edge = start_edge(self.config(), "e1")
+
+    def config(self) -> str:
+        return EDGE.format(client=self.edge_port, folder=self.folder, leaf=self.proxy.port)
+
+    async def _streams(self) -> None:
+        client = await nats.connect(self.hub.url)
+        js = client.jetstream()
+        await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
+        await js.add_stream(StreamConfig(name="RESULTS", subjects=["results.>"]))
+        await client.close()
+
+    def restart(self) -> None:
+        self.edge.kill()
+        self.edge.start()
+
+
+@pytest.fixture
+def site(start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Any, tmp_path: Path) -> Site:
+    return Site(start_edge, start_nats, make_proxy, free_port, tmp_path)
+
+
+async def send(hub: Any, id: str, verb: str, device: str = "pump", **headers: str) -> None:
+    block = {"Nats-Msg-Id": id, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    await hub.jetstream().publish(f"queued.commands.e1.{device}.{verb}", b'{"level":1}', headers=block)
+
+
+async def results(hub: Any, count: int) -> dict[str, str]:
+    """The states of all results that are there, once there are ``count``; none of them twice."""
+    js = hub.jetstream()
+    async with asyncio.timeout(PATIENCE):
+        while (await js.stream_info("RESULTS")).state.messages < count:
+            await asyncio.sleep(0.05)
+    subscription = await js.subscribe("results.>", ordered_consumer=True)
+    stored = (await js.stream_info("RESULTS")).state.messages
+    found = [json.loads((await subscription.next_msg(timeout=5)).data) for _ in range(stored)]
+    assert len({one["command"] for one in found}) == len(found), found
+    return {one["command"]: one["state"] for one in found}
+
+
+async def listed(edge: Any, wanted: Callable[[dict[str, str]], bool]) -> dict[str, str]:
+    """``petiole.e1.commands``, as soon as it is as it is wanted."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = json.loads((await edge.request("petiole.e1.commands", b"")).data)
+            found = {one["command"]: one["state"] for one in answer["commands"]}
+            if wanted(found):
+                return found
+            await asyncio.sleep(0.05)
+
+
+def rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def test_commands_are_run_once_in_order_and_reported(site):
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        heard = []
+
+        async def pump(message: Any) -> None:
+            heard.append((message.subject, message.headers["Petiole-Command"], message.data))
+            await message.respond(b'{"status":"failed","error":"stuck"}' if message.subject.endswith("jam") else b'{"ok":1}')
+
+        await send(hub, "late", "start", Petiole_Deadline=rfc3339(-1))
+        await send(hub, "a", "start", Petiole_Deadline=rfc3339(60))
+        await listed(edge, lambda found: found == {"late": "expired", "a": "received"})  # nobody is there
+        site.proxy.cut()
+        await send(hub, "b", "jam")
+        await edge.subscribe("commands.e1.pump.*", cb=pump)
+        await listed(edge, lambda found: found.get("a") == "done")
+        site.proxy.restore()
+        assert await results(hub, 3) == {"late": "expired", "a": "done", "b": "failed"}
+        assert heard == [
+            ("commands.e1.pump.start", "a", b'{"level":1}'), ("commands.e1.pump.jam", "b", b'{"level":1}')
+        ]  # fmt: skip
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def test_power_cut_in_the_middle(site):
+    """``hangs`` is interrupted, ``again`` is run again, ``next`` waits for its turn, and nothing of it twice."""
+
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        began = asyncio.Event()
+
+        async def silent(message: Any) -> None:
+            began.set()
+
+        for device in ("pump", "fan"):
+            await edge.subscribe(f"commands.e1.{device}.*", cb=silent)
+        await send(hub, "hangs", "start")
+        await send(hub, "next", "stop")
+        await send(hub, "again", "start", device="fan", Petiole_Idempotent="true")
+        await listed(edge, lambda found: found == {"hangs": "sent", "next": "received", "again": "sent"})
+        await began.wait()
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        heard = []
+
+        async def answers(message: Any) -> None:
+            heard.append(message.headers["Petiole-Command"])
+            await message.respond(b"{}")
+
+        await edge.subscribe("commands.e1.*.*", cb=answers)
+        assert await results(hub, 3) == {"hangs": "interrupted", "next": "done", "again": "done"}
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        await edge.subscribe("commands.e1.*.*", cb=answers)
+        await send(hub, "last", "stop")
+        assert len(await results(hub, 4)) == 4
+        assert sorted(heard) == ["again", "last", "next"]
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
