@@ -381,6 +381,41 @@ def sized(author: Author) -> list[Step]:
     return [make("Z", "z.>", **fields), *shares(author, 20, kinds), *end("Z")]
 
 
+def copied(author: Author) -> list[Step]:
+    """A mirror, and a stream that takes from two."""
+    some = author.some
+    steps = [make("O", "o.*", **author.maybe(0.3, storage=lambda: "memory", first_seq=lambda: 5)), make("Q", "q.*")]
+    steps += [pub(f"o.{some('a', 'b')}", author.payload()) for _ in range(some(0, 4))]
+    mirror = some(
+        {"name": "O"}, {"name": "O", "opt_start_seq": 1}, {"name": "NONE"}, {"name": "M"},
+        {"name": "O", "subject_transforms": [{"src": "o.*", "dest": "moved.$1"}]}, {"name": "O", "filter_subject": "o..x"},
+    )  # fmt: skip
+    sources = some(
+        [{"name": "O"}, {"name": "Q"}], [{"name": "O", "filter_subject": "o.b"}], [{"name": "O"}, {"name": "O"}], [{"name": "NONE"}],
+        [{"name": "O", "subject_transforms": [{"src": "o.a", "dest": "x.a"}]}, {"name": "Q", "opt_start_seq": 1}],
+    )  # fmt: skip
+    more = author.maybe(
+        0.2, mirror_direct=lambda: True, subjects=lambda: ["m"], first_seq=lambda: 3, allow_direct=lambda: True
+    )
+    steps += [api("STREAM.CREATE.M", {"name": "M", "mirror": mirror, **more}), REST]
+    own = some({}, {"subjects": ["own"]})
+    steps += [
+        api("STREAM.CREATE.C", {"name": "C", "sources": sources, **own, **author.maybe(0.3, max_msgs=lambda: 3)}),
+        REST,
+    ]
+    kinds: list[tuple[int, Callable[[], Step]]] = [
+        (4, lambda: pub(f"o.{some('a', 'b')}", author.payload(), **author.maybe(0.2, Other=lambda: "h", Nats_Msg_Id=lambda: "1"))),
+        (2, lambda: pub(f"q.{some('a', 'b')}", author.payload())), (1, lambda: pub("own", author.payload())),
+        (1, lambda: pub("m", author.payload())), (2, lambda: api(f"STREAM.INFO.{some('M', 'C')}", {"subjects_filter": ">"})),
+        (2, lambda: api(f"STREAM.MSG.GET.{some('M', 'C')}", {"seq": author.number(6)})), (1, lambda: api("STREAM.LIST")),
+        (1, lambda: api("STREAM.PURGE.M")), (1, lambda: api("DIRECT.GET.O", {"seq": 1})), (1, lambda: api("CONSUMER.NAMES.O")),
+        (1, lambda: api("STREAM.MSG.DELETE.O", {"seq": author.number(6)})),
+    ]  # fmt: skip
+    for step in shares(author, 8, kinds):
+        steps += [step, REST]
+    return [*steps, *end("M"), *end("C"), *end("O"), *end("Q")]
+
+
 SCENES: list[Callable[[Author], list[Step]]] = [
-    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized,
+    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized, copied,
 ]  # fmt: skip
