@@ -18,7 +18,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from tests.conftest import Server
+from tests.conftest import PATIENCE, Server
 from tests.e2e.jetstream_author import MADE_UP_NAME, PIN, QUIET, Author
 from tests.e2e.talk import ATTEMPTS, Conversation, Heard, Servers, Step
 
@@ -75,12 +75,9 @@ class Talk(Conversation):
         return step._replace(subject=step.subject.replace(MADE_UP_NAME, name), body=body)
 
     def _pong(self) -> None:
-        while not self.wire.received.startswith(b"PONG\r\n"):
-            if self.wire.received:
-                self.late.append(self._heard())
-            else:
-                self.wire.received = self.wire.expect(rb".+")
-        self.wire.expect(rb"PONG\r\n")
+        self.wire.socket.settimeout(PATIENCE)
+        while self.wire.expect(rb"(?:PING\r\n)*(PONG\r\n|(?=H?MSG ))")[-6:] != b"PONG\r\n":
+            self.late.append(self._heard())
 
     def _answers(self, step: Step, reply: str) -> list[str]:
         self.wire.socket.settimeout(SILENCE)
