@@ -59,8 +59,8 @@ class Retention:
     def noticed(self, rows: list[NewRow], was_empty: bool) -> None:
         """These are visible now."""
         stream, config = self.stream, self.config
+        self._enforce_of_each({row[1] for row in rows})  # first: what it takes makes room for all
         self.enforce_limits()
-        self._enforce_of_each({row[1] for row in rows})
         if self.interest is not None and (unwanted := self.interest.unwanted(rows)):
             self._take(unwanted)
         if config.allow_msg_ttl:
@@ -110,8 +110,8 @@ class Retention:
     def enforce_all(self) -> None:
         """Of a configuration, for every message that is there."""
         history = self.stream.history
-        self.enforce_limits()
         self._enforce_of_each([] if history is None else list(history.seqs))
+        self.enforce_limits()
 
     def _room_at(self, size: int) -> int:
         """The sequence before which at least ``size`` bytes are, or as far as one block goes."""

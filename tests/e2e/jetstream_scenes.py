@@ -140,7 +140,7 @@ def pushing(author: Author) -> list[Step]:
         steps += [consume("P", name, deliver_subject=f"{to}.{name}", **group, **fields), REST]
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (5, lambda: pub(f"p.{some('a', 'b', 'c')}", author.payload(), **author.maybe(0.2, Other=lambda: "h"))),
-        (5, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM", b"+WPI"), (), 1, author.number(9999))),
+        (5, lambda: author.answer(b"", b"+ACK", b"-NAK", b"+TERM", b"+WPI")),
         (2, lambda: api(f"CONSUMER.INFO.P.{some('X', 'Y')}")), (1, lambda: take("P.X")),
         (1, lambda: api("STREAM.MSG.DELETE.P", {"seq": author.number(8)})),
         (1, lambda: api(f"CONSUMER.PAUSE.P.{some('X', 'Y')}", some(None, {"pause_until": FUTURE}))),
@@ -165,11 +165,11 @@ def waiting(author: Author) -> list[Step]:
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (4, lambda: ask("W.X", some(1, 2, 3), **author.maybe(0.2, max_bytes=lambda: some(40, 90)))),
         (5, lambda: pub(f"w.{some('a', 'b')}", author.payload())),
-        (4, lambda: Step("", some(b"", b"-NAK", b"+TERM", b"+ACK"), (), 1, author.number(9999))),
+        (4, lambda: author.answer(b"", b"-NAK", b"+TERM", b"+ACK")),
         (2, lambda: Step("", some(b"+NXT", b"+NXT 2", b'+NXT {"batch": 2}', b'+NXT {"no_wait": false}'), (), 0, author.number(9999))),
         (2, lambda: api("CONSUMER.INFO.W.X")), (1, lambda: take("W.X", 2, **at_once)), (1, lambda: ask("W.X", **at_once)),
         (1, lambda: api("CONSUMER.MSG.NEXT.W.X", some(b"", b"2", b"x", b"0", b"-1", b" 3 "))._replace(answers=0)),
-        (1, lambda: api("STREAM.PURGE.W")),
+        (1, lambda: api("STREAM.MSG.DELETE.W", {"seq": author.number(9)})),
     ]  # fmt: skip
     for step in shares(author, 10, kinds):
         steps += [step, REST]
@@ -198,7 +198,7 @@ def grouped(author: Author) -> list[Step]:
         (5, lambda: take("G.X", some(1, 2), **asked(), no_wait=True)), (3, lambda: ask("G.X", 1, **asked())),
         (2, lambda: api("CONSUMER.INFO.G.X")), (2, lambda: pub("g.a", author.payload())), (1, lambda: take("G.X")),
         (1, lambda: api("CONSUMER.UNPIN.G.X", {"group": some("g", "g", "x")})),
-        (3, lambda: Step("", some(b"", b"-NAK"), (), 1, author.number(9999))),
+        (3, lambda: author.answer(b"", b"-NAK")),
     ]  # fmt: skip
     for step in shares(author, 10, kinds):
         steps += [step, REST]
@@ -311,7 +311,7 @@ def unnamed(author: Author) -> list[Step]:
         (2, lambda: consume("E", "", **author.maybe(0.3, deliver_policy=lambda: some("last", "new"), ack_policy=lambda: "none",
                                                     filter_subject=lambda: "e.a", mem_storage=lambda: True))),
         (5, lambda: api(f"CONSUMER.MSG.NEXT.{place}", {"batch": some(1, 3), **NO_WAIT, **author.fields(PULL_FIELDS, 0.05)})),
-        (3, lambda: Step("", some(b"", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
+        (3, lambda: author.answer(b"", b"-NAK", b"+TERM")),
         (2, lambda: api(f"CONSUMER.INFO.{place}")), (1, lambda: api(f"CONSUMER.DELETE.{place}")),
         (2, lambda: api(f"CONSUMER.RESET.{place}", some(None, {"seq": author.number(5)}))),
         (1, lambda: api(f"CONSUMER.PAUSE.{place}", some(None, {"pause_until": some(PAST, FUTURE)}))), (1, lambda: api("CONSUMER.NAMES.E")),
@@ -330,8 +330,8 @@ def handled(author: Author) -> list[Step]:
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (2, lambda: consume("K", "X", **filters[0])), (2, lambda: consume("K", "Y", **filters[1])),
         (8, lambda: pub(f"k.{some('a', 'b', 'c')}", author.payload())), (8, lambda: take(f"K.{some('X', 'Y')}", some(1, 3))),
-        (8, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
-        (4, lambda: api("STREAM.INFO.K")), (1, lambda: api(f"CONSUMER.DELETE.K.{some('X', 'Y')}")), (1, lambda: api("STREAM.PURGE.K")),
+        (8, lambda: author.answer(b"", b"+ACK", b"-NAK", b"+TERM")),
+        (4, lambda: api("STREAM.INFO.K")), (1, lambda: api(f"CONSUMER.DELETE.K.{some('X', 'Y')}")),
         (1, lambda: api("STREAM.MSG.DELETE.K", {"seq": author.number(9)})), (2, lambda: api(f"CONSUMER.INFO.K.{some('X', 'Y')}")),
     ]  # fmt: skip
     first = [consume("K", "X", **filters[0]), consume("K", "Y", **filters[1])]

@@ -47,8 +47,12 @@ CONVERSATIONS: dict[str, list[Step]] = {
     "no wait where the line is full": [
         stream("S"), of(max_waiting=1), pull("S.C", {"batch": 1}, 0), pull("S.C", NO_WAIT), pull("S.C", {"batch": 1}),
     ],
+    "of each one, and three in all": [
+        stream("S", max_msgs=3, max_msgs_per_subject=1), *(pub(f"s.{name}") for name in "acbccacbaa"), info(),
+    ],
     "fields in other letters": [stream("S"), of(), api("CONSUMER.MSG.NEXT.S.C", {"BATCH": 1, "No_Wait": True})],
     "no end, and a bound for ends": [stream("S"), of(max_expires=SECOND), pull("S.C", NO_WAIT)],
+    "two reasons against a request": [stream("S"), of(max_batch=2), pull("S.C", {"batch": 3, "min_pending": 1})],
     "a consumer becomes durable": [
         stream("S"), api("CONSUMER.CREATE.S.C", {"stream_name": "S", "config": {"name": "C", "ack_policy": "explicit"}}),
         consumer("C", description="d"), consumer("C", inactive_threshold=HOUR), consumer("C"),
