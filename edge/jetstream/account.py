@@ -20,6 +20,7 @@ from edge.jetstream.inlets import change_inlet, close_inlet, open_inlet, recover
 from edge.jetstream.limits import Limits as Limits
 from edge.jetstream.limits import ServerLimits
 from edge.jetstream.messages import After
+from edge.jetstream.origin_rules import check_filters
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig, stream_config
 from edge.jetstream.stream_rules import check_single, updated, with_rules
@@ -103,6 +104,7 @@ class JetStreamAccount:
             return known
         if config.name in self.arriving:
             raise errors.STREAM_NAME_EXISTS
+        check_filters(config)
         self._check_overlap(config)
         stream = self._make_stream(self.next_id(), config)
         stream.created_ns = self.clock.wall()

@@ -214,7 +214,7 @@ def _info(intake: Intake, now: int) -> dict[str, object]:
 
 def _rollup(row: NewRow) -> str:
     """The subject that is rolled up; empty: all."""
-    return "" if header_get(row[3], "Nats-Rollup") == "all" else row[1]
+    return "" if (header_get(row[3], "Nats-Rollup") or "").lower() == "all" else row[1]
 
 
 def transformed(transforms: Iterable[Transform | None], subject: str) -> str:

@@ -287,7 +287,13 @@ class Messages:
             listener(gone, highest, purge)
 
     def _uncount(self, first: int, before: int) -> None:
-        """Count out what lies between two sequences; by rows only where the index must know of each."""
+        """Count out what lies between two sequences; by rows only where the index must know of each.  Of nothing
+        nothing needs to be counted."""
+        if before > self.last_seq:
+            self.messages = self.bytes = 0
+            self.index = SubjectIndex((), self._find_last) if self.index is not None else None
+            self.history = SubjectHistory(()) if self.history is not None else None
+            return
         if self.index is None and self.history is None and not self.leaving:
             messages, size = self.store.count(self.id, first, before - 1)
             self.messages -= messages

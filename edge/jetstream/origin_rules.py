@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from edge.errors import ApiError
 from edge.jetstream import errors
 from edge.jetstream.errors import invalid_stream, refused
 from edge.jetstream.origin import Origin, OriginConsumer
@@ -29,6 +30,23 @@ def with_origins(config: StreamConfig, find: Find, pedantic: bool = False) -> St
     _check_prefixes([config.mirror] if config.mirror is not None else config.sources, find)
     _check_cycle(config, find)
     return config
+
+
+def check_filters(config: StreamConfig) -> None:
+    """What a new stream may not filter by; in an update nats-server takes it."""
+    if config.mirror is not None and _is_no_subject(config.mirror.filter_subject):
+        raise _not_made(f"subject filter '{config.mirror.filter_subject}' for the mirror invalid subject")
+    for source in config.sources:
+        if _is_no_subject(source.filter_subject):
+            raise _not_made(f"subject filter '{source.filter_subject}' for the source: invalid subject")
+
+
+def _is_no_subject(given: str) -> bool:
+    return bool(given) and not is_valid(given)
+
+
+def _not_made(what: str) -> ApiError:
+    return ApiError(500, 10049, what)
 
 
 def _check_alone(config: StreamConfig) -> None:

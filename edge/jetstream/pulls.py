@@ -33,13 +33,14 @@ class Pulls:
         try:
             fields = parse_pull(body)
             request = PullRequest(reply, fields, now)
+            if refusal := over_cap(consumer.config, fields):
+                consumer.say(reply, status(409, refusal))
+                return
             check_request(consumer, fields)
         except BadRequest as exc:
             consumer.say(reply, status(400, f"Bad Request - {exc}"))
             return
-        if refusal := over_cap(consumer.config, fields):
-            consumer.say(reply, status(409, refusal))
-        elif self.pin.id and request.pin and request.pin != self.pin.id:
+        if self.pin.id and request.pin and request.pin != self.pin.id:
             consumer.say(reply, status(423, "Nats-Pin-Id mismatch"))
         elif request.no_wait and (end := self._nothing_left(request)):
             consumer.say(reply, end)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge.jetstream.stream import Stream
 
 EXPIRE_EVERY_NS = 250_000_000  # messages leave by age in batches, as in nats-server
+SLICE = 4000  # messages that limits drop in one turn: publishers want theirs
 MOST_PATIENCE_NS = 60 * SECOND
 
 
@@ -33,6 +34,8 @@ class Retention:
         self.interest: Interest | None = None
         self.expiry: Expiry | None = None  # built when messages may have a time to live of their own
         self.expired_ns = 0
+        self.slice_end = 0  # nothing from here on goes in this turn
+        self.goes_on = False  # there is more to drop than a turn allows
         self.owed: list[int] = []  # what must go, and did not because the disk failed
         self.retry_at = 0  # wall time
         self.patience_ns = EXPIRE_EVERY_NS
@@ -56,8 +59,8 @@ class Retention:
     def noticed(self, rows: list[NewRow], was_empty: bool) -> None:
         """These are visible now."""
         stream, config = self.stream, self.config
+        self._enforce_of_each({row[1] for row in rows})  # first: what it takes makes room for all
         self.enforce_limits()
-        self._enforce_of_each({row[1] for row in rows})
         if self.interest is not None and (unwanted := self.interest.unwanted(rows)):
             self._take(unwanted)
         if config.allow_msg_ttl:
@@ -79,23 +82,36 @@ class Retention:
     # ---- limits
 
     def enforce_limits(self) -> None:
-        """Make room as max_msgs, max_bytes and max_age demand; the disk follows with the next commit."""
+        """Make room as max_msgs, max_bytes and max_age demand, a slice at most: the timer goes on with the next.  The
+        disk follows with the next commit."""
         stream, config = self.stream, self.config
         first = stream.first_seq
+        self.slice_end = first + SLICE
+        self.goes_on = False
         if config.discard == "old":
-            while 0 < config.max_msgs < stream.messages:
-                stream.drop_by_limit(stream.first_seq + stream.messages - config.max_msgs)
-            while 0 < config.max_bytes < stream.bytes:
-                stream.drop_by_limit(self._room_at(stream.bytes - config.max_bytes))
+            while 0 < config.max_msgs < stream.messages and not self.goes_on:
+                self._drop(stream.first_seq + stream.messages - config.max_msgs)
+            while 0 < config.max_bytes < stream.bytes and not self.goes_on:
+                self._drop(self._room_at(stream.bytes - config.max_bytes))
         self._expire()
         if stream.first_seq != first:
             stream.store.commit(nobody_waits, urgent=False)
+        if self.goes_on:
+            stream.clock.wake()
+
+    def _drop(self, seq: int) -> None:
+        """Up to here, as far as this slice goes; all that there is goes at once."""
+        stream = self.stream
+        if self.slice_end < seq <= stream.last_seq:
+            self.goes_on = True
+            seq = max(self.slice_end, stream.first_seq + 1)
+        stream.drop_by_limit(seq)
 
     def enforce_all(self) -> None:
         """Of a configuration, for every message that is there."""
         history = self.stream.history
-        self.enforce_limits()
         self._enforce_of_each([] if history is None else list(history.seqs))
+        self.enforce_limits()
 
     def _room_at(self, size: int) -> int:
         """The sequence before which at least ``size`` bytes are, or as far as one block goes."""
@@ -160,6 +176,8 @@ class Retention:
         """Wall time at which to look for messages that are too old."""
         stream = self.stream
         found = []
+        if self.goes_on:
+            found.append(stream.clock.wall())
         if self.owed:
             found.append(self.retry_at)
         if self.config.allow_msg_ttl and stream.messages and (expires := self._expiry().next()):
@@ -189,7 +207,7 @@ class Retention:
             horizon = now - self.config.max_age_ns
             if self.stream.oldest_ns() <= horizon:
                 self.expired_ns = now
-                self.stream.drop_by_limit(self.stream.first_at(horizon + 1))
+                self._drop(self.stream.first_at(horizon + 1))
 
     def _expiry(self) -> Expiry:
         if self.expiry is None:

@@ -418,6 +418,8 @@ class Stream(Messages):
             self.newest_id = _id_of(newest[0].headers) if newest else ""
             self._recover_ids(record.state)
             self.retention.enforce_all()
+            while self.retention.goes_on:  # nobody is to see what should have gone meanwhile
+                self.retention.enforce_limits()
 
     def _recover_ids(self, state: bytes) -> None:
         """No more is read than where they may stand.  What the clock makes younger than now keeps its window."""

@@ -238,7 +238,7 @@ def is_name(name: str) -> bool:
 
 def metadata(fields: Mapping[str, Any]) -> dict[str, str]:
     """Without what the server itself adds."""
-    given: dict[str, Any] = fields.get("metadata", {})
+    given = {key: "" if value is None else value for key, value in fields.get("metadata", {}).items()}
     for key, value in given.items():
         if not isinstance(value, str):
             raise errors.invalid_json(f"json: cannot unmarshal metadata {key}: expected string")

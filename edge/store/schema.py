@@ -112,8 +112,10 @@ DOOM_RANGE = """
         OR EXISTS (SELECT 1 FROM doomed WHERE first = ?1)
     ON CONFLICT (first) DO UPDATE SET last = max(last, ?2)
 """
+# A condition beside BETWEEN would be asked of every row of a range that is doomed.
 DELETE_RANGE = """
-    DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND NOT EXISTS (SELECT 1 FROM doomed WHERE first = ?1)
+    DELETE FROM message
+    WHERE id BETWEEN ?1 AND CASE WHEN EXISTS (SELECT 1 FROM doomed WHERE first = ?1) THEN -1 ELSE ?2 END
 """
 DOOMED = "SELECT first, last FROM doomed ORDER BY first"
 DELETE_SOME = """

@@ -26,6 +26,7 @@ TIMES = (
     "ack_wait", "inactive_threshold", "backoff", "expires", "idle_heartbeat", "max_expires", "max_age", "duplicate_window",
     "subject_delete_marker_ttl", "consumer_limits", "max_ack_pending",
 )  # fmt: skip
+NO_WAIT = {"batch": 50, "no_wait": True}
 PAST, FUTURE = "2020-01-01T00:00:00Z", "2220-01-01T00:00:00Z"
 
 
@@ -46,13 +47,14 @@ class Author:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         self.filters: dict[tuple[str, str], dict[str, Any]] = {}  # of stream and consumer
+        self.naked = False  # may somebody be due another delivery?
         self.sent = dict.fromkeys(STREAMS, 0)  # about the last sequence of each
 
     def conversation(self, length: int) -> list[Step]:
         from tests.e2e.jetstream_scenes import SCENES
 
         steps = [self._plain("S"), self._plain("T")]
-        kinds: list[tuple[int, Callable[[], Step]]] = [
+        kinds: list[tuple[int, Callable[[], Step | list[Step]]]] = [
             (30, self.publish), (10, self.pull), (10, self.ack), (6, self.consumer), (5, self.stream), (6, self.get),
             (3, self.remove), (4, self.info), (2, self.purge), (2, self.delete), (4, self.nonsense), (2, self.consumer_call),
             (2, self.anew), (2, self.update),
@@ -62,7 +64,8 @@ class Author:
             if self.dice.random() < 0.02:
                 steps += self.dice.choice(SCENES)(self)
             else:
-                steps.append(self.dice.choices(makers, weights)[0]())
+                made = self.dice.choices(makers, weights)[0]()
+                steps += made if isinstance(made, list) else [made]
         return [*steps[: length - 1], Step(QUIET)]
 
     # ---- dice
@@ -123,7 +126,17 @@ class Author:
             api(f"CONSUMER.LIST.{name}", {"offset": some(0, 1, 9)}), api(f"CONSUMER.INFO.{name}.{some(*CONSUMERS)}"),
         )  # fmt: skip
 
-    def purge(self) -> Step:
+    def purge(self) -> list[Step]:
+        """What somebody wants again comes first: nats-server's purge forgets that until its ack is due."""
+        drained = []
+        if self.naked:
+            self.naked = False
+            drained = [
+                api(f"CONSUMER.MSG.NEXT.{stream}.{name}", NO_WAIT) for stream in ("S", "T") for name in CONSUMERS
+            ]
+        return [*drained, self.purged()]
+
+    def purged(self) -> Step:
         name, some = self.some(*STREAMS), self.some
         seq = self.near(self.sent[name])
         body = some(
@@ -258,14 +271,20 @@ class Author:
             b"+TERM why",
             b"x",
         )
-        return Step("", self.some(*kinds), (), 1, self.number(10_000))
+        return self.answer(*kinds)
+
+    def answer(self, *kinds: bytes) -> Step:
+        """To any delivery that there was."""
+        kind = self.some(*kinds)
+        self.naked = self.naked or kind == b"-NAK"
+        return Step("", kind, (), 1, self.number(10_000))
 
     # ---- what is wrong
 
     def nonsense(self) -> Step:
         if self.number(3):
             return self.spoiled(
-                self.some(self.stream, self.consumer, self.get, self.purge, self.pull, self.remove, self.info)()
+                self.some(self.stream, self.consumer, self.get, self.purged, self.pull, self.remove, self.info)()
             )
         return self.some(
             api("STREAM.CREATE.X", {"name": "Y", "subjects": ["x"]}), api("STREAM.CREATE.S", b"{"),

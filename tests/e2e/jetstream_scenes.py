@@ -140,7 +140,7 @@ def pushing(author: Author) -> list[Step]:
         steps += [consume("P", name, deliver_subject=f"{to}.{name}", **group, **fields), REST]
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (5, lambda: pub(f"p.{some('a', 'b', 'c')}", author.payload(), **author.maybe(0.2, Other=lambda: "h"))),
-        (5, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM", b"+WPI"), (), 1, author.number(9999))),
+        (5, lambda: author.answer(b"", b"+ACK", b"-NAK", b"+TERM", b"+WPI")),
         (2, lambda: api(f"CONSUMER.INFO.P.{some('X', 'Y')}")), (1, lambda: take("P.X")),
         (1, lambda: api("STREAM.MSG.DELETE.P", {"seq": author.number(8)})),
         (1, lambda: api(f"CONSUMER.PAUSE.P.{some('X', 'Y')}", some(None, {"pause_until": FUTURE}))),
@@ -165,11 +165,11 @@ def waiting(author: Author) -> list[Step]:
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (4, lambda: ask("W.X", some(1, 2, 3), **author.maybe(0.2, max_bytes=lambda: some(40, 90)))),
         (5, lambda: pub(f"w.{some('a', 'b')}", author.payload())),
-        (4, lambda: Step("", some(b"", b"-NAK", b"+TERM", b"+ACK"), (), 1, author.number(9999))),
+        (4, lambda: author.answer(b"", b"-NAK", b"+TERM", b"+ACK")),
         (2, lambda: Step("", some(b"+NXT", b"+NXT 2", b'+NXT {"batch": 2}', b'+NXT {"no_wait": false}'), (), 0, author.number(9999))),
         (2, lambda: api("CONSUMER.INFO.W.X")), (1, lambda: take("W.X", 2, **at_once)), (1, lambda: ask("W.X", **at_once)),
         (1, lambda: api("CONSUMER.MSG.NEXT.W.X", some(b"", b"2", b"x", b"0", b"-1", b" 3 "))._replace(answers=0)),
-        (1, lambda: api("STREAM.PURGE.W")),
+        (1, lambda: api("STREAM.MSG.DELETE.W", {"seq": author.number(9)})),
     ]  # fmt: skip
     for step in shares(author, 10, kinds):
         steps += [step, REST]
@@ -198,7 +198,7 @@ def grouped(author: Author) -> list[Step]:
         (5, lambda: take("G.X", some(1, 2), **asked(), no_wait=True)), (3, lambda: ask("G.X", 1, **asked())),
         (2, lambda: api("CONSUMER.INFO.G.X")), (2, lambda: pub("g.a", author.payload())), (1, lambda: take("G.X")),
         (1, lambda: api("CONSUMER.UNPIN.G.X", {"group": some("g", "g", "x")})),
-        (3, lambda: Step("", some(b"", b"-NAK"), (), 1, author.number(9999))),
+        (3, lambda: author.answer(b"", b"-NAK")),
     ]  # fmt: skip
     for step in shares(author, 10, kinds):
         steps += [step, REST]
@@ -311,7 +311,7 @@ def unnamed(author: Author) -> list[Step]:
         (2, lambda: consume("E", "", **author.maybe(0.3, deliver_policy=lambda: some("last", "new"), ack_policy=lambda: "none",
                                                     filter_subject=lambda: "e.a", mem_storage=lambda: True))),
         (5, lambda: api(f"CONSUMER.MSG.NEXT.{place}", {"batch": some(1, 3), **NO_WAIT, **author.fields(PULL_FIELDS, 0.05)})),
-        (3, lambda: Step("", some(b"", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
+        (3, lambda: author.answer(b"", b"-NAK", b"+TERM")),
         (2, lambda: api(f"CONSUMER.INFO.{place}")), (1, lambda: api(f"CONSUMER.DELETE.{place}")),
         (2, lambda: api(f"CONSUMER.RESET.{place}", some(None, {"seq": author.number(5)}))),
         (1, lambda: api(f"CONSUMER.PAUSE.{place}", some(None, {"pause_until": some(PAST, FUTURE)}))), (1, lambda: api("CONSUMER.NAMES.E")),
@@ -330,8 +330,8 @@ def handled(author: Author) -> list[Step]:
     kinds: list[tuple[int, Callable[[], Step]]] = [
         (2, lambda: consume("K", "X", **filters[0])), (2, lambda: consume("K", "Y", **filters[1])),
         (8, lambda: pub(f"k.{some('a', 'b', 'c')}", author.payload())), (8, lambda: take(f"K.{some('X', 'Y')}", some(1, 3))),
-        (8, lambda: Step("", some(b"", b"+ACK", b"-NAK", b"+TERM"), (), 1, author.number(9999))),
-        (4, lambda: api("STREAM.INFO.K")), (1, lambda: api(f"CONSUMER.DELETE.K.{some('X', 'Y')}")), (1, lambda: api("STREAM.PURGE.K")),
+        (8, lambda: author.answer(b"", b"+ACK", b"-NAK", b"+TERM")),
+        (4, lambda: api("STREAM.INFO.K")), (1, lambda: api(f"CONSUMER.DELETE.K.{some('X', 'Y')}")),
         (1, lambda: api("STREAM.MSG.DELETE.K", {"seq": author.number(9)})), (2, lambda: api(f"CONSUMER.INFO.K.{some('X', 'Y')}")),
     ]  # fmt: skip
     first = [consume("K", "X", **filters[0]), consume("K", "Y", **filters[1])]
@@ -381,6 +381,41 @@ def sized(author: Author) -> list[Step]:
     return [make("Z", "z.>", **fields), *shares(author, 20, kinds), *end("Z")]
 
 
+def copied(author: Author) -> list[Step]:
+    """A mirror, and a stream that takes from two."""
+    some = author.some
+    steps = [make("O", "o.*", **author.maybe(0.3, storage=lambda: "memory", first_seq=lambda: 5)), make("Q", "q.*")]
+    steps += [pub(f"o.{some('a', 'b')}", author.payload()) for _ in range(some(0, 4))]
+    mirror = some(
+        {"name": "O"}, {"name": "O", "opt_start_seq": 1}, {"name": "NONE"}, {"name": "M"},
+        {"name": "O", "subject_transforms": [{"src": "o.*", "dest": "moved.$1"}]}, {"name": "O", "filter_subject": "o..x"},
+    )  # fmt: skip
+    sources = some(
+        [{"name": "O"}, {"name": "Q"}], [{"name": "O", "filter_subject": "o.b"}], [{"name": "O"}, {"name": "O"}], [{"name": "NONE"}],
+        [{"name": "O", "subject_transforms": [{"src": "o.a", "dest": "x.a"}]}, {"name": "Q", "opt_start_seq": 1}],
+    )  # fmt: skip
+    more = author.maybe(
+        0.2, mirror_direct=lambda: True, subjects=lambda: ["m"], first_seq=lambda: 3, allow_direct=lambda: True
+    )
+    steps += [api("STREAM.CREATE.M", {"name": "M", "mirror": mirror, **more}), REST]
+    own = some({}, {"subjects": ["own"]})
+    steps += [
+        api("STREAM.CREATE.C", {"name": "C", "sources": sources, **own, **author.maybe(0.3, max_msgs=lambda: 3)}),
+        REST,
+    ]
+    kinds: list[tuple[int, Callable[[], Step]]] = [
+        (4, lambda: pub(f"o.{some('a', 'b')}", author.payload(), **author.maybe(0.2, Other=lambda: "h", Nats_Msg_Id=lambda: "1"))),
+        (2, lambda: pub(f"q.{some('a', 'b')}", author.payload())), (1, lambda: pub("own", author.payload())),
+        (1, lambda: pub("m", author.payload())), (2, lambda: api(f"STREAM.INFO.{some('M', 'C')}", {"subjects_filter": ">"})),
+        (2, lambda: api(f"STREAM.MSG.GET.{some('M', 'C')}", {"seq": author.number(6)})), (1, lambda: api("STREAM.LIST")),
+        (1, lambda: api("STREAM.PURGE.M")), (1, lambda: api("DIRECT.GET.O", {"seq": 1})), (1, lambda: api("CONSUMER.NAMES.O")),
+        (1, lambda: api("STREAM.MSG.DELETE.O", {"seq": author.number(6)})),
+    ]  # fmt: skip
+    for step in shares(author, 8, kinds):
+        steps += [step, REST]
+    return [*steps, *end("M"), *end("C"), *end("O"), *end("Q")]
+
+
 SCENES: list[Callable[[Author], list[Step]]] = [
-    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized,
+    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized, copied,
 ]  # fmt: skip

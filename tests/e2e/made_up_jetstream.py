@@ -7,6 +7,7 @@ which of the steps before it are needed (``--shrink``).
 """
 
 import argparse
+import base64
 import difflib
 import json
 import re
@@ -17,7 +18,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from tests.conftest import Server
+from tests.conftest import PATIENCE, Server
 from tests.e2e.jetstream_author import MADE_UP_NAME, PIN, QUIET, Author
 from tests.e2e.talk import ATTEMPTS, Conversation, Heard, Servers, Step
 
@@ -27,6 +28,8 @@ INBOX = "1"  # the subscription to every reply
 HOLDS = 3  # of one conversation, before it is said that the two never answer alike
 NAMED = re.compile(r'consumer_create_response","stream_name":"[^"]*","name":"([A-Za-z0-9]{8})"')
 PINNED = re.compile(r"Nats-Pin-Id: ([A-Za-z0-9]{22})")
+HEADERS = re.compile(r'"hdrs": "([^"]*)"')
+SOURCED = re.compile(r"(Nats-Stream-Source: (?:[^ ]+ ){5})\w{8}")
 MOVING = re.compile(r'"(active|pause_remaining|ack_time)": -?\d+')
 
 
@@ -54,7 +57,7 @@ class Talk(Conversation):
             return [step.subject]
         if step.subject == QUIET:
             return [QUIET, *self._rest()]
-        self.inexact = self.inexact or bool(step.headers)
+        self.inexact = self.inexact or bool(step.headers) or b'"sources"' in step.body
         if step.ack_of >= 0 and not self.deliveries:
             return ["nothing to acknowledge"]
         if step.ack_of >= 0:
@@ -72,12 +75,9 @@ class Talk(Conversation):
         return step._replace(subject=step.subject.replace(MADE_UP_NAME, name), body=body)
 
     def _pong(self) -> None:
-        while not self.wire.received.startswith(b"PONG\r\n"):
-            if self.wire.received:
-                self.late.append(self._heard())
-            else:
-                self.wire.received = self.wire.expect(rb".+")
-        self.wire.expect(rb"PONG\r\n")
+        self.wire.socket.settimeout(PATIENCE)
+        while self.wire.expect(rb"(?:PING\r\n)*(PONG\r\n|(?=H?MSG ))")[-6:] != b"PONG\r\n":
+            self.late.append(self._heard())
 
     def _answers(self, step: Step, reply: str) -> list[str]:
         self.wire.socket.settimeout(SILENCE)
@@ -123,7 +123,7 @@ class Talk(Conversation):
     def _said(self, payload: bytes) -> str:
         if found := NAMED.search(payload.decode()):
             self.names.append(found.group(1))
-        return super()._said(payload)
+        return super()._said(_in_order(payload))
 
     def _settled(self, found: list[str]) -> list[str]:
         return [self._plain(text) for text in found]
@@ -134,11 +134,24 @@ class Talk(Conversation):
         text = MOVING.sub(r'"\1": 0', PINNED.sub("Nats-Pin-Id: <pin>", text))
         text = re.sub(r'"pinned_client_id": "\w+"', '"pinned_client_id": "<pin>"', text)
         text = re.sub(r'"invalid JSON(\\.|[^"\\])*"', '"invalid JSON"', text)  # of several faults each tells its own
+        text = HEADERS.sub(lambda found: f'"hdrs": {base64.b64decode(found.group(1))!r}', text)
+        text = SOURCED.sub(r"\1<identity>", text)
         text = re.sub(r"(400 Bad Request - )(?!Priority|Invalid|Not a|heartbeat)[^']*", r"\1<why>", text)
         text = text.replace('"num_deleted": 1, "deleted": [0], ', "")  # of a stream that never had a message
         if "account_info_response" in text and self.inexact:
             text = re.sub(r'"(memory|storage)": \d+', r'"\1": 0', text)
         return text
+
+
+def _in_order(payload: bytes) -> bytes:
+    """What nats-server tells of a stream's sources in any order."""
+    if b'"sources":[' not in payload or not payload.startswith(b"{"):
+        return payload
+    told = json.loads(payload)
+    for stream in (told, *told.get("streams", ())):
+        if isinstance(stream, dict) and "sources" in stream:
+            stream["sources"].sort(key=lambda source: str(source["name"]))
+    return json.dumps(told).encode()
 
 
 def _wanted(step: Step) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from edge.core.times import SECOND
 from edge.errors import StoreError
-from edge.jetstream import messages
+from edge.jetstream import messages, retention
 from edge.jetstream.account import Limits
 from edge.store.contract import Row
 from edge.store.sqlite import SqliteStore
@@ -430,3 +430,61 @@ def test_what_is_known_of_each_message_is_not_read_again_for_its_subject(bench: 
     assert stream.history is not None and stream.index is None
     assert stream.subjects.count == {f"s.{i}": 3 for i in range(4)}
     assert [stream.subjects.last_seq(f"s.{i}") for i in range(4)] == [17, 18, 19, 20]
+
+
+def test_limits_drop_a_slice_at_a_time(bench: Any, monkeypatch: Any) -> None:
+    """What ages together goes in turns, publishers have theirs in between, and a start does it at once."""
+    monkeypatch.setattr(retention, "SLICE", 100)
+    stream = bench.stream(max_age=60 * SECOND, duplicate_window=SECOND)
+    for _ in range(350):
+        bench.publish("s.1", reply="")
+    bench.settle()
+    bench.pass_time(30 * SECOND)
+    bench.stored("s.1")
+    bench.wall += 31 * SECOND
+    bench.now += 31 * SECOND
+    firsts = []
+    while (deadline := bench.jetstream.deadline()) is not None and deadline <= bench.now:
+        bench.jetstream.tick(bench.now)
+        bench.settle()
+        firsts.append(stream.first_seq)
+    assert firsts == [101, 201, 301, 351] and stream.messages == 1
+    bench.pass_time(60 * SECOND)
+    assert stream.messages == 0
+    for _ in range(350):
+        bench.publish("s.1", reply="")
+    bench.settle()
+    bench.wall += 61 * SECOND
+    bench.now += 61 * SECOND
+    assert bench.stored("s.1") == [702]
+    assert stream.first_seq == 452 and bench.jetstream.deadline() <= bench.now
+    bench.reopen()
+    stream = bench.js.streams["S"]
+    assert (stream.first_seq, stream.messages) == (702, 1)
+
+
+def test_a_limit_that_is_lowered_is_reached_in_slices(bench: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(retention, "SLICE", 100)
+    for limit, most in (("max_msgs", 10), ("max_bytes", 350)):
+        stream = bench.stream()
+        for _ in range(350):
+            bench.publish("s.1", reply="")
+        bench.settle()
+        bench.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], limit: most})
+        assert stream.messages == 250 and bench.jetstream.deadline() <= bench.now
+        bench.pass_time(0)
+        assert stream.messages == 10 and stream.first_seq == 341
+        bench.api("STREAM.DELETE.S")
+
+
+def test_of_an_empty_stream_nothing_is_counted(bench: Any, monkeypatch: Any) -> None:
+    stream = bench.stream(max_msgs_per_subject=5)
+    for i in range(30):
+        bench.publish(f"s.{i % 9}", reply="")
+    bench.settle()
+    assert len(stream.subjects.count) == 9
+    monkeypatch.setattr(stream.store.store, "count", None)
+    monkeypatch.setattr(stream.store.store, "outline", None)
+    assert bench.api("STREAM.PURGE.S")["purged"] == 30
+    assert (stream.messages, stream.bytes, stream.first_seq, stream.subjects.count) == (0, 0, 31, {})
+    assert bench.stored("s.1") == [31] and stream.subjects.last_seq("s.1") == 31
