@@ -20,12 +20,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from edge.core.wall_clock import Moment
 from edge.errors import StoreError
 from edge.store.contract import Row
 from edge.subjects import overlap
 from edge.uplink.answers import Refused, parse_puback
 from edge.uplink.fronts import SCAN, Cursor, Fronts
-from edge.uplink.headers import hub_headers, receipt_headers
+from edge.uplink.headers import as_stamped, hub_headers, receipt_headers
 from edge.uplink.identity import Identity, latest
 from edge.uplink.line import URGENT, WEIGHTS, Line
 from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
@@ -119,6 +120,7 @@ class Uplink:
         self.last_ack = 0  # monotonic ns; 0: none since the start
         self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
         self.combs = Combs(progress.combs)
+        self.moment: Callable[[int], Moment] = as_stamped  # what the stamp of a row means
         self.watch = Watch(self.name)
         self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
         self.seen_seq = backlog.last_seq
@@ -438,7 +440,7 @@ class Uplink:
 
     def _send(self, row: Row, now: int) -> int | None:
         """The bytes that went; None when nothing more can be sent now."""
-        headers = hub_headers(row, self.identity.id_of(row.seq))
+        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns))
         size = len(headers) + len(row.payload)
         if refusal := self.link.refusal(row.subject, size):
             self._bury(row, refusal)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
 from edge.core.times import Clock
+from edge.core.wall_clock import Moment
 from edge.errors import ApiError, StartError, StoreError
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.stream import Stream
@@ -17,6 +18,7 @@ from edge.jetstream.stream_rules import with_rules
 from edge.store.contract import Store
 from edge.uplink.commands import Commands
 from edge.uplink.dead_letters import DeadLetterStream
+from edge.uplink.headers import as_stamped
 from edge.uplink.line import Line
 from edge.uplink.ports import UplinkOptions
 from edge.uplink.progress import Progress
@@ -104,6 +106,7 @@ class Uplinks:
         clock: Clock,
         new_id: Callable[[], str],
         budget: BudgetConfig | None = None,
+        moment: Callable[[int], Moment] = as_stamped,
     ) -> None:
         self.edge = edge
         self.account = account
@@ -111,6 +114,7 @@ class Uplinks:
         self.link = link
         self.clock = clock
         self.new_id = new_id
+        self.moment = moment
         self.budget = self._make_budget(budget, values.get(BUDGET_KEY)) if budget else None
         self.line = Line(self.budget)
         self.commands = Commands(edge_token(edge), account, clock)
@@ -153,6 +157,7 @@ class Uplinks:
         )  # fmt: skip
         progress = self._progress(config, stream, values.get(key))
         uplink = Uplink(config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake)
+        uplink.moment = self.moment
         self.commands.add(uplink)
         if config.hours:
             self._schedule(uplink, config)
