@@ -11,6 +11,7 @@ from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
 from edge.core.times import Clock
+from edge.core.wall_clock import WallClock
 from edge.errors import StartError
 from edge.jetstream.account import random_name
 from edge.net.info import NATS_LEVEL
@@ -38,6 +39,8 @@ class Storage(Protocol):
     def jetstream(self) -> "JetStream": ...
     @property
     def values(self) -> Mapping[str, bytes]: ...
+    @property
+    def wall_clock(self) -> WallClock: ...
 
 
 class Leaf:
@@ -109,7 +112,7 @@ class Hubs:
             jetstream = _jetstream(storage, link, "uplink")
             uplinks = Uplinks(
                 config.uplinks, self.server_name, link.account, jetstream, link, storage.values, clock,
-                lambda: random_name(22), config.uplink_budget,
+                lambda: random_name(22), config.uplink_budget, storage.wall_clock.moment,
             )  # fmt: skip
             ticker.start(uplinks)
         self.status = Status(self.server_name, link.account, link, uplinks, clock)
@@ -124,8 +127,9 @@ class Hubs:
         clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
         jetstream = _jetstream(storage, link, "commands")
         edge = edge_token(self.server_name)
+        is_set = storage.wall_clock.look
         ticker.start(
-            Downlink(options, edge, jetstream, link, storage.values, clock, lambda: True, lambda: random_name(22))
+            Downlink(options, edge, jetstream, link, storage.values, clock, is_set, lambda: random_name(22))
         )
 
 

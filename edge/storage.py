@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from edge.config.options import JetStream as Options
 from edge.core.router import Router
 from edge.core.times import Clock
+from edge.core.wall_clock import KEY, WallClock
 from edge.jetstream.account import Stores
 from edge.jetstream.disabled import Disabled
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.limits import Limits, ServerLimits
+from edge.jetstream.retention import nobody_waits
 from edge.net.batch import soon, soon_threadsafe
+from edge.net.machine_clock import MachineClock
 from edge.net.ticker import Ticker
 from edge.store.memory import MemoryStore
 from edge.store.sqlite import SqliteStore
@@ -29,7 +32,8 @@ class Storage:
         self.router = router
         self.store = SqliteStore(options.store_dir, soon_threadsafe(router), options.commit_window_ns)
         self.ticker = Ticker(asyncio.get_running_loop(), router)
-        clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
+        self.wall_clock = WallClock(MachineClock(), self._keep_time)
+        clock = Clock(self.wall_clock.wall, time.monotonic_ns, self.ticker.wake)
         stores = Stores(self.store, MemoryStore(soon(router)))
         self.jetstream = JetStream(stores, clock, options.domain, server_name)
         self.limit(options, accounts)
@@ -40,6 +44,9 @@ class Storage:
         for line in found.damage:
             log.error("  %s", line)
         self.jetstream.recover(found)
+        self.wall_clock.start(found.values.get(KEY), self._latest_stamp())
+        self.clock_ticker = Ticker(asyncio.get_running_loop(), router)
+        self.clock_ticker.start(self.wall_clock)
         self.jetstream.start()
         Disabled(router, self.jetstream.accounts).start()
         self.ticker.start(self.jetstream)
@@ -57,7 +64,17 @@ class Storage:
             else:
                 known.limits = limits
 
+    def _keep_time(self, value: bytes) -> None:
+        self.store.put_value(KEY, value)
+        self.store.commit(nobody_waits, False)
+
+    def _latest_stamp(self) -> int:
+        """Of what was stamped here."""
+        streams = [stream for account in self.jetstream.accounts.values() for stream in account.streams.values()]
+        return max((stream.last_ns for stream in streams if stream.config.mirror is None), default=0)
+
     def close(self) -> None:
+        self.clock_ticker.stop()
         self.ticker.stop()
         self.jetstream.settle()
         self.store.close()

@@ -214,6 +214,7 @@ class Uplink(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    on_hub_loss: str = "continue"  # or "stop", "resend"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""
 

@@ -19,6 +19,7 @@ LEAST_RATE = 256
 MAX_WEIGHT = 1000
 DISCARDS = ("old", "new", "thin")
 LANES = ("urgent", "normal", "bulk")
+LOSSES = ("stop", "continue", "resend")
 ORDERS = ("live", "strict")
 NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
 DEFAULT = Uplink("", (), "")
@@ -122,6 +123,7 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
         weight=block.integer("weight", lowest=1, highest=MAX_WEIGHT, default=DEFAULT.weight),
         order=block.string("order", default=DEFAULT.order),
         receipts=block.string("receipts", default=DEFAULT.receipts),
+        on_hub_loss=block.string("on_hub_loss", default=DEFAULT.on_hub_loss),
         hours=_hours(block),
         time_zone=block.string("time_zone", "timezone", default=DEFAULT.time_zone),
     )
@@ -130,7 +132,8 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
     if not uplink.subjects:
         fail(entry.place, f"uplink {entry.key}: expected subjects, such as subjects: [\"telemetry.>\"]")
     for key, value, known in (
-        ("discard", uplink.discard, DISCARDS), ("lane", uplink.lane, LANES), ("order", uplink.order, ORDERS)
+        ("discard", uplink.discard, DISCARDS), ("lane", uplink.lane, LANES), ("order", uplink.order, ORDERS),
+        ("on_hub_loss", uplink.on_hub_loss, LOSSES),
     ):  # fmt: skip
         if value not in known:
             fail(block.place(key), f"{key}: expected one of {', '.join(known)}, found {value!r}")

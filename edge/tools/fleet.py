@@ -26,6 +26,7 @@ from edge.config.load import load_config
 from edge.config.options import Config
 from edge.core.router import Router
 from edge.core.times import Clock
+from edge.core.wall_clock import WallClock
 from edge.errors import PetioleError, StartError
 from edge.flags import Flags
 from edge.hubs import Hubs
@@ -33,6 +34,7 @@ from edge.jetstream.account import Limits, Stores, random_name
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream_config import StreamConfig
 from edge.net.batch import soon
+from edge.net.machine_clock import MachineClock
 from edge.net.ticker import Ticker
 from edge.store.memory import MemoryStore
 
@@ -49,6 +51,7 @@ class MemoryStorage:
         self.ticker = Ticker(asyncio.get_running_loop(), router)
         clock = Clock(time.time_ns, time.monotonic_ns, self.ticker.wake)
         self.store = store
+        self.wall_clock = WallClock(MachineClock(), lambda value: None)
         self.values: dict[str, bytes] = {}
         self.jetstream = JetStream(Stores(store, store), clock, config.jetstream.domain, config.server_name)
         self.account = self.jetstream.add_account(router.account(config.leafnodes.remotes[0].account), Limits())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
-from edge.uplink.headers import UNSET_BEFORE_NS
+from edge.core.wall_clock import EARLIEST_NS
 
 UTC = "UTC"
 LOCAL = "local"
@@ -24,11 +24,11 @@ def make_calendar(zone: str) -> Calendar:
     """``zone``: UTC, local, or a name such as Europe/Berlin.  ValueError for one that this machine does not know."""
     if zone in (UTC, LOCAL):
         convert = time.gmtime if zone == UTC else time.localtime
-        return lambda wall_ns: _moment(convert(wall_ns // 1_000_000_000)) if wall_ns >= UNSET_BEFORE_NS else None
+        return lambda wall_ns: _moment(convert(wall_ns // 1_000_000_000)) if wall_ns >= EARLIEST_NS else None
     info = _zone(zone)
     return lambda wall_ns: (
         _moment(datetime.fromtimestamp(wall_ns // 1_000_000_000, info).timetuple())
-        if wall_ns >= UNSET_BEFORE_NS
+        if wall_ns >= EARLIEST_NS
         else None
     )
 

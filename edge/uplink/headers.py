@@ -4,7 +4,9 @@ Headers added to those it has:
 
 ``Nats-Msg-Id``           ``<edge>:<epoch>:<seq>``, by which the hub's stream tells repeats and a resume finds it
 ``Petiole-Time``          when it was stored here, RFC 3339 with nanoseconds: what arrives late must not look fresh
-``Petiole-Time-Quality``  ``clock``, or ``unset`` when this machine's clock had obviously not been set by then
+``Petiole-Time-Quality``  ``clock``; ``corrected``: the clock was set later, and this is when it really was; ``unset``:
+                          nobody knows, but it was no earlier than what was stored before it
+``Petiole-Boot``          with ``unset``: the boot of the machine, and the nanoseconds since then
 ``Petiole-Msg-Id``        the ``Nats-Msg-Id`` that its publisher gave it, if it did
 
 A receipt of losses has ``Petiole-Lost`` (``losses.py``) and nothing else but its id.
@@ -14,23 +16,30 @@ Headers that only meant the local stream (expectations, batches, rollups) are le
 
 from datetime import UTC, datetime
 
+from edge.core.wall_clock import CLOCK, EARLIEST_NS, UNSET, Moment
 from edge.message import header_block, header_items
 from edge.store.contract import Row
 
 MSG_ID = "Nats-Msg-Id"
 LOCAL_PREFIXES = ("Nats-Expected-", "Nats-Batch-", "Nats-Stream-Source", "Nats-Rollup")
-UNSET_BEFORE_NS = 1_767_225_600 * 1_000_000_000  # 2026-01-01: a clock that says less was never set
 
 
-def hub_headers(row: Row, msg_id: str) -> bytes:
+def as_stamped(stamp: int) -> Moment:
+    """Where nothing else is known of the clock."""
+    return Moment(stamp, CLOCK if stamp >= EARLIEST_NS else UNSET)
+
+
+def hub_headers(row: Row, msg_id: str, moment: Moment) -> bytes:
     items = [(MSG_ID, msg_id)]
     for name, value in header_items(row.headers):
         if name == MSG_ID:
             items.append(("Petiole-Msg-Id", value))
         elif not name.startswith(LOCAL_PREFIXES):
             items.append((name, value))
-    items.append(("Petiole-Time", rfc3339(row.time_ns)))
-    items.append(("Petiole-Time-Quality", "clock" if row.time_ns >= UNSET_BEFORE_NS else "unset"))
+    items.append(("Petiole-Time", rfc3339(moment.time_ns)))
+    items.append(("Petiole-Time-Quality", moment.quality))
+    if moment.boot:
+        items.append(("Petiole-Boot", f"{moment.boot} {moment.since_boot}"))
     return header_block(items)
 
 

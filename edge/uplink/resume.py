@@ -69,14 +69,26 @@ class Resume:
         self.found: dict[int, int] = {}
         self.searches: dict[str, Search] = {}
         self.info_number = self.scan_number = 0
+        self.probes: set[int] = set()
         self.scanning = False
         self.scanned = 0  # messages that the consumer has shown, without a gap
-        self.to_scan = 0
+        self.to_scan = 0  # of those that were asked for
+        self.pending = 0  # of all that it has
+        self.highest = 0  # of our sequences that the hub was seen to have
         self.asked: dict[int, Search] = {}
         self.waiting: deque[Search] = deque()
 
     def start(self) -> None:
         self.info_number = self.ask(f"STREAM.INFO.{self.stream}", {})
+
+    def probe(self, subjects: Iterable[str]) -> None:
+        """See what is the last that the hub has on these: of ours there must be none that we have not sent."""
+        for subject in subjects:
+            self.probes.add(self.ask(f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": subject}))
+
+    @property
+    def is_probing(self) -> bool:
+        return bool(self.probes)
 
     def search(self, doubts: Iterable[tuple[int, str]], after: int) -> None:
         """Look for these (key, subject) behind hub sequence ``after``; a subject that is not known is empty."""
@@ -98,6 +110,8 @@ class Resume:
             self._on_info(headers, payload)
         elif number == self.scan_number:
             self._on_consumer(headers, payload)
+        elif number in self.probes:
+            self._on_probe(number, headers, payload)
         elif number in self.asked:
             self._on_search(self.asked.pop(number), headers, payload)
 
@@ -110,12 +124,14 @@ class Resume:
             self.end_scan()
             return
         self.scanned = number
-        seq = self.key_of(header_get(headers, "Nats-Msg-Id") or "")
+        seq = self._key_of(header_get(headers, "Nats-Msg-Id") or "")
         for search in self.searches.values():
             if seq in search.missing:
                 self._note(search, seq, hub_seq)
-        if self.scanned >= self.to_scan:
+        if self.scanned >= self.pending or not any(search.missing for search in self.searches.values()):
             self.end_scan()
+        elif self.scanned >= self.to_scan:
+            self._pull_more()
 
     def end_scan(self) -> None:
         """Go on with what the scan has brought, be it nothing."""
@@ -132,6 +148,13 @@ class Resume:
             self.failure = f"stream {self.stream}: {answer.reason}"
         else:
             self.state = answer
+
+    def _on_probe(self, number: int, headers: bytes, payload: bytes) -> None:
+        """One that finds nothing says nothing."""
+        self.probes.discard(number)
+        stored = parse_stored(headers, payload)
+        if isinstance(stored, StoredMessage):
+            self._key_of(stored.msg_id)
 
     # ---- the shortcut
 
@@ -157,9 +180,13 @@ class Resume:
         if isinstance(pending, Refused) or not pending:
             self.end_scan()
             return
-        self.to_scan = min(pending, SCAN_BATCH)
-        body: dict[str, object] = {"batch": self.to_scan, "no_wait": True}
-        self.pull(f"CONSUMER.MSG.NEXT.{self.stream}.{self.consumer}", body)
+        self.pending = pending
+        self._pull_more()
+
+    def _pull_more(self) -> None:
+        batch = min(self.pending - self.scanned, SCAN_BATCH)
+        self.to_scan = self.scanned + batch
+        self.pull(f"CONSUMER.MSG.NEXT.{self.stream}.{self.consumer}", {"batch": batch, "no_wait": True})
 
     # ---- the leader
 
@@ -170,7 +197,7 @@ class Resume:
     def _on_search(self, search: Search, headers: bytes, payload: bytes) -> None:
         stored = parse_stored(headers, payload)
         if isinstance(stored, StoredMessage):
-            seq = self.key_of(stored.msg_id)
+            seq = self._key_of(stored.msg_id)
             if seq in search.missing:
                 self._note(search, seq, stored.seq)
             search.after = max(search.after, stored.seq)
@@ -185,6 +212,11 @@ class Resume:
         search.missing.discard(seq)
         search.after = max(search.after, hub_seq)
         self.found[seq] = hub_seq
+
+    def _key_of(self, msg_id: str) -> int:
+        key = self.key_of(msg_id)
+        self.highest = max(self.highest, key)
+        return key
 
     def _is_open(self, search: Search) -> bool:
         """Others may write without end to a stream that is looked through."""

@@ -20,13 +20,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from edge.core.wall_clock import Moment
 from edge.errors import StoreError
 from edge.store.contract import Row
 from edge.subjects import overlap
-from edge.uplink.answers import Refused, parse_puback
+from edge.uplink.answers import Refused, StreamState, parse_puback
 from edge.uplink.fronts import SCAN, Cursor, Fronts
-from edge.uplink.headers import hub_headers, receipt_headers
-from edge.uplink.identity import Identity, latest
+from edge.uplink.headers import as_stamped, hub_headers, receipt_headers
+from edge.uplink.identity import Identity, latest, with_epoch
 from edge.uplink.line import URGENT, WEIGHTS, Line
 from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
 from edge.uplink.meter import Meter, Watch
@@ -47,6 +48,7 @@ ANSWER_TIMEOUT_NS = 2 * SECOND  # and at least four times what an answer takes
 BACKOFF_NS = SECOND // 4
 NO_LINK = "no link to the hub"
 BACKOFF_MAX_NS = 5 * SECOND
+PROBES = 8  # newest rows whose subjects are looked at once after a start
 
 
 class State(enum.Enum):
@@ -57,6 +59,7 @@ class State(enum.Enum):
 
 
     PAUSED = "paused"  # it is told not to send: by command
+    STOPPED = "stopped"  # the hub has lost messages, and somebody has to say what is to be done
     CLOSED = "closed"  # or by its schedule
     SPENT = "spent"  # or by the budget
 
@@ -76,10 +79,14 @@ class Uplink:
         dead_letters: DeadLetters,
         inbox: str,
         wake: Callable[[], None],
+        new_epoch: Callable[[], str],
+        is_kept: bool = True,
     ) -> None:
         self.options = options
         self.name = options.name
-        self.progress = progress  # as it is on disk
+        self.progress = progress  # as it is on disk, once it ``is_kept``
+        self.is_kept = is_kept
+        self.is_copy = not is_kept and len(progress.epochs) > 1  # of a store that went on without it
         self.backlog = backlog
         self.link = link
         self.line = line
@@ -88,6 +95,7 @@ class Uplink:
         self.inbox = inbox
         self.scan_inbox = f"{inbox}_scan"
         self.wake = wake
+        self.new_epoch = new_epoch
         self.identity = Identity(progress.edge, progress.epochs)
         self.state = State.DOWN
         self.reason = NO_LINK
@@ -98,6 +106,10 @@ class Uplink:
         line.add(FrontTurn(self, fresh, self.is_urgent, weight) for fresh in (True, False))
         self.leased = Ranges(progress.leased)  # what may be sent
         self.unsearched = Ranges(progress.leased)  # by an earlier process, perhaps
+        self.start_seq = backlog.last_seq
+        self.was_checked = False  # that the hub has nothing of ours that we know nothing of
+        self.accepts_loss = False  # by command
+        self.has_to_search = False
         self.hub_created = progress.hub_created
         self.dead = progress.dead
         self.paused = progress.paused
@@ -119,6 +131,7 @@ class Uplink:
         self.last_ack = 0  # monotonic ns; 0: none since the start
         self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
         self.combs = Combs(progress.combs)
+        self.moment: Callable[[int], Moment] = as_stamped  # what the stamp of a row means
         self.watch = Watch(self.name)
         self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
         self.seen_seq = backlog.last_seq
@@ -169,6 +182,9 @@ class Uplink:
         if paused != self.paused:
             log.info("uplink %s: %s", self.name, "paused by command" if paused else "goes on by command")
         self.paused = paused
+        if not paused and self.state is State.STOPPED:
+            self.accepts_loss = True
+            self._resume(now)
         self._save(urgent=True)
         self._pump(now)
 
@@ -222,6 +238,7 @@ class Uplink:
             self.save_due = now + SAVE_INTERVAL_NS
         else:
             self.progress = self.saved
+            self.is_kept = True
             self.leased = Ranges(self.saved.leased)
             for first, last in self.removing:
                 self.removed.add(first, last)
@@ -279,10 +296,13 @@ class Uplink:
                 self._block(refusal, now)
                 return
         consumer = f"petiole_{self.inbox.rpartition('.')[2]}_{self.questions}"
-        self.resume = Resume(self.options.hub_stream, self.identity.key_of, consumer, self._ask, self._pull)
+        self.resume = Resume(self.options.hub_stream, self._key_of, consumer, self._ask, self._pull)
         self._expect_answer(now)
         self.resume.start()
         self.wake()
+
+    def _key_of(self, msg_id: str) -> int:
+        return self.identity.key_of(msg_id)  # which may change while it is asked
 
     def _restart(self) -> None:
         """What was in flight is in doubt."""
@@ -322,6 +342,8 @@ class Uplink:
             self._block(resume.failure, now)
         elif resume.state is not None and not knew_state:
             self._check_hub(resume, now)
+        elif self.has_to_search and not resume.is_probing:
+            self._search(resume, now)
         if self.resume is not None and resume.done:
             self._go_live(resume, now)
 
@@ -330,28 +352,72 @@ class Uplink:
         state = resume.state
         assert state is not None
         name = self.options.hub_stream
-        doubts = self._doubts()
-        if not self.hub_created:
-            self.window.rebase(state.last_seq)  # nothing was ever sent: nothing before this can be ours
-        elif state.created != self.hub_created:
-            log.warning("uplink %s: the hub's stream %s is a new one, created %s", self.name, name, state.created)
-            self.window.rebase(0)
-        elif state.last_seq < self.window.known:
-            log.warning(
-                "uplink %s: the hub's stream %s ends at %d, but had acknowledged %d: it has lost messages",
-                *(self.name, name, state.last_seq, self.window.known),
-            )
-            self.window.rebase(0)
-        elif state.first_seq > self.window.after + 1 and doubts:
-            log.info(
-                "uplink %s: the hub's stream %s begins at %d: what it had stored of ours between %d and that is gone",
-                *(self.name, name, state.first_seq, self.window.after),
-            )
-        self.hub_created = state.created
         if not any(overlap(ours, theirs) for ours in self.options.subjects for theirs in state.subjects):
             self._block(f"the hub's stream {name} does not take {', '.join(self.options.subjects)}", now)
-        else:
-            resume.search(doubts, self.window.after)
+            return
+        if not self.hub_created:
+            self.window.rebase(state.last_seq)  # nothing was ever sent: nothing before this can be ours
+        elif (loss := self._hub_loss(state)) and not self._goes_on_after(loss, now):
+            return
+        self.hub_created = state.created
+        self.has_to_search = True
+        if not self.was_checked:
+            self.was_checked = True
+            newest = self.backlog.scan(max(self.backlog.last_seq - PROBES, 1), PROBES)
+            resume.probe({*self.options.subjects, *(row.subject for row in newest)})
+        if not resume.is_probing:
+            self._search(resume, now)
+
+    def _search(self, resume: Resume, now: int) -> None:
+        self.has_to_search = False
+        if resume.highest > max(self.backlog.last_seq, self.start_seq):
+            log.error(
+                "uplink %s: the hub has message %d of this edge, which has come to %d only: its store is an older "
+                "copy, so a new epoch begins; what it holds is looked for at the hub",
+                *(self.name, resume.highest, self.start_seq),
+            )
+            self._begin_epoch()
+        resume.search(self._doubts(), self.window.after)
+
+    def _begin_epoch(self) -> None:
+        """The sequences that come have been given before, to other messages."""
+        epochs = with_epoch(self.identity.epochs, self.start_seq + 1, self.new_epoch())
+        self.identity = Identity(self.progress.edge, epochs)
+        self.is_copy = True
+        if self.start_seq > self.window.floor:
+            self.unsearched.add(self.window.floor + 1, self.start_seq)
+
+    def _hub_loss(self, state: StreamState) -> str:
+        """What the hub's stream has lost of what it had acknowledged, if anything."""
+        name = self.options.hub_stream
+        if state.created != self.hub_created:
+            return f"the hub's stream {name} is a new one, created {state.created}"
+        if state.last_seq < self.window.known:
+            return (
+                f"the hub's stream {name} ends at {state.last_seq}, but had acknowledged {self.window.known}: "
+                "it has lost messages"
+            )
+        if state.first_seq > self.window.after + 1 and (self.window.doubts or len(self.unsearched)):
+            return (
+                f"the hub's stream {name} begins at {state.first_seq}: whether it had stored what was on its way "
+                f"when it was at {self.window.after} cannot be told"
+            )
+        return ""
+
+    def _goes_on_after(self, loss: str, now: int) -> bool:
+        """As the configuration has decided."""
+        policy = "continue" if self.accepts_loss else self.options.on_hub_loss
+        if policy == "stop":
+            self._stop(State.STOPPED, f"{loss}; stopped until petiole.<edge>.uplink.{self.name}.resume")
+            log.error("uplink %s: %s", self.name, self.reason)
+            return False
+        log.warning("uplink %s: %s; it goes on, as on_hub_loss: %s says", self.name, loss, self.options.on_hub_loss)
+        self.accepts_loss = False
+        if "begins at" not in loss:
+            self.window.rebase(0)
+        if policy == "resend":
+            self.window.forget_settled(self.removed)
+        return True
 
     def _doubts(self) -> list[tuple[int, str]]:
         """What may have been sent and is not settled, with its subject; empty where the row is gone."""
@@ -382,6 +448,10 @@ class Uplink:
         if resume.found:
             log.info("uplink %s: %d messages in doubt had arrived", self.name, len(resume.found))
         self.unsearched = Ranges()
+        self.has_to_search = False
+        if self.is_copy:  # that other one is long gone, and nothing of it is on its way any more
+            self.window.doubts.clear()
+            self.is_copy = False
         self.fronts.restart()
         self.resume = None
         self.answer_due = None
@@ -394,7 +464,12 @@ class Uplink:
 
     def _is_noted(self) -> bool:
         """Would a resume after a power cut look at this stream of the hub, and early enough in it?  (Rule 3.)"""
-        return self.hub_created == self.progress.hub_created and self.window.after >= self.progress.hub_seq
+        noted = self.progress
+        if not self.is_kept:
+            return False
+        if self.hub_created != noted.hub_created or self.identity.epochs[-1] != noted.epochs[-1]:
+            return False
+        return self.window.after >= noted.hub_seq
 
     # ---- sending
 
@@ -438,7 +513,7 @@ class Uplink:
 
     def _send(self, row: Row, now: int) -> int | None:
         """The bytes that went; None when nothing more can be sent now."""
-        headers = hub_headers(row, self.identity.id_of(row.seq))
+        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns))
         size = len(headers) + len(row.payload)
         if refusal := self.link.refusal(row.subject, size):
             self._bury(row, refusal)
@@ -636,7 +711,7 @@ class Uplink:
         self.removing = [gap for pair in window.settled for gap in self.removed.gaps(*pair)]
         self.saved = replace(
             self.progress,
-            epochs=latest(self.progress.epochs, window.floor),
+            epochs=latest(self.identity.epochs, window.floor),
             acked=window.floor,
             settled=tuple(window.settled),
             leased=tuple(self._lease()),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING, Protocol
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
 from edge.core.times import Clock
+from edge.core.wall_clock import Moment
 from edge.errors import ApiError, StartError, StoreError
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig
 from edge.jetstream.stream_rules import with_rules
 from edge.store.contract import Store
+from edge.store.generation import GENERATION
 from edge.uplink.commands import Commands
 from edge.uplink.dead_letters import DeadLetterStream
+from edge.uplink.headers import as_stamped
+from edge.uplink.identity import with_epoch
 from edge.uplink.line import Line
 from edge.uplink.ports import UplinkOptions
 from edge.uplink.progress import Progress
@@ -104,6 +109,7 @@ class Uplinks:
         clock: Clock,
         new_id: Callable[[], str],
         budget: BudgetConfig | None = None,
+        moment: Callable[[int], Moment] = as_stamped,
     ) -> None:
         self.edge = edge
         self.account = account
@@ -111,6 +117,8 @@ class Uplinks:
         self.link = link
         self.clock = clock
         self.new_id = new_id
+        self.moment = moment
+        self.generation = values.get(GENERATION, b"").decode("ascii", "replace")
         self.budget = self._make_budget(budget, values.get(BUDGET_KEY)) if budget else None
         self.line = Line(self.budget)
         self.commands = Commands(edge_token(edge), account, clock)
@@ -151,8 +159,12 @@ class Uplinks:
             config.name, self.account, self.jetstream, config.max_bytes, f"_INBOX.{self.new_id()}",
             lambda seq, error: uplink.on_buried(seq, error, now()),
         )  # fmt: skip
-        progress = self._progress(config, stream, values.get(key))
-        uplink = Uplink(config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake)
+        progress, is_kept = self._progress(config, stream, values.get(key))
+        uplink = Uplink(
+            config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake, self.new_id,
+            is_kept,
+        )  # fmt: skip
+        uplink.moment = self.moment
         self.commands.add(uplink)
         if config.hours:
             self._schedule(uplink, config)
@@ -199,14 +211,32 @@ class Uplinks:
         except ApiError as exc:
             raise StartError(f"uplink {config.name}: its stream cannot be kept: {exc}") from exc
 
-    def _progress(self, config: UplinkConfig, stream: Stream, value: bytes | None) -> Progress:
-        """As it was saved, or the beginning of a new epoch."""
+    def _progress(self, config: UplinkConfig, stream: Stream, value: bytes | None) -> tuple[Progress, bool]:
+        """As it was saved, or the beginning of a new epoch; and whether it is on disk."""
         if value is not None:
             saved = Progress.decode(config.name, value)
             if saved.stream_created == stream.created_ns:
-                return saved
+                if saved.generation == self.generation:
+                    return saved, True
+                return self._restored(config, stream, saved), False
             log.warning("uplink %s: its stream is not the one that was known: a new epoch begins", config.name)
-        return Progress(self.edge, ((1, self.new_id()),), stream.created_ns, acked=stream.first_seq - 1)
+        epochs = ((1, self.new_id()),)
+        return Progress(self.edge, epochs, stream.created_ns, self.generation, acked=stream.first_seq - 1), False
+
+    def _restored(self, config: UplinkConfig, stream: Stream, saved: Progress) -> Progress:
+        """The store came back from a backup.  What is in it may have reached the hub; the sequences that come were
+        given before, to messages that are not here."""
+        last = stream.last_seq
+        log.warning(
+            "uplink %s: its store was restored from a backup: a new epoch begins behind %d; of what it holds the hub "
+            "is asked what it has", config.name, last,
+        )  # fmt: skip
+        return replace(
+            saved,
+            generation=self.generation,
+            epochs=with_epoch(saved.epochs, last + 1, self.new_id()),
+            leased=((saved.acked + 1, last),) if last > saved.acked else (),
+        )
 
     def _make_budget(self, config: BudgetConfig, kept: bytes | None) -> "Budget":
         from edge.uplink.budget import Budget

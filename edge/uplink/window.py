@@ -106,7 +106,7 @@ class Window:
         self.known = hub_seq
         self.first_sent = deque((hub_seq, key) for _, key in self.first_sent)
 
-    def forget_settled(self) -> None:
-        """What the hub had beyond the floor is lost there."""
-        self.settled = Ranges()
-        self.taken = Ranges((key, key) for key in sorted(self.flights) if key > 0)
+    def forget_settled(self, gone: Ranges) -> None:
+        """The hub has lost what it had: it is sent again, but for what is gone from here as well."""
+        self.settled = gone.copy()
+        self.restart()

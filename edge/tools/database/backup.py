@@ -6,12 +6,15 @@ grows while it lasts, by what the server writes meanwhile.
 
 import contextlib
 import os
+import secrets
 
 import apsw
 
 from edge.jetstream.archive import S2_HEAD
 from edge.store.database import FILE, lock_folder
 from edge.store.files import make_folder, sync_folder
+from edge.store.generation import GENERATION
+from edge.store.statements import put_value, transact
 from edge.tools.database.access import check_format, open_store
 from edge.tools.errors import ToolError
 
@@ -58,6 +61,20 @@ def _copy(source: apsw.Connection, path: str) -> None:
         os.close(file)
 
 
+def _begin_generation(path: str) -> None:
+    """What was told to others since the backup is not in it: whoever counts on sequences looks at this."""
+    target = apsw.Connection(path)
+    try:
+        transact(target, [put_value(GENERATION, secrets.token_urlsafe(12).encode())])
+    finally:
+        target.close()
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def restore(source: str, folder: str) -> tuple[int, int]:
     """A backup becomes the store in ``folder``, which must have none.  Streams and messages.  ToolError."""
     if not os.path.exists(source):
@@ -73,6 +90,7 @@ def restore(source: str, folder: str) -> tuple[int, int]:
         beside = f"{path}.new"
         try:
             _copy(original, beside)
+            _begin_generation(beside)
             counted = _count(original)
             for left in (f"{path}-wal", f"{path}-shm"):  # of a store that is not here any more
                 with contextlib.suppress(FileNotFoundError):

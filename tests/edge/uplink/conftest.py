@@ -13,6 +13,7 @@ import pytest
 from edge.errors import StoreError
 from edge.message import header_get
 from edge.store.contract import Row
+from edge.subjects import matches
 from edge.uplink.line import Line
 from edge.uplink.progress import Progress
 from edge.uplink.uplink import SECOND, Uplink
@@ -32,6 +33,7 @@ class Options:
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    on_hub_loss: str = "continue"
     discard: str = "old"
     max_bytes: int = 1 << 30
 
@@ -69,6 +71,10 @@ class HubStream:
         state = {"first_seq": first, "last_seq": self.last_seq}
         return {"created": self.created, "config": {"subjects": list(self.subjects)}, "state": state}
 
+    def get_last(self, pattern: str) -> dict[str, object]:
+        seqs = (seq for seq in sorted(self.messages, reverse=True) if matches(pattern, self.messages[seq].subject))
+        return self.get(next(seqs, self.last_seq + 1), ">")
+
     def get(self, seq: int, subject: str) -> dict[str, object]:
         for number in range(seq, self.last_seq + 1):
             found = self.messages.get(number)
@@ -103,6 +109,7 @@ class World:
         # the disk
         self.rows: dict[int, Row] = {}
         self.last_seq = 0
+        self.offset = 0  # of what a reading says from its sequence
         self.saved = Progress("e1", ((1, "EPOCH"),), 1).encode()
         self.dead: dict[str, tuple[Row, str]] = {}
         self.disk_fails = False
@@ -192,7 +199,10 @@ class World:
             self.answer(reply, self.hub.info())
         elif subject.startswith("$JS.hub.API.STREAM.MSG.GET."):
             body = json.loads(payload)
-            self.answer(reply, self.hub.get(body["seq"], body["next_by_subj"]))
+            if last := body.get("last_by_subj"):
+                self.answer(reply, self.hub.get_last(last))
+            else:
+                self.answer(reply, self.hub.get(body["seq"], body["next_by_subj"]))
         elif subject.startswith("$JS.hub.API.CONSUMER.CREATE."):
             config = json.loads(payload)["config"]
             # beside a replica that may lag behind its leader
@@ -272,7 +282,7 @@ class World:
             self.uplink.on_link(True, self.now)
 
     def make_uplink(self, progress: Progress) -> Uplink:
-        return Uplink(self.options, progress, self, self, self.line, self, self, "_INBOX.u", lambda: None)
+        return Uplink(self.options, progress, self, self, self.line, self, self, "_INBOX.u", lambda: None, lambda: "NEXT")
 
     def kill(self) -> None:
         """SIGKILL, and a new process on the same disk."""
@@ -287,6 +297,16 @@ class World:
             self.carried_at = 0
             self.uplink.on_link(True, self.now)
 
+    def backup(self) -> tuple[dict[int, Row], int, bytes]:
+        return dict(self.rows), self.last_seq, self.saved
+
+    def put_back(self, backup: tuple[dict[int, Row], int, bytes]) -> None:
+        """Somebody copies an older state of the disk over it."""
+        self.cut()
+        self.life += 1
+        self.rows, self.last_seq, self.saved = dict(backup[0]), *backup[1:]
+        self.start()
+
     def cut(self) -> None:
         if self.up:
             self.up = False
@@ -299,7 +319,7 @@ class World:
             self.last_seq += 1
             seq = self.last_seq
             name = f"{subject}{self.random.randrange(3)}"
-            self.rows[seq] = Row(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq).encode())
+            self.rows[seq] = Row(seq, name, 1_795_000_000 * SECOND + seq, b"", str(seq + self.offset).encode())
         self.uplink.on_stored(self.now)
 
     def take(self, seqs: Iterable[int]) -> None:

@@ -221,7 +221,7 @@ def test_a_hub_stream_that_was_made_anew(world: Any, caplog: pytest.LogCaptureFi
     world.run(10 * SECOND)
     world.settle()
     assert world.arrived() == list(range(11, 21))
-    assert "is a new one" in caplog.text
+    assert "is a new one, created 2026-11-24T00:00:00Z; it goes on, as on_hub_loss: continue says" in caplog.text
 
 
 def test_a_hub_stream_that_has_lost_its_end(world: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -505,3 +505,103 @@ def test_the_books_of_a_thinned_backlog_balance(
     assert sorted({*arrived, *lost}) == list(range(1, world.last_seq + 1))
     assert not lost.intersection(arrived)
     assert world.messages == 0 and world.uplink.lost == len(lost)
+
+
+def test_a_store_that_is_an_older_copy_is_noticed_at_the_hub(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    world.connect()
+    world.store(100)
+    world.run(10 * SECOND)
+    world.cut()
+    world.store(50)
+    backup = world.backup()  # with a backlog of 50
+    world.settle()
+    world.store(200)
+    world.settle()
+    assert len(world.arrived()) == 350
+    world.put_back(backup)
+    world.offset = 1000
+    world.store(30)
+    world.run(SECOND)
+    world.settle()
+    assert "its store is an older copy, so a new epoch begins" in caplog.text
+    assert sorted(world.arrived()) == [*range(1, 351), *range(1151, 1181)]
+    assert world.hub.messages[world.hub.last_seq].msg_id.startswith("e1:NEXT:")
+    world.kill()
+    world.store(10)
+    world.settle()
+    assert sorted(world.arrived()) == [*range(1, 351), *range(1151, 1191)]
+    assert caplog.text.count("older copy") == 1
+
+
+def lose_hub(world: Any) -> None:
+    world.connect()
+    world.store(10)
+    world.run(5 * SECOND)
+    world.cut()
+    world.hub = type(world.hub)(created="2026-11-24T00:00:00Z")
+    world.store(10)
+    world.connect()
+    world.run(60 * SECOND)
+
+
+def test_a_hub_that_has_lost_what_it_had_may_stop_everything_until_somebody_says_so(
+    make_world: Any, make_options: Any
+) -> None:
+    world = make_world(0, make_options(on_hub_loss="stop"))
+    lose_hub(world)
+    assert world.uplink.state is State.STOPPED and world.arrived() == [] and "is a new one" in world.uplink.reason
+    world.kill()
+    world.connect()
+    world.run(60 * SECOND)
+    assert world.uplink.state is State.STOPPED and world.arrived() == []
+    world.uplink.pause(False, world.now)
+    world.run(SECOND)
+    assert world.arrived() == list(range(11, 21))
+    world.kill()
+    world.settle()
+    assert world.uplink.state is State.LIVE and world.arrived() == list(range(11, 21))
+
+
+@pytest.mark.parametrize("policy", ["continue", "resend"])
+def test_what_is_still_here_of_what_the_hub_has_lost_may_be_sent_again(
+    make_world: Any, make_options: Any, policy: str
+) -> None:
+    world = make_world(0, make_options(on_hub_loss=policy))
+    world.store(100)
+    world.run(5 * SECOND)
+    world.publish_loss = 0.0
+    world.bytes_per_s = 3000
+    world.connect()
+    world.run(100 * MS)
+    world.store(2)
+    for _ in range(100):
+        if 102 not in world.arrived():
+            world.run(20 * MS)
+    world.run(100 * MS)
+    world.cut()
+    sent = set(world.arrived())
+    world.hub = type(world.hub)(created="2026-11-24T00:00:00Z")
+    world.bytes_per_s = 0
+    world.settle()
+    found = world.arrived()
+    assert len(found) == len(set(found)) and set(found) >= set(range(1, 101)) - sent
+    assert (102 in found) == (policy == "resend")
+
+
+def test_what_was_on_its_way_when_the_hub_was_purged_cannot_be_told(make_world: Any, make_options: Any) -> None:
+    world = make_world(0, make_options(on_hub_loss="stop"))
+    world.connect()
+    world.run(SECOND)
+    world.ack_loss = 1.0
+    world.store(5)
+    world.run(100 * MS)
+    world.cut()
+    world.hub.messages.clear()
+    world.ack_loss = 0.0
+    world.run(60 * SECOND)
+    world.connect()
+    world.run(SECOND)
+    assert world.uplink.state is State.STOPPED and "cannot be told" in world.uplink.reason
+    world.uplink.pause(False, world.now)
+    world.settle()
+    assert sorted(world.arrived()) == [1, 2, 3, 4, 5]

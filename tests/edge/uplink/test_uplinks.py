@@ -19,6 +19,7 @@ from edge.jetstream.account import Limits, Stores
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream_config import StreamConfig
 from edge.protocol.leaf import LeafParser
+from edge.store.generation import GENERATION
 from edge.store.memory import MemoryStore
 from edge.uplink.status import Status
 from edge.uplink.uplinks import Uplinks
@@ -37,6 +38,7 @@ class Config(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    on_hub_loss: str = "continue"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""
 
@@ -349,3 +351,31 @@ def test_how_long_until_it_is_full(edge: Edge) -> None:
     state = edge.up()
     assert state["time_to_drained_s"] is None
     assert isinstance(state["time_to_full_s"], float) and 1000 < state["time_to_full_s"] < 10_000
+
+
+def test_a_store_from_a_backup_begins_a_new_epoch_and_asks_for_what_it_holds(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge.start(Config()).connect()
+    edge.publish(b"1", b"2")
+    edge.link.closed("")
+    edge.publish(b"3")
+    edge.disk.put_value(GENERATION, b"another")
+    edge.disk.commit(lambda error: None)
+    edge.run()
+    edge.start(Config())
+    assert "uplink TELEMETRY: its store was restored from a backup: a new epoch begins behind 3" in caplog.text
+    edge.publish(b"4")
+    edge.connect()
+    assert sorted(payload for _, _, payload in edge.hub.stored) == [b"1", b"2", b"3", b"4"]
+    ids = {
+        payload: headers.partition(b"Nats-Msg-Id: ")[2].partition(b"\r\n")[0]
+        for _, headers, payload in edge.hub.stored
+    }
+    first, second = ids[b"3"].split(b":")[1], ids[b"4"].split(b":")[1]
+    assert first == ids[b"1"].split(b":")[1] != second
+    assert (ids[b"3"], ids[b"4"]) == (b"e1:%b:3" % first, b"e1:%b:4" % second)
+    edge.start(Config()).connect()
+    edge.publish(b"5")
+    assert edge.hub.stored[-1][1].partition(b"Nats-Msg-Id: ")[2].startswith(b"e1:%b:5\r\n" % second)
+    assert caplog.text.count("restored from a backup") == 1
