@@ -7,6 +7,7 @@ also mislead a walk to end early without an error, so a walk that has ended is h
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 from zlib import crc32
 
@@ -15,7 +16,7 @@ import apsw
 from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, Outline, Row, SubjectRecord
 from edge.store.database import DAMAGE
-from edge.store.seal import to_bytes, to_text
+from edge.store.seal import id_before, to_bytes, to_text
 
 log = logging.getLogger("edge.store")
 
@@ -201,12 +202,31 @@ class Reader:
         base = stream << SEQ_BITS
         low, high = (at, last) if way.step > 0 else (last, at)
         unsound: list[int] = []
+        moved: list[int] = []
+        begin = len(rows)
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
-            is_large = _unseal(found, rows, unsound)
+            is_large = _unseal(found, rows, unsound, moved)
         except DAMAGE:
             return Fetched(True, unsound)
+        finally:
+            for seq in moved:
+                if self._may_be_missing(base | seq):
+                    self._report(stream, seq, seq)
+        if len(rows) > begin and not _is_in_order(way, at, last, rows, begin):
+            sound = takewhile(lambda i: _is_in_order(way, at, last, rows[: i + 1], begin), range(begin, len(rows)))
+            del rows[begin + sum(1 for _ in sound) :]
+            return Fetched(True, unsound)
         return Fetched(False, unsound, is_large)
+
+    def _may_be_missing(self, id: int) -> bool:
+        """Is it none of the stream's messages, but between them?"""
+        base = id & ~MAX_SEQ
+        try:
+            ((last,),) = self.connection.execute(schema.LAST_OF, (base, base | MAX_SEQ))
+            return bool(id < (last or 0)) and not list(self.connection.execute(schema.IS_THERE, (id,)))
+        except DAMAGE:
+            return True
 
     def _is_past(self, way: Way, stream: int, at: int, last: int) -> bool:
         """Is nothing left between here and the far end, seen from there?"""
@@ -280,9 +300,16 @@ class Reader:
         return f"stream {self.names.get(stream, stream)}: {what} damaged"
 
 
-def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:
+def _is_in_order(way: Way, at: int, last: int, rows: list[Row], begin: int) -> bool:
+    """The rows from ``begin`` on, as far as their ends say it: a damaged inner page may lead in a circle."""
+    first, end = rows[begin].seq, rows[-1].seq
+    distance = (end - first) * way.step
+    return (first - at) * way.step >= 0 and (last - end) * way.step >= 0 and distance >= len(rows) - begin - 1
+
+
+def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int], moved: list[int]) -> bool:
     """Until there are no more (False), or for now enough bytes (True).  What every message that is read passes: the
-    checksum is ``seal_message``, in place."""
+    checksum is ``seal_message``, in place.  ``moved``: where those belong that stand somewhere else."""
     room = MAX_BYTES
     make = partial(tuple.__new__, Row)
     while True:
@@ -292,6 +319,8 @@ def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:
                 sealed = crc32(subject, (id ^ id >> 32 ^ time_ns ^ time_ns >> 32) & 0xFFFFFFFF)
                 if crc32(payload, crc32(headers, sealed) if headers else sealed) != crc:
                     unsound.append(id & MAX_SEQ)
+                    if place := id_before(id, time_ns, subject, headers, payload, crc):
+                        moved.append(place & MAX_SEQ)
                     continue
                 if time_ns < 0:
                     try:

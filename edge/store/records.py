@@ -29,7 +29,9 @@ class Records:
         self.broken = False  # a page could not be read, so it cannot be written either
 
     def load(self) -> Recovered:
-        streams = [self._stream(record, floor) for record, floor in self._streams()]
+        records = self._streams()
+        self.reader.names.update({record.id: record.name for record, _ in records})
+        streams = [self._stream(record, floor) for record, floor in records]
         values = self._values()
         known = {record.id for record in streams} | half_made(values)
         orphans = self._orphans(known)

@@ -14,6 +14,7 @@ from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, Recovered
 from edge.store.database import checkpoint, open_reader, open_writer
 from edge.store.files import sync_folder
+from edge.store.first_page import forget_first_page
 from edge.store.pages import Pages
 from edge.store.reader import CHUNK, Reader
 from edge.store.records import SAFE_DISTANCE, Records
@@ -40,6 +41,7 @@ def rescue(path: str, pages: Pages, free_bytes: int) -> tuple[str, ...]:
         os.link(path, kept)
         log.warning("store: the damaged file is kept as %s, for you to look at or to delete", kept)
     _remove(*_beside(path))  # all of the log is in the file; the new one must not take it for its own
+    forget_first_page(path)
     os.replace(fresh, path)
     sync_folder(os.path.dirname(path))
     return damage
@@ -74,7 +76,7 @@ def _copy(path: str, pages: Pages, fresh: str) -> tuple[str, ...]:
         reader.hide(deleted)
         records = Records(connection, reader)
         found = records.load()
-        _copy_messages(target, pages, deleted)
+        _copy_messages(connection, target, pages, deleted)
         _copy_records(target, found, records.torn)
         target.pragma("synchronous", "FULL")
         checkpoint(target)
@@ -85,9 +87,12 @@ def _copy(path: str, pages: Pages, fresh: str) -> tuple[str, ...]:
     return found.damage
 
 
-def _copy_messages(target: apsw.Connection, pages: Pages, deleted: list[tuple[int, int]]) -> None:
+def _copy_messages(
+    connection: apsw.Connection, target: apsw.Connection, pages: Pages, deleted: list[tuple[int, int]]
+) -> None:
     """From wherever they are in the file; the way to them may be what is damaged."""
-    messages = pages.messages()
+    ((root,),) = connection.execute(schema.ROOT)
+    messages = pages.messages(root)
     while chunk := list(islice(messages, CHUNK)):
         target.execute("BEGIN")
         target.executemany(schema.SALVAGE, [row for row in chunk if not _is_in(row.id, deleted)])
