@@ -109,12 +109,13 @@ class Reader:
                 break
             if not fetched.broken and self._is_past(way, stream, at, last):
                 break
-            torn, broken = True, broken or fetched.broken
+            misled = fetched.broken or not fetched.unsound
+            torn, broken = True, broken or misled
             found = self._cross(way, stream, at, last)
             end = found - way.step if found is not None else last
             if (end - at) * way.step >= 0:  # else it was only the limit, which counts rows that are not sound too
                 self._report(stream, at, end)
-            if fetched.broken and abs(end - at) > PAGE_ROWS:
+            if misled and abs(end - at) > PAGE_ROWS:
                 self.on_gap()
             if found is None:
                 break

@@ -86,11 +86,14 @@ class Records:
             id += 1
             try:
                 rows = list(self.connection.execute(schema.FIRST_ID, (id << SEQ_BITS,)))
-                return rows[0][0] >> SEQ_BITS if rows else 0
+                found: int = rows[0][0] >> SEQ_BITS if rows else 0
+                if not rows or found >= id:
+                    return found
             except DAMAGE:
-                self.broken = True
-                if id >= last:
-                    return 0
+                pass
+            self.broken = True  # or it leads back
+            if id >= last:
+                return 0
 
     # ---- consumers and values
 
