@@ -208,8 +208,9 @@ class Reader:
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
             is_large = _unseal(found, rows, unsound, moved)
+            broken = False
         except DAMAGE:
-            return Fetched(True, unsound)
+            is_large, broken = False, True
         finally:
             for seq in moved:
                 if self._may_be_missing(base | seq):
@@ -218,7 +219,7 @@ class Reader:
             sound = takewhile(lambda i: _is_in_order(way, at, last, rows[: i + 1], begin), range(begin, len(rows)))
             del rows[begin + sum(1 for _ in sound) :]
             return Fetched(True, unsound)
-        return Fetched(False, unsound, is_large)
+        return Fetched(broken, unsound, is_large)
 
     def _may_be_missing(self, id: int) -> bool:
         """Is it none of the stream's messages, but between them?"""

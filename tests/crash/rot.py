@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,16 +108,16 @@ def _pages(path: Path) -> dict[str, list[int]]:
 
 
 class Rotten:
-    """``kind``: of the pages that are hit; ``hits``: how many of them."""
+    """``kinds``: of the pages that are hit."""
 
-    def __init__(self, folder: Path, sound: Sound, dice: random.Random, kind: str, hits: int = 1) -> None:
+    def __init__(self, folder: Path, sound: Sound, dice: random.Random, kinds: Sequence[str]) -> None:
         self.sound = sound
         self.store = folder / "store"
         for old in self.store.glob(f"{FILE}*"):
             if old.suffix != ".first":  # the first page's copy, which no other file rots with
                 old.unlink()
-        self.hit = dice.sample(sound.pages[kind], min(hits, len(sound.pages[kind])))
-        self.what = f"{kind}: pages {self.hit}"
+        self.hit = [dice.choice(sound.pages[kind]) for kind in kinds]
+        self.what = ", ".join(f"{kind} {number}" for kind, number in zip(kinds, self.hit, strict=True))
         (self.store / FILE).write_bytes(_damaged(sound.image, self.hit, dice))
         self.http = free_port()
         self.server = Server([sys.executable, "-m", "edge", "run"], _config(folder, self.http), folder, "edge")
