@@ -41,6 +41,12 @@ CONVERSATIONS: dict[str, list[Step]] = {
     ],
     "acks out of order behind a gap": [*FIVE, of("s.b"), pull("S.C", {"batch": 2}, 2), ack(1), STATE, ack(0), STATE],
     "acks of what is acknowledged": [*FIVE, of("s.b"), pull("S.C", {"batch": 2}, 2), ack(0), ack(0), STATE, ack(1), STATE],
+    "all acknowledged up to one": [*FIVE, of("s.a", ack_policy="all"), pull("S.C", {"batch": 2}, 2), ack(0), STATE, ack(0), STATE],
+    "back to where it had looked": [
+        *FIVE, of("s.a"), pull("S.C", WAIT, 3), ack(0), ack(1), STATE, api("CONSUMER.RESET.S.C"),
+    ],
+    "in progress, and due again": [*FIVE, of(), pull("S.C"), ack(0, b"-NAK"), ack(0, b"+WPI"), pull("S.C")],
+    "due again, but later": [*FIVE, of(), pull("S.C"), ack(0, b"-NAK"), ack(0, b"-NAK 1h"), pull("S.C")],
     "headers only, so many bytes": [
         *FIVE, of(headers_only=True), pull("S.C", {"batch": 2, "max_bytes": 500, "no_wait": True}, 3),
     ],
