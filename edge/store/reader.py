@@ -62,6 +62,7 @@ class Reader:
         self.doomed: list[tuple[int, int]] = []  # ids that are deleted though they are there, from ... to
         self.reported: set[tuple[int, int, int]] = set()
         self.names: dict[int, str] = {}  # of streams, for those who read of damage
+        self.quiet = False  # what is damaged is only noted
         self.on_gap: Callable[[], None] = _nobody_asks  # more is missing than a page holds: the way to it is damaged
         self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
 
@@ -293,7 +294,8 @@ class Reader:
         if (stream, first, last) in self.reported or len(self.reported) >= REPORTS:
             return
         self.reported.add((stream, first, last))
-        log.error("store: %s and passed over", self.describe(stream, first, last))
+        if not self.quiet:
+            log.error("store: %s and passed over", self.describe(stream, first, last))
 
     def describe(self, stream: int, first: int, last: int) -> str:
         what = f"message {first} is" if first == last else f"messages in {first}-{last} are"

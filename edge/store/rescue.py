@@ -74,17 +74,35 @@ def _copy(path: str, pages: Pages, fresh: str) -> tuple[str, ...]:
         deleted = doomed(connection)
         reader = Reader(connection)
         reader.hide(deleted)
+        reader.quiet = True
         records = Records(connection, reader)
         found = records.load()
         _copy_messages(connection, target, pages, deleted)
         _copy_records(target, found, records.torn)
+        left_out = _left_out(target, reader, found)
         target.pragma("synchronous", "FULL")
         checkpoint(target)
     finally:
         connection.close()
         source.close()
         target.close()
-    return found.damage
+    for line in left_out:
+        log.error("store: %s", line)
+    return found.damage + left_out
+
+
+def _left_out(target: apsw.Connection, reader: Reader, found: Recovered) -> tuple[str, ...]:
+    """What the tree says should be there, and is not: nobody could name it later."""
+    for stream in found.streams:
+        for _ in reader.rows(stream.id):
+            pass
+    lines = []
+    for stream_id, first, last in sorted(reader.reported):
+        base = stream_id << SEQ_BITS
+        ((there,),) = target.execute(schema.HOW_MANY, (base | first, base | last))
+        if there <= last - first:
+            lines.append(f"{reader.describe(stream_id, first, last)} and left out")
+    return tuple(lines)
 
 
 def _copy_messages(

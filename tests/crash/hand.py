@@ -37,6 +37,7 @@ class Hand:
         """Also when the server is gone already."""
         with contextlib.suppress(OSError, NatsError):
             await self.nc._close(Client.CLOSED, do_cbs=False)
+        await asyncio.sleep(0)  # which closes the socket
 
     async def ask(self, call: str, body: object = None) -> dict[str, Any]:
         """Of the JetStream API."""

@@ -150,6 +150,12 @@ class Rotten:
     async def _look(self, begin: int, known: dict[str, set[int]] | None = None) -> dict[str, list[int]]:
         """The sequences that are lost; each is named in the log, and few are."""
         hand = await Hand.reach(self.server.url)
+        try:
+            return await self._look_at_all(hand, begin, known or {})
+        finally:
+            await hand.leave()
+
+    async def _look_at_all(self, hand: Hand, begin: int, known: dict[str, set[int]]) -> dict[str, list[int]]:
         lost: dict[str, list[int]] = {}
         for name in STREAMS:
             expected, found = self.sound.stored[name], await _read(hand, name)
@@ -164,11 +170,10 @@ class Rotten:
             seq = await self._write(hand, name)
             assert seq > max(last, max(expected)), f"{name}: sequence {seq} is given twice"
         for name, seqs in lost.items():
-            unnamed = set(seqs) - (known or {}).get(name, set()) - self._named(name, begin)
+            unnamed = set(seqs) - known.get(name, set()) - self._named(name, begin)
             assert not unnamed, f"{name}: lost and not named: {sorted(unnamed)[:10]} of {len(seqs)}"
         count = sum(map(len, lost.values()))
         assert count <= PAGE_ROWS * len(self.hit), f"{count} messages lost, from {len(self.hit)} pages"
-        await hand.leave()
         return lost
 
     async def _write(self, hand: Hand, name: str) -> int:
