@@ -323,7 +323,9 @@ def unnamed(author: Author) -> list[Step]:
 def again(author: Author) -> list[Step]:
     """What is delivered more than once, up to a limit and beyond; acks of all that came before."""
     some = author.some
-    steps = [make("D", "d.>", **author.maybe(0.3, storage=lambda: "memory", max_msgs=lambda: 6))]
+    name = f"D{author.number(1_000_000)}"  # an ack from another life would acknowledge all up to somewhere
+    place = f"{name}.X"
+    steps = [make(name, "d.>", **author.maybe(0.3, storage=lambda: "memory", max_msgs=lambda: 6))]
     steps += [pub(f"d.{some('a', 'b')}", author.payload()) for _ in range(5)]
     fields = author.maybe(
         0.35, ack_policy=lambda: some("all", "none"), max_deliver=lambda: some(1, 2, 3), headers_only=lambda: True,
@@ -334,13 +336,13 @@ def again(author: Author) -> list[Step]:
         fields["opt_start_seq"] = some(1, 3, 9)
     filters = {"filter_subject": some("d.>", "d.a")}
     kinds: list[tuple[int, Callable[[], Step]]] = [
-        (6, lambda: take("D.X", some(1, 2, 4))), (6, lambda: author.answer(b"-NAK")),
-        (5, lambda: author.answer(b"", b"+ACK", b"+TERM", b"+WPI", b"-NAK 1h")), (3, lambda: api("CONSUMER.INFO.D.X")),
-        (2, lambda: pub(f"d.{some('a', 'b')}", author.payload())), (1, lambda: api("STREAM.MSG.DELETE.D", {"seq": author.number(7)})),
-        (1, lambda: consume("D", "X", **filters, **fields | {"max_deliver": some(-1, 2, 5)})),
-        (1, lambda: api("CONSUMER.RESET.D.X")), (1, lambda: api("STREAM.INFO.D")),
+        (6, lambda: take(place, some(1, 2, 4))), (6, lambda: author.answer(b"-NAK")),
+        (5, lambda: author.answer(b"", b"+ACK", b"+TERM", b"+WPI", b"-NAK 1h")), (3, lambda: api(f"CONSUMER.INFO.{place}")),
+        (2, lambda: pub(f"d.{some('a', 'b')}", author.payload())), (1, lambda: api(f"STREAM.MSG.DELETE.{name}", {"seq": author.number(7)})),
+        (1, lambda: consume(name, "X", **filters, **fields | {"max_deliver": some(-1, 2, 5)})),
+        (1, lambda: api(f"STREAM.INFO.{name}")),
     ]  # fmt: skip
-    return [*steps, consume("D", "X", **filters, **fields), *shares(author, 25, kinds), *end("D")]
+    return [*steps, consume(name, "X", **filters, **fields), *shares(author, 25, kinds), *end(name)]
 
 
 def handled(author: Author) -> list[Step]:

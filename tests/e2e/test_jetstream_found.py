@@ -66,6 +66,10 @@ CONVERSATIONS: dict[str, list[Step]] = {
     "interest goes to other subjects": [
         stream("S", retention="interest"), of("s.a"), pub("s.a"), pub("s.b"), of("s.b"), info(), pub("s.b"), info(),
     ],
+    "interest that begins later": [
+        *FIVE, of("s.a"), pull("S.C", {"batch": 2}, 2), ack(0), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "retention": "interest"}),
+        info(), ack(1), info(),
+    ],
     "the first sequence later": [stream("S"), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "first_seq": 5}), info()],
     "roll-ups in other letters": [stream("S", allow_rollup_hdrs=True), pub("s.a"), pub("s.a", Nats_Rollup="Sub"), info()],
     "null in lists and maps": [
