@@ -70,6 +70,10 @@ CONVERSATIONS: dict[str, list[Step]] = {
         *FIVE, of("s.a"), pull("S.C", {"batch": 2}, 2), ack(0), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "retention": "interest"}),
         info(), ack(1), info(),
     ],
+    "a counter with markers": [
+        stream("S", allow_msg_counter=True, subject_delete_marker_ttl=HOUR),
+        api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "allow_msg_counter": True, "subject_delete_marker_ttl": HOUR}),
+    ],
     "the first sequence later": [stream("S"), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "first_seq": 5}), info()],
     "roll-ups in other letters": [stream("S", allow_rollup_hdrs=True), pub("s.a"), pub("s.a", Nats_Rollup="Sub"), info()],
     "null in lists and maps": [
