@@ -151,7 +151,10 @@ class JetStreamAccount:
         stream.start(stream.announce)
         change_inlet(stream, old)
         stream.retention.enforce_all()
-        stream.retention.review()
+        if self.consumers[stream.name]:
+            stream.retention.recover()  # what nobody ever wanted was there before it mattered, and stays
+        else:
+            stream.retention.review()
         self.clock.wake()
 
     def _updated(self, stream: Stream, old: StreamConfig, after: After, error: StoreError | None) -> None:

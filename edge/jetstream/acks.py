@@ -41,6 +41,8 @@ class Acks:
         self.deadlines: list[tuple[int, list[int]]] = []  # heap of those armed together; stale ones stay behind
         self.again: OrderedDict[int, None] = OrderedDict()  # stream sequences due for another delivery
         self.redelivered: dict[int, int] = {}
+        self.looked = before  # up to here there was nothing more for those who asked
+        self.passed = before  # up to here when everything was acknowledged the last time
         self.picked_up_to = 0  # up to here only the last message of each subject is delivered; 0: that is done
 
     def is_full(self) -> bool:
@@ -126,14 +128,18 @@ class Acks:
 
     # ---- acks
 
-    def ack(self, seq: int) -> list[int]:
-        """The sequences that this acknowledges."""
+    def ack(self, seq: int, cseq: int = 0) -> list[int]:
+        """The sequences that this acknowledges; ``cseq``: of the delivery that it is for, where that is known."""
         if self.config.ack_policy not in ("all", "flow_control"):
             return self.ack_each([seq])
+        if cseq and (cseq <= self.floor.consumer_seq or seq <= self.floor.stream_seq):
+            return []
         acked = [known for known in self.pending if known <= seq]
         for known in acked:
             self._drop(known)
         self._move_floor()
+        if cseq:
+            self.floor = Position(cseq, seq)
         return acked
 
     def ack_each(self, seqs: Sequence[int]) -> list[int]:
@@ -155,10 +161,9 @@ class Acks:
         return order[0] if order else 0
 
     def postpone(self, seq: int, wait_ns: int, now: int) -> None:
-        """Wait so long from now on."""
+        """Wait so long from now on.  What is due already stays so."""
         known = self.pending.get(seq)
         if known is not None:
-            self.again.pop(seq, None)
             self._arm(seq, known, now + wait_ns)
 
     def forget(self, gone: Container[int], highest: int) -> bool:
@@ -173,16 +178,15 @@ class Acks:
             self._move_floor()
         return bool(found)
 
-    def purge(self, first: int, gone: Container[int], looked: int) -> bool:
-        """These are not in the stream any more, nothing before ``first`` comes any more, and nothing new up to
-        ``looked``; was any pending?"""
+    def purge(self, first: int, gone: Container[int]) -> bool:
+        """These are not in the stream any more, and nothing before ``first`` comes any more; was any pending?"""
         self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, first - 1))
         found = [seq for seq in self.pending if seq < first or seq in gone]
         highest = max((self.pending[seq].cseq for seq in found), default=0)
         for seq in found:
             self._drop(seq)
         if not self.pending:  # else nats-server says where it has looked to only later
-            self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, looked))
+            self.delivered = Position(self.delivered.consumer_seq, max(self.delivered.stream_seq, self.looked))
         self._move_floor()
         if highest > self.floor.consumer_seq:  # by the stream alone it is before what is pending
             self.floor = Position(highest, self.floor.stream_seq)
@@ -200,6 +204,7 @@ class Acks:
             self.floor = Position(pending[order[0]].cseq - 1, order[0] - 1)
         else:
             self.floor = self.delivered
+            self.passed = max(self.delivered.stream_seq, self.looked)
 
     # ---- time
 

@@ -47,7 +47,6 @@ class Consumer:
         self.created_ns = created_ns
         self.clock = clock
         self.advisories = advisories
-        self.looked = 0  # up to this sequence there was nothing more for those who asked
         self.begin(first)
         self.way: Pulls | Push = Push(self) if config.deliver_subject else Pulls(self)
         self.pace = self._make_pace()
@@ -108,7 +107,7 @@ class Consumer:
 
     def reset(self, seq: int) -> int:
         """Begin again at ``seq``, or behind the ack floor (0).  ValueError where its policy does not allow that."""
-        first = seq or self.acks.floor.stream_seq + 1
+        first = seq or max(self.acks.floor.stream_seq, self.acks.passed) + 1
         match self.config.deliver_policy:
             case _ if not seq:
                 pass
@@ -124,7 +123,7 @@ class Consumer:
                 raise ValueError("not allowed")
         self.acks = Acks(self.config, first - 1)
         self.cursor = Cursor(self.stream, self.config.filters, first - 1)
-        self.delivered_ns = self.acked_ns = self.looked = 0
+        self.delivered_ns = self.acked_ns = 0
         self.stream.retention.review()
         self._touch()
         self.deliver_soon()
@@ -174,7 +173,7 @@ class Consumer:
             return None
         row = self.cursor.next()
         if row is None:
-            self.looked = self.stream.last_seq
+            self.acks.looked = self.stream.last_seq
         return row
 
     def is_plain(self) -> bool:
@@ -239,17 +238,17 @@ class Consumer:
 
     def on_visible(self) -> None:
         """The stream has new messages.  Of those that it does not want it knows only when somebody asks."""
-        before, looked = self.acks.delivered, self.looked
+        before, looked = self.acks.delivered, self.acks.looked
         self.way.deliver(self.clock.monotonic())
         if self.acks.delivered == before:
-            self.looked = looked
+            self.acks.looked = looked
         self._arm()
 
     def on_removed(self, gone: Container[int], highest: int, purge: Purge | None = None) -> None:
         """The stream has fewer messages.  A purge of what it wants takes it to what is left."""
         self.cursor.on_removed(gone, highest)
         if purge is not None and (place := self._behind(purge)):
-            forgotten = self.acks.purge(place, gone, self.looked)
+            forgotten = self.acks.purge(place, gone)
             self._touch()
             self.cursor.delivered = max(self.cursor.delivered, self.acks.delivered.stream_seq)
         else:
@@ -280,11 +279,11 @@ class Consumer:
             if not was_delivered:
                 return
             self._sample(place, now)
-            self._acked(seq)
+            self._acked(seq, place.consumer_seq)
         elif payload.startswith(b"+NXT"):
             if was_delivered:
                 self._sample(place, now)
-                self._acked(seq)
+                self._acked(seq, place.consumer_seq)
                 self._touch()
             if reply:
                 self.request(reply, payload[4:])
@@ -298,7 +297,7 @@ class Consumer:
             self.advisories.terminated(self.stream.name, self.name, place, reason)
             if not was_delivered:
                 return
-            self._acked(seq)
+            self._acked(seq, place.consumer_seq)
         if reply:
             self.answers.append(reply)
         self._touch()
@@ -332,9 +331,9 @@ class Consumer:
         self._acked(seq)
         self._touch()
 
-    def _acked(self, seq: int) -> None:
+    def _acked(self, seq: int, cseq: int = 0) -> None:
         self.acked_ns = self.clock.wall()
-        self.stream.retention.acknowledged(self.acks.ack(seq))
+        self.stream.retention.acknowledged(self.acks.ack(seq, cseq))
 
     def wants(self, subject: str) -> bool:
         return not self.config.filters or self.cursor.wants(subject)
@@ -352,6 +351,7 @@ class Consumer:
             return
         self.advisories.naked(self.stream.name, self.name, place)
         if delay > 0:
+            acks.again.pop(seq, None)
             acks.postpone(seq, delay, now)
         else:
             acks.redeliver(seq)

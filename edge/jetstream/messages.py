@@ -8,7 +8,6 @@ Invariants:
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
@@ -287,12 +286,17 @@ class Messages:
             listener(gone, highest, purge)
 
     def _uncount(self, first: int, before: int) -> None:
-        """Count out what lies between two sequences; by rows only where the index must know of each.  Of nothing
-        nothing needs to be counted."""
+        """Count out what lies between two sequences; by rows only where the index must know of each.  Where less
+        stays than goes, that is counted."""
         if before > self.last_seq:
             self.messages = self.bytes = 0
             self.index = SubjectIndex((), self._find_last) if self.index is not None else None
             self.history = SubjectHistory(()) if self.history is not None else None
+            return
+        if before - first > max(self.last_seq - before, OUTLINES) and not self.leaving:
+            self.index = self.history = None  # to be known anew, when somebody asks
+            self.messages, size = self.store.count(self.id, before, self.last_seq)
+            self.bytes = size + self.messages * self.overhead
             return
         if self.index is None and self.history is None and not self.leaving:
             messages, size = self.store.count(self.id, first, before - 1)
@@ -339,13 +343,25 @@ class Messages:
             self._take(self._doomed(pattern, before or self.last_seq + 1, keep), after, pattern=pattern)
         else:
             if keep:
-                kept = deque((row.seq for row in self.outlines(self.first_seq)), keep)
-                before = kept[0] if kept else 0
+                before = self._last_but(keep) or self.first_seq
             gone = self._drop_front(before or self.last_seq + 1)
             if gone:
                 self._sweep()
             self.store.commit(partial(self._gone, gone, after, ""))
         return messages - self.messages
+
+    def _last_but(self, count: int) -> int:
+        """The first of so many last messages; 0 when there are no more than that."""
+        last = self.last_seq
+        while last >= self.first_seq and (rows := self.store.scan_back(self.id, last, BLOCK)):
+            for row in rows:
+                if row.seq < self.first_seq:
+                    return 0
+                count -= row.seq not in self.leaving
+                if not count:
+                    return row.seq
+            last = rows[-1].seq - 1
+        return 0
 
     def take(self, seqs: Sequence[int], after: After) -> None:
         """Take these away, those that are there; ``after`` follows the commit."""

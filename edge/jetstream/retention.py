@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge.jetstream.stream import Stream
 
 EXPIRE_EVERY_NS = 250_000_000  # messages leave by age in batches, as in nats-server
-SLICE = 4000  # messages that limits drop in one turn: publishers want theirs
+SLICE = 1000  # messages that limits drop in one turn: publishers want theirs
 MOST_PATIENCE_NS = 60 * SECOND
 
 

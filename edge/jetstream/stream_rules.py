@@ -263,6 +263,7 @@ def _with_republish(config: StreamConfig, pedantic: bool) -> StreamConfig:
 
 def updated(old: StreamConfig, new: StreamConfig) -> StreamConfig:
     """What ``new``, which has gone through the rules, makes of ``old``.  ApiError for what a stream cannot become."""
+    _check_counter(new)  # once more, with the TTLs that a marker brings: a new stream may have both
     for refused, what in _changes(old, new):
         if refused:
             raise errors.invalid_stream(what)

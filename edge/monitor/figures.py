@@ -84,6 +84,7 @@ class StoreFigures(NamedTuple):
     commits: int
     is_full: bool
     error: str
+    damage: int
     disk_free: int
     disk_size: int
     wear: Wear | None
@@ -209,6 +210,7 @@ class Instruments:
             commits=self.store.writer.commits,
             is_full=self.store.full,
             error=self.jetstream.health.error,
+            damage=len(self.store.damage),
             disk_free=room.f_bavail * room.f_frsize,
             disk_size=room.f_blocks * room.f_frsize,
             wear=wear_of(device) if device else None,

@@ -8,6 +8,7 @@ from edge.monitor.state import State
 if TYPE_CHECKING:  # loaded where there is JetStream
     from edge.jetstream.jetstream import JetStream
 
+MOST_WARNINGS = 100
 OK, BAD_REQUEST, NOT_FOUND, SERVER_ERROR, UNAVAILABLE = 200, 400, 404, 500, 503
 
 
@@ -30,11 +31,20 @@ class Trouble(NamedTuple):
 def healthz(state: State, options: Fields) -> Fields:
     found = _troubles(state, options)
     if not found:
-        return {"status": "ok", "status_code": OK}
+        damage = warnings(state)
+        return {"status": "ok", "status_code": OK} | ({"warnings": damage} if damage else {})
     first = found[0]
     if options.get("details"):
         return {"status": "error", "status_code": first.code, "errors": [trouble.fields() for trouble in found]}
     return {"status": first.status, "status_code": first.code, "error": first.error}
+
+
+def warnings(state: State) -> list[str]:
+    """What is lost for good while everything else is served: no start anew would help, so it is no error.  Ours."""
+    jetstream = state.jetstream()
+    damage = jetstream.stores.file.damage if jetstream is not None else []
+    more = [f"and {len(damage) - MOST_WARNINGS} more: petiole-edge verify names them"]
+    return damage if len(damage) <= MOST_WARNINGS else damage[:MOST_WARNINGS] + more
 
 
 def _troubles(state: State, options: Fields) -> list[Trouble]:

@@ -237,6 +237,7 @@ def _store(store: StoreFigures) -> Iterator[Family]:
     yield _one("store_commits_total", COUNTER, "Commits since the start, each a sync of the disk.", store.commits)
     yield _one("store_full", GAUGE, "Are messages refused because the disk is full?", store.is_full)
     yield _one("store_failing", GAUGE, "Did the last commit fail?", bool(store.error))
+    yield _one("store_damaged", GAUGE, "What is known to be damaged on the disk.", store.damage)
     yield _one("store_disk_free_bytes", GAUGE, "Free on the store's disk.", store.disk_free)
     yield _one("store_disk_size_bytes", GAUGE, "Size of the store's disk.", store.disk_size)
     wear = store.wear

@@ -170,6 +170,9 @@ def _troubles(view: View) -> Iterator[tuple[str, str]]:
         yield BAD, "The disk is full: messages are refused"
     elif store.disk_free < LITTLE_FREE:
         yield WARN, "The disk is nearly full"
+    if store.damage:
+        what = "One thing is" if store.damage == 1 else f"{count(store.damage)} things are"
+        yield WARN, f"{what} damaged on the disk: petiole-edge verify says what"
     if store.wear is not None and (store.wear.used >= WORN or store.wear.spare > 1):
         yield WARN, "The disk is worn: copy the store to a new one soon"
 

@@ -13,6 +13,7 @@ import apsw
 from edge.errors import StoreError
 from edge.store import schema
 from edge.store.files import make_folder, sync_folder
+from edge.store.first_page import forget_first_page
 
 FILE = "petiole.db"
 BUSY_MS = 5000  # somebody looks with the sqlite3 shell
@@ -90,6 +91,8 @@ def _migrate(connection: apsw.Connection) -> None:
     owner = connection.pragma("application_id")
     if owner != schema.APPLICATION_ID and list(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")):
         raise apsw.Error("it is the database of another program")
+    if version < len(schema.MIGRATIONS):
+        forget_first_page(connection.filename)
     for number, migration in enumerate(schema.MIGRATIONS[version:], version + 1):
         connection.execute("BEGIN IMMEDIATE")
         for statement in migration:
@@ -97,3 +100,5 @@ def _migrate(connection: apsw.Connection) -> None:
         connection.pragma("application_id", schema.APPLICATION_ID)
         connection.pragma("user_version", number)
         connection.execute("COMMIT")
+    if version < len(schema.MIGRATIONS):
+        checkpoint(connection)

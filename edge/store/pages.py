@@ -39,6 +39,7 @@ class Pages:
         size = int.from_bytes(head[16:18])
         self.size = 65536 if size == 1 else size
         self.usable = self.size - head[20]
+        self.knows_free = True  # which pages are free
 
     def close(self) -> None:
         os.close(self.file)
@@ -57,6 +58,10 @@ class Pages:
 
     def is_whole(self, root: int) -> bool:
         """Does every inner page lead on?  They are one in hundreds, and the leaves are not read."""
+        return bool(self._leaves(root))
+
+    def _leaves(self, root: int) -> list[int]:
+        """All of them; none where an inner page does not lead on."""
         depth = max(self._depth(root, end) for end in (0, -1))
         level = [root]
         for _ in range(depth):
@@ -64,12 +69,12 @@ class Pages:
             for number in level:
                 children = self._children(number)
                 if not children:
-                    return False
+                    return []
                 below += children
             if len(set(below)) != len(below):
-                return False
+                return []
             level = below
-        return True
+        return level
 
     def _depth(self, root: int, end: int) -> int:
         depth = 0
@@ -117,10 +122,12 @@ class Pages:
 
     # ---- messages, wherever they are
 
-    def messages(self) -> Iterator[RawMessage]:
-        """In no order, and one that moved may come twice."""
+    def messages(self, root: int) -> Iterator[RawMessage]:
+        """In no order, and one that moved may come twice.  Where nobody knows any more which pages are free, it is what
+        the tree leads to, if it is whole: deleted messages would come back."""
         free = self._free()
-        for number in range(2, self.count() + 1):
+        leaves = [] if self.knows_free else self._leaves(root)
+        for number in leaves or range(2, self.count() + 1):
             page = self.read(number) if number not in free else b""
             if page and page[0] == TREE_LEAF:
                 yield from self._cells(page)

@@ -7,6 +7,7 @@ also mislead a walk to end early without an error, so a walk that has ended is h
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 from zlib import crc32
 
@@ -15,7 +16,7 @@ import apsw
 from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, Outline, Row, SubjectRecord
 from edge.store.database import DAMAGE
-from edge.store.seal import to_bytes, to_text
+from edge.store.seal import id_before, to_bytes, to_text
 
 log = logging.getLogger("edge.store")
 
@@ -61,6 +62,7 @@ class Reader:
         self.doomed: list[tuple[int, int]] = []  # ids that are deleted though they are there, from ... to
         self.reported: set[tuple[int, int, int]] = set()
         self.names: dict[int, str] = {}  # of streams, for those who read of damage
+        self.quiet = False  # what is damaged is only noted
         self.on_gap: Callable[[], None] = _nobody_asks  # more is missing than a page holds: the way to it is damaged
         self.crossings: dict[tuple[int, int, int], int] = {}  # where a hole begins: where it has been left
 
@@ -108,12 +110,13 @@ class Reader:
                 break
             if not fetched.broken and self._is_past(way, stream, at, last):
                 break
-            torn, broken = True, broken or fetched.broken
+            misled = fetched.broken or not fetched.unsound
+            torn, broken = True, broken or misled
             found = self._cross(way, stream, at, last)
             end = found - way.step if found is not None else last
             if (end - at) * way.step >= 0:  # else it was only the limit, which counts rows that are not sound too
                 self._report(stream, at, end)
-            if fetched.broken and abs(end - at) > PAGE_ROWS:
+            if misled and abs(end - at) > PAGE_ROWS:
                 self.on_gap()
             if found is None:
                 break
@@ -201,12 +204,32 @@ class Reader:
         base = stream << SEQ_BITS
         low, high = (at, last) if way.step > 0 else (last, at)
         unsound: list[int] = []
+        moved: list[int] = []
+        begin = len(rows)
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
-            is_large = _unseal(found, rows, unsound)
+            is_large = _unseal(found, rows, unsound, moved)
+            broken = False
         except DAMAGE:
+            is_large, broken = False, True
+        finally:
+            for seq in moved:
+                if self._may_be_missing(base | seq):
+                    self._report(stream, seq, seq)
+        if len(rows) > begin and not _is_in_order(way, at, last, rows, begin):
+            sound = takewhile(lambda i: _is_in_order(way, at, last, rows[: i + 1], begin), range(begin, len(rows)))
+            del rows[begin + sum(1 for _ in sound) :]
             return Fetched(True, unsound)
-        return Fetched(False, unsound, is_large)
+        return Fetched(broken, unsound, is_large)
+
+    def _may_be_missing(self, id: int) -> bool:
+        """Is it none of the stream's messages, but between them?"""
+        base = id & ~MAX_SEQ
+        try:
+            ((last,),) = self.connection.execute(schema.LAST_OF, (base, base | MAX_SEQ))
+            return bool(id < (last or 0)) and not list(self.connection.execute(schema.IS_THERE, (id,)))
+        except DAMAGE:
+            return True
 
     def _is_past(self, way: Way, stream: int, at: int, last: int) -> bool:
         """Is nothing left between here and the far end, seen from there?"""
@@ -271,7 +294,8 @@ class Reader:
         if (stream, first, last) in self.reported or len(self.reported) >= REPORTS:
             return
         self.reported.add((stream, first, last))
-        log.error("store: %s and passed over", self.describe(stream, first, last))
+        if not self.quiet:
+            log.error("store: %s and passed over", self.describe(stream, first, last))
 
     def describe(self, stream: int, first: int, last: int) -> str:
         what = f"message {first} is" if first == last else f"messages in {first}-{last} are"
@@ -280,9 +304,16 @@ class Reader:
         return f"stream {self.names.get(stream, stream)}: {what} damaged"
 
 
-def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:
+def _is_in_order(way: Way, at: int, last: int, rows: list[Row], begin: int) -> bool:
+    """The rows from ``begin`` on, as far as their ends say it: a damaged inner page may lead in a circle."""
+    first, end = rows[begin].seq, rows[-1].seq
+    distance = (end - first) * way.step
+    return (first - at) * way.step >= 0 and (last - end) * way.step >= 0 and distance >= len(rows) - begin - 1
+
+
+def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int], moved: list[int]) -> bool:
     """Until there are no more (False), or for now enough bytes (True).  What every message that is read passes: the
-    checksum is ``seal_message``, in place."""
+    checksum is ``seal_message``, in place.  ``moved``: where those belong that stand somewhere else."""
     room = MAX_BYTES
     make = partial(tuple.__new__, Row)
     while True:
@@ -292,6 +323,8 @@ def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int]) -> bool:
                 sealed = crc32(subject, (id ^ id >> 32 ^ time_ns ^ time_ns >> 32) & 0xFFFFFFFF)
                 if crc32(payload, crc32(headers, sealed) if headers else sealed) != crc:
                     unsound.append(id & MAX_SEQ)
+                    if place := id_before(id, time_ns, subject, headers, payload, crc):
+                        moved.append(place & MAX_SEQ)
                     continue
                 if time_ns < 0:
                     try:

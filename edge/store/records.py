@@ -29,7 +29,9 @@ class Records:
         self.broken = False  # a page could not be read, so it cannot be written either
 
     def load(self) -> Recovered:
-        streams = [self._stream(record, floor) for record, floor in self._streams()]
+        records = self._streams()
+        self.reader.names.update({record.id: record.name for record, _ in records})
+        streams = [self._stream(record, floor) for record, floor in records]
         values = self._values()
         known = {record.id for record in streams} | half_made(values)
         orphans = self._orphans(known)
@@ -84,11 +86,14 @@ class Records:
             id += 1
             try:
                 rows = list(self.connection.execute(schema.FIRST_ID, (id << SEQ_BITS,)))
-                return rows[0][0] >> SEQ_BITS if rows else 0
+                found: int = rows[0][0] >> SEQ_BITS if rows else 0
+                if not rows or found >= id:
+                    return found
             except DAMAGE:
-                self.broken = True
-                if id >= last:
-                    return 0
+                pass
+            self.broken = True  # or it leads back
+            if id >= last:
+                return 0
 
     # ---- consumers and values
 

@@ -14,6 +14,7 @@ from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, Recovered
 from edge.store.database import checkpoint, open_reader, open_writer
 from edge.store.files import sync_folder
+from edge.store.first_page import forget_first_page
 from edge.store.pages import Pages
 from edge.store.reader import CHUNK, Reader
 from edge.store.records import SAFE_DISTANCE, Records
@@ -40,6 +41,7 @@ def rescue(path: str, pages: Pages, free_bytes: int) -> tuple[str, ...]:
         os.link(path, kept)
         log.warning("store: the damaged file is kept as %s, for you to look at or to delete", kept)
     _remove(*_beside(path))  # all of the log is in the file; the new one must not take it for its own
+    forget_first_page(path)
     os.replace(fresh, path)
     sync_folder(os.path.dirname(path))
     return damage
@@ -72,22 +74,43 @@ def _copy(path: str, pages: Pages, fresh: str) -> tuple[str, ...]:
         deleted = doomed(connection)
         reader = Reader(connection)
         reader.hide(deleted)
+        reader.quiet = True
         records = Records(connection, reader)
         found = records.load()
-        _copy_messages(target, pages, deleted)
+        _copy_messages(connection, target, pages, deleted)
         _copy_records(target, found, records.torn)
+        left_out = _left_out(target, reader, found)
         target.pragma("synchronous", "FULL")
         checkpoint(target)
     finally:
         connection.close()
         source.close()
         target.close()
-    return found.damage
+    for line in left_out:
+        log.error("store: %s", line)
+    return found.damage + left_out
 
 
-def _copy_messages(target: apsw.Connection, pages: Pages, deleted: list[tuple[int, int]]) -> None:
+def _left_out(target: apsw.Connection, reader: Reader, found: Recovered) -> tuple[str, ...]:
+    """What the tree says should be there, and is not: nobody could name it later."""
+    for stream in found.streams:
+        for _ in reader.rows(stream.id):
+            pass
+    lines = []
+    for stream_id, first, last in sorted(reader.reported):
+        base = stream_id << SEQ_BITS
+        ((there,),) = target.execute(schema.HOW_MANY, (base | first, base | last))
+        if there <= last - first:
+            lines.append(f"{reader.describe(stream_id, first, last)} and left out")
+    return tuple(lines)
+
+
+def _copy_messages(
+    connection: apsw.Connection, target: apsw.Connection, pages: Pages, deleted: list[tuple[int, int]]
+) -> None:
     """From wherever they are in the file; the way to them may be what is damaged."""
-    messages = pages.messages()
+    ((root,),) = connection.execute(schema.ROOT)
+    messages = pages.messages(root)
     while chunk := list(islice(messages, CHUNK)):
         target.execute("BEGIN")
         target.executemany(schema.SALVAGE, [row for row in chunk if not _is_in(row.id, deleted)])

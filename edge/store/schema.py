@@ -160,6 +160,8 @@ COUNT = f"SELECT count(*), total({_SIZE}) FROM message WHERE id BETWEEN ? AND ?"
 ROOT = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'message'"
 SALVAGE = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
 LAST_OF = "SELECT max(id) FROM message WHERE id BETWEEN ? AND ?"
+HOW_MANY = "SELECT count(*) FROM message WHERE id BETWEEN ? AND ?"
+IS_THERE = "SELECT 1 FROM message WHERE id = ?"
 FIRST_ID = "SELECT id FROM message WHERE id >= ? ORDER BY id LIMIT 1"
 
 _RECORD = "CAST(account AS BLOB), CAST(name AS BLOB), CAST(config AS BLOB), CAST(crc AS INTEGER)"

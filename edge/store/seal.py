@@ -11,6 +11,13 @@ def seal_message(id: int, time_ns: int, subject: bytes, headers: bytes | None, p
     return crc32(payload, crc32(headers, crc) if headers else crc)
 
 
+def id_before(id: int, time_ns: int, subject: bytes, headers: bytes | None, payload: bytes, crc: int) -> int | None:
+    """Of a message that stands in the wrong place: where it stood before one bit of its sequence flipped.  A bit of its
+    subject may look the same, so this is not where to put it back."""
+    places = (id ^ 1 << bit for bit in range(32))
+    return next((place for place in places if seal_message(place, time_ns, subject, headers, payload) == crc), None)
+
+
 def seal_record(*fields: bytes) -> int:
     return crc32(b"\0".join(fields))
 

@@ -13,6 +13,7 @@ from edge.errors import StoreError
 from edge.store import schema, statements
 from edge.store.contract import MAX_SEQ, Done, NewRow, Outline, Recovered, Row, SubjectRecord
 from edge.store.database import FILE, checkpoint, lock_folder, open_reader, open_writer
+from edge.store.first_page import keep_first_page, mend_first_page
 from edge.store.pages import Pages
 from edge.store.reader import BACK, FORWARD, Reader
 from edge.store.records import Records
@@ -23,6 +24,13 @@ from edge.store.wal import mend_wal
 from edge.store.writer import Unit, Writer
 
 log = logging.getLogger("edge.store")
+
+MARK = ".mend"  # beside the database: asks the next start to mend it
+
+
+def ask_to_mend(folder: str) -> None:
+    """The next start copies what is sound into a new file."""
+    open(os.path.join(folder, FILE) + MARK, "wb").close()
 
 
 class SqliteStore:
@@ -35,7 +43,7 @@ class SqliteStore:
         self, folder: str, call_soon: Callable[[Callable[[], None]], None], window_ns: int = 10_000_000
     ) -> None:
         self.path = os.path.join(folder, FILE)
-        self.mark = self.path + ".mend"
+        self.mark = self.path + MARK
         self.reserve = Reserve(folder)
         self.mended: tuple[str, ...] = ()
         self.known_damage: tuple[str, ...] = ()
@@ -146,6 +154,10 @@ class SqliteStore:
         if self.reserve.is_spent():  # or not even the log's index finds room
             self.reserve.release()
         was_cut_off = os.path.exists(self.path + "-wal")
+        first = mend_first_page(self.path) if os.path.exists(self.path) else None
+        if first is not None:
+            self.mended = ("the first page was damaged and is put right",)
+            self._mark()
         if lengthen(self.path):
             self._mark()
         if was_cut_off:
@@ -154,9 +166,11 @@ class SqliteStore:
         if self._is_damaged(was_cut_off):
             self._disconnect()
             pages = Pages(self.path)
+            pages.knows_free = first is None or first.knows_free
             self._mend(pages)
             pages.close()
             self._connect()
+        keep_first_page(self.path, len(schema.MIGRATIONS), self.pages.size)
 
     def _is_damaged(self, was_cut_off: bool) -> bool:
         """Where it would be found too late, or cannot be written."""
@@ -192,13 +206,14 @@ class SqliteStore:
             return  # whatever it is, it is in the way of opening it too
         if done:
             log.error("store: %s", done)
-            self.mended = (done,)
+            self.mended += (done,)
 
     def _mend(self, pages: Pages) -> bool:
         """With no connection that writes.  The mark asks the next start for it, when it cannot be done now."""
         self._mark()
         try:
             self.mended += rescue(self.path, pages, self.reserve.free_bytes())
+            keep_first_page(self.path, len(schema.MIGRATIONS), pages.size)
             os.unlink(self.mark)
         except (StoreError, apsw.Error, OSError) as exc:
             log.error("store: %s; it goes on with what can be read", exc)

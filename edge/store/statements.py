@@ -6,13 +6,14 @@ that are saved, not rows: appends gather into a few long INSERTs, and a lone sta
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import apsw
 
 from edge.store import schema
 from edge.store.contract import MAX_SEQ, SEQ_BITS, NewRow
 from edge.store.database import DAMAGE
-from edge.store.seal import seal_message, seal_record, to_bytes
+from edge.store.seal import seal_record, to_bytes
 
 
 class Statement(NamedTuple):
@@ -39,7 +40,9 @@ def append(stream: int, rows: Iterable[NewRow], pack: bool = False) -> Appended:
         if subject != known:
             known, raw = subject, to_bytes(subject)
         id = base | seq
-        columns += (id, raw, time_ns, headers or None, payload, seal_message(id, time_ns, raw, headers, payload))
+        crc = crc32(raw, (id ^ id >> 32 ^ time_ns ^ time_ns >> 32) & 0xFFFFFFFF)  # seal_message, in place
+        crc = crc32(payload, crc32(headers, crc) if headers else crc)
+        columns += (id, raw, time_ns, headers or None, payload, crc)
     return columns
 
 

@@ -37,6 +37,7 @@ class Hand:
         """Also when the server is gone already."""
         with contextlib.suppress(OSError, NatsError):
             await self.nc._close(Client.CLOSED, do_cbs=False)
+        await asyncio.sleep(0)  # which closes the socket
 
     async def ask(self, call: str, body: object = None) -> dict[str, Any]:
         """Of the JetStream API."""
@@ -57,7 +58,7 @@ class Hand:
         """All that a consumer is given, held against what the stream says it has."""
         while True:
             state = await self.state(stream)
-            found = await self._read(stream, state)
+            found = await self.read(stream) if state["messages"] else {}
             if state == await self.state(stream):  # nothing has come or expired meanwhile
                 break
         assert len(found) == state["messages"], f"{stream}: it says {state['messages']}, and gives {len(found)}"
@@ -66,11 +67,9 @@ class Hand:
             assert ends[0] == min(found) and max(found) <= ends[1], f"{stream}: from {min(found)} to {max(found)}: {ends}"
         return found
 
-    async def _read(self, stream: str, state: dict[str, Any]) -> dict[int, Stored]:
-        """By a consumer of its own, as far as there is something."""
+    async def read(self, stream: str) -> dict[int, Stored]:
+        """What a consumer of its own is given, as far as there is something."""
         found: dict[int, Stored] = {}
-        if not state["messages"]:
-            return found
         config = {"ack_policy": "none", "mem_storage": True, "inactive_threshold": 5 * 10**9}
         name = (await self.ask(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config}))["name"]
         inbox = self.nc.new_inbox()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.crash.campaign import WORKLOADS, Campaign
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["kills", "power cuts"])

@@ -194,6 +194,7 @@ class Author:
             {"multi_last": patterns}, {"multi_last": patterns, "batch": some(1, 2)}, {"multi_last": patterns, "max_bytes": some(1, 60)},
             {"multi_last": patterns, "seq": seq}, {"batch": 5, "start_time": some(PAST, FUTURE)}, {"multi_last": []},
             {"batch": 4, "next_by_subj": some(*PATTERNS)}, {"multi_last": patterns, "no_hdr": True},
+            {"multi_last": patterns, "up_to_seq": seq}, {"multi_last": patterns, "up_to_time": some(PAST, FUTURE)},
         )  # fmt: skip
         return api(f"DIRECT.GET.{name}", many)
 

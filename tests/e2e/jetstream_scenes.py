@@ -238,10 +238,11 @@ def fast(author: Author) -> list[Step]:
     some = author.some
     steps = [make("F", "f.>", allow_batched=True, **author.maybe(0.2, max_msgs=lambda: 4, storage=lambda: "memory"))]
     for number in range(some(2, 3)):
-        flow, gap, length = some(1, 2, 10), some("ok", "fail"), some(1, 2, 4, 6)
+        flow, gap, length, missing = some(1, 2, 10), some("ok", "fail"), some(1, 2, 4, 6), 0
         for seq in range(1, length + 1):
             operation = 0 if seq == 1 else some(2, 2, 2, 3, 1) if seq == length else some(1, 1, 1, 1, 1, 4)
-            at = seq if author.number(20) else some(seq + 1, 9)
+            missing += 0 if author.number(20) else some(1, 4)  # back again: nats-server may never answer
+            at = seq + missing
             more = author.maybe(
                 0.05, Nats_Expected_Last_Sequence=lambda: "9", Nats_Msg_Id=lambda: "1", Nats_TTL=lambda: "1h"
             )
@@ -317,6 +318,31 @@ def unnamed(author: Author) -> list[Step]:
         (1, lambda: api(f"CONSUMER.PAUSE.{place}", some(None, {"pause_until": some(PAST, FUTURE)}))), (1, lambda: api("CONSUMER.NAMES.E")),
     ]  # fmt: skip
     return [*steps, consume("E", ""), *shares(author, 14, kinds), *end("E")]
+
+
+def again(author: Author) -> list[Step]:
+    """What is delivered more than once, up to a limit and beyond; acks of all that came before."""
+    some = author.some
+    name = f"D{author.number(1_000_000)}"  # an ack from another life would acknowledge all up to somewhere
+    place = f"{name}.X"
+    steps = [make(name, "d.>", **author.maybe(0.3, storage=lambda: "memory", max_msgs=lambda: 6))]
+    steps += [pub(f"d.{some('a', 'b')}", author.payload()) for _ in range(5)]
+    fields = author.maybe(
+        0.35, ack_policy=lambda: some("all", "none"), max_deliver=lambda: some(1, 2, 3), headers_only=lambda: True,
+        deliver_policy=lambda: some("last_per_subject", "last", "by_start_sequence"), backoff=lambda: [HOUR],
+        mem_storage=lambda: True, sample_freq=lambda: "100", replay_policy=lambda: "instant",
+    )  # fmt: skip
+    if fields.get("deliver_policy") == "by_start_sequence":
+        fields["opt_start_seq"] = some(1, 3, 9)
+    filters = {"filter_subject": some("d.>", "d.a")}
+    kinds: list[tuple[int, Callable[[], Step]]] = [
+        (6, lambda: take(place, some(1, 2, 4))), (6, lambda: author.answer(b"-NAK")),
+        (5, lambda: author.answer(b"", b"+ACK", b"+TERM", b"+WPI", b"-NAK 1h")), (3, lambda: api(f"CONSUMER.INFO.{place}")),
+        (2, lambda: pub(f"d.{some('a', 'b')}", author.payload())), (1, lambda: api(f"STREAM.MSG.DELETE.{name}", {"seq": author.number(7)})),
+        (1, lambda: consume(name, "X", **filters, **fields | {"max_deliver": some(-1, 2, 5)})),
+        (1, lambda: api(f"STREAM.INFO.{name}")),
+    ]  # fmt: skip
+    return [*steps, consume(name, "X", **filters, **fields), *shares(author, 25, kinds), *end(name)]
 
 
 def handled(author: Author) -> list[Step]:
@@ -417,5 +443,5 @@ def copied(author: Author) -> list[Step]:
 
 
 SCENES: list[Callable[[Author], list[Step]]] = [
-    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, handled, turned, sized, copied,
+    bucket, bucket, objects, pushing, waiting, grouped, atomic, atomic, fast, counting, scheduling, unnamed, again, again, handled, turned, sized, copied,
 ]  # fmt: skip

@@ -41,6 +41,12 @@ CONVERSATIONS: dict[str, list[Step]] = {
     ],
     "acks out of order behind a gap": [*FIVE, of("s.b"), pull("S.C", {"batch": 2}, 2), ack(1), STATE, ack(0), STATE],
     "acks of what is acknowledged": [*FIVE, of("s.b"), pull("S.C", {"batch": 2}, 2), ack(0), ack(0), STATE, ack(1), STATE],
+    "all acknowledged up to one": [*FIVE, of("s.a", ack_policy="all"), pull("S.C", {"batch": 2}, 2), ack(0), STATE, ack(0), STATE],
+    "back to where it had looked": [
+        *FIVE, of("s.a"), pull("S.C", WAIT, 3), ack(0), ack(1), STATE, api("CONSUMER.RESET.S.C"),
+    ],
+    "in progress, and due again": [*FIVE, of(), pull("S.C"), ack(0, b"-NAK"), ack(0, b"+WPI"), pull("S.C")],
+    "due again, but later": [*FIVE, of(), pull("S.C"), ack(0, b"-NAK"), ack(0, b"-NAK 1h"), pull("S.C")],
     "headers only, so many bytes": [
         *FIVE, of(headers_only=True), pull("S.C", {"batch": 2, "max_bytes": 500, "no_wait": True}, 3),
     ],
@@ -59,6 +65,14 @@ CONVERSATIONS: dict[str, list[Step]] = {
     ],
     "interest goes to other subjects": [
         stream("S", retention="interest"), of("s.a"), pub("s.a"), pub("s.b"), of("s.b"), info(), pub("s.b"), info(),
+    ],
+    "interest that begins later": [
+        *FIVE, of("s.a"), pull("S.C", {"batch": 2}, 2), ack(0), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "retention": "interest"}),
+        info(), ack(1), info(),
+    ],
+    "a counter with markers": [
+        stream("S", allow_msg_counter=True, subject_delete_marker_ttl=HOUR),
+        api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "allow_msg_counter": True, "subject_delete_marker_ttl": HOUR}),
     ],
     "the first sequence later": [stream("S"), api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>"], "first_seq": 5}), info()],
     "roll-ups in other letters": [stream("S", allow_rollup_hdrs=True), pub("s.a"), pub("s.a", Nats_Rollup="Sub"), info()],

@@ -65,8 +65,8 @@ def open_quietly(path: str, is_in_use: bool) -> apsw.Connection:
     if is_in_use:
         how = "mode=ro"
     elif log.exists() and log.stat().st_size:
-        # As it was left by a server that was killed.  After a power cut the log may have no index: SQLite makes one
-        # that belongs to whom the database belongs.
+        # As it was left by a server that was killed.  After a power cut the log's index may be missing: SQLite makes
+        # one that belongs to whom the database belongs.
         how = "mode=ro&readonly_shm=1" if os.path.exists(path + "-shm") else "mode=ro"
     else:
         how = "immutable=1"

@@ -13,6 +13,7 @@ import apsw
 from edge.jetstream.archive import S2_HEAD
 from edge.store.database import FILE, lock_folder
 from edge.store.files import make_folder, sync_folder
+from edge.store.first_page import kept
 from edge.store.generation import GENERATION
 from edge.store.statements import put_value, transact
 from edge.tools.database.access import check_format, open_store
@@ -92,7 +93,7 @@ def restore(source: str, folder: str) -> tuple[int, int]:
             _copy(original, beside)
             _begin_generation(beside)
             counted = _count(original)
-            for left in (f"{path}-wal", f"{path}-shm"):  # of a store that is not here any more
+            for left in (f"{path}-wal", f"{path}-shm", kept(path)):  # of a store that is not here any more
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(left)
             os.replace(beside, path)

@@ -29,9 +29,12 @@ class Flaw(NamedTuple):
 
 
 class Examined(NamedTuple):
+    """``lost``: those of the flaws that stay until everything else is copied."""
+
     streams: int
     messages: int
     flaws: list[Flaw]
+    lost: list[str]
 
 
 def verify(folder: str) -> Examined:
@@ -44,24 +47,25 @@ def verify(folder: str) -> Examined:
 
 
 def examine(connection: apsw.Connection) -> Examined:
-    flaws = [Flaw(f"the database is damaged: {line}") for line in _structure(connection)]
+    lost = [f"the database is damaged: {line}" for line in _structure(connection)]
     reader = Reader(connection)
     connection.execute("BEGIN")  # one state of everything
     try:
         reader.hide(doomed(connection))
         records = Records(connection, reader)
         found = records.load()
-        flaws += [Flaw(line) for line in found.damage]
+        lost += found.damage
+        flaws: list[Flaw] = []
         total = 0
         for stream in found.streams:
             counted = _Counted(reader, stream)
             total += counted.messages
             flaws += counted.flaws()
-        flaws += [Flaw(_gap(found, *span)) for span in sorted(reader.reported)]
+        lost += [_gap(found, *span) for span in sorted(reader.reported)]
         flaws += [flaw for consumer in found.consumers for flaw in _consumer(consumer, found)]
     finally:
         connection.execute("ROLLBACK")
-    return Examined(len(found.streams), total, flaws)
+    return Examined(len(found.streams), total, [Flaw(line) for line in lost] + flaws, lost)
 
 
 def _structure(connection: apsw.Connection) -> list[str]:
@@ -171,13 +175,18 @@ def _disagreement(state: bytes, last_seq: int) -> str:
 def repair(folder: str) -> list[str]:
     """A line for each thing that was done.  StoreError while a server holds the store, or where the disk refuses;
     ToolError for what is no store."""
-    from edge.store.sqlite import SqliteStore
+    from edge.store.sqlite import SqliteStore, ask_to_mend
 
     open_store(folder).close()  # nothing is made where there is none
     store = SqliteStore(folder, lambda call: call())  # opening it mends what a start mends
     failed: list[StoreError] = []
     try:
         done = list(store.load().damage)
+        if lost := examine(store.reader.connection).lost:
+            store.close()
+            ask_to_mend(folder)  # by copying what is sound
+            store = SqliteStore(folder, lambda call: call())
+            done += [f"{line}: left out of a copy that has all the others" for line in lost if line not in done]
         for flaw in examine(store.reader.connection).flaws:
             if flaw.repair:
                 store.writes += flaw.repair

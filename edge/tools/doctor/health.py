@@ -26,7 +26,11 @@ def check_health(config: Config) -> Iterator[Finding]:
 def _check(monitoring: Monitoring, remotes: int) -> Iterator[Finding]:
     health = monitoring.get("healthz")
     state = plain(health.get("error") or health.get("status") or "?")
-    if health.get("status") == "ok":
+    damage = [plain(line) for line in health.get("warnings") or []]
+    if health.get("status") == "ok" and damage:
+        more = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
+        yield warn("health", f"{damage[0]}{more}", "stop the server, and petiole-edge verify --repair")
+    elif health.get("status") == "ok":
         yield ok("health", "the server says that it is well")
     else:
         yield fail("health", f"the server says: {state}", LOG)

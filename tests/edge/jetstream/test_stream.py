@@ -228,7 +228,11 @@ def test_deletes_that_do_not_reach_the_disk_did_not_happen(bench: Any) -> None:
         bench.stored(f"s.{i % 2}")
     before = bench.api("STREAM.INFO.S", {"subjects_filter": ">"})["state"]
     bench.gate.failing = StoreError("disk I/O error")
-    for call, body in (("STREAM.PURGE.S", None), ("STREAM.PURGE.S", {"filter": "s.1"}), ("STREAM.MSG.DELETE.S", {"seq": 3})):
+    for call, body in (
+        ("STREAM.PURGE.S", None),
+        ("STREAM.PURGE.S", {"filter": "s.1"}),
+        ("STREAM.MSG.DELETE.S", {"seq": 3}),
+    ):
         assert bench.api(call, body)["error"]["err_code"] == 10077
         assert bench.api("STREAM.INFO.S", {"subjects_filter": ">"})["state"] == before
     bench.gate.failing = None
@@ -488,3 +492,37 @@ def test_of_an_empty_stream_nothing_is_counted(bench: Any, monkeypatch: Any) -> 
     assert bench.api("STREAM.PURGE.S")["purged"] == 30
     assert (stream.messages, stream.bytes, stream.first_seq, stream.subjects.count) == (0, 0, 31, {})
     assert bench.stored("s.1") == [31] and stream.subjects.last_seq("s.1") == 31
+
+
+@pytest.mark.parametrize("knows", [False, True])
+@pytest.mark.parametrize(
+    ("purge", "left"),
+    [
+        ({"keep": 7}, 7),
+        ({"keep": 2499}, 2499),
+        ({"keep": 2500}, 2499),
+        ({"keep": 9999}, 2499),
+        ({"seq": 2400}, 100),
+        ({"seq": 200}, 2300),
+        ({"seq": 2501}, 0),
+    ],
+    ids=str,
+)
+def test_a_purge_counts_the_smaller_part(make_bench: Any, knows: bool, purge: dict[str, int], left: int) -> None:
+    bench = make_bench(store="memory")
+    stream = bench.stream(**({"max_msgs_per_subject": 1000} if knows else {}))
+    for i in range(2500):
+        bench.publish(f"s.{i % 7}", bytes(i % 5), reply="")
+    bench.settle()
+    stream.delete(2450, lambda error: None)
+    bench.settle()
+    if knows:
+        assert stream.subjects.count
+    assert bench.api("STREAM.PURGE.S", purge)["purged"] == 2499 - left
+    rows = list(stream.walk(0))
+    assert len(rows) == stream.messages == left
+    assert stream.bytes == sum(stream.size(row) for row in rows)
+    assert stream.first_seq == (rows[0].seq if rows else 2501)
+    counts = {f"s.{i}": sum(row.subject == f"s.{i}" for row in rows) for i in range(7)}
+    assert stream.subjects.count == {subject: count for subject, count in counts.items() if count}
+    assert stream.histories().seqs.keys() == stream.subjects.count.keys()

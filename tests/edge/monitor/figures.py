@@ -52,7 +52,7 @@ def full(name: str = "TELEMETRY") -> Figures:
         mqtt=MqttFigures(3, 9, 4, 2),
         process=Process(23 << 20, 1.25, 9, 1 << 30),
         store=StoreFigures(
-            f"/var/{name}", {"database": 4096, "log": 0, "reserve": 1}, 17, False, "", 1 << 30, 8 << 30,
+            f"/var/{name}", {"database": 4096, "log": 0, "reserve": 1}, 17, False, "", 0, 1 << 30, 8 << 30,
             Wear("mmcblk0", name, 3, 1, 5 << 30),
         ),
         streams=[

@@ -13,7 +13,8 @@ LOST = "JetStream stream 'A > S' could not be recovered"
 def jetstream(bench: Any) -> Any:
     account = SimpleNamespace(streams={"S": None}, consumers={"S": {"C": None}})
     bench.jetstream = SimpleNamespace(
-        accounts={"A": account}, health=SimpleNamespace(error=""), unrecovered=[], apis={}
+        accounts={"A": account}, health=SimpleNamespace(error=""), unrecovered=[], apis={},
+        stores=SimpleNamespace(file=SimpleNamespace(damage=[])),
     )  # fmt: skip
     return bench.jetstream
 
@@ -37,6 +38,13 @@ def test_a_disk_that_does_not_take_what_it_is_given(bench: Any, jetstream: Any) 
     assert healthz(bench.state, {"details": True}) == {
         "status": "error", "status_code": 503, "errors": [{"type": "JETSTREAM", "error": DISK}],
     }  # fmt: skip
+
+
+def test_what_is_lost_is_told_and_no_reason_to_start_anew(bench: Any, jetstream: Any) -> None:
+    jetstream.stores.file.damage.append("stream S: message 7 is damaged")
+    assert healthz(bench.state, {}) == {"status": "ok", "status_code": 200, "warnings": ["stream S: message 7 is damaged"]}
+    jetstream.stores.file.damage += ["stream S: message 8 is damaged"] * 200
+    assert healthz(bench.state, {})["warnings"][-1] == "and 101 more: petiole-edge verify names them"
 
 
 def test_streams_that_did_not_come_back(bench: Any, jetstream: Any) -> None:

@@ -204,7 +204,7 @@ def test_one_message_is_named(owner: Any, tmp_path: Path, image: bytes, caplog: 
         assert [row.seq for row in store.scan(2, 1232, MAX_SEQ, 3)] == [1232, 1233, 1235]
         assert [row.seq for row in store.scan_back(2, 1236, 3)] == [1236, 1235, 1233]
         assert [row.seq for row in store.scan(2, 1234, MAX_SEQ, 1)] == [1235]
-    assert caplog.messages == ["store: stream 2: message 1234 is damaged and passed over"], "said once"
+    assert caplog.messages == ["store: stream S2: message 1234 is damaged and passed over"], "said once"
     for limit in (500, 700, 1000):  # wherever in a chunk it stands, what is around it is not called damaged
         store.scan(2, 1000, MAX_SEQ, limit), store.scan_back(2, 2000, limit)
     assert len(caplog.messages) == 1
