@@ -270,6 +270,9 @@ class LeafListener:
                 link.auth = self.auth
                 link.judge_again()
 
+    def find(self, cid: int) -> InboundLink | None:
+        return next((each.inbound for each in self.connections if each.inbound.cid == cid), None)
+
     # ---- for its leafs
 
     @property
