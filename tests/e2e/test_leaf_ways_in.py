@@ -8,6 +8,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from tests.conftest import Wire
 from tests.e2e.mint import Operator, creds, key
 from tests.e2e.test_leaf_security import OPERATOR_LOGIN, USERS, Pair, tls
 from tests.e2e.test_leaf_ways import OFF, WebPair, carries_much, leafz
@@ -120,3 +121,14 @@ def test_ours_encrypts_and_compresses(our_pair: Pair, authority: Any) -> None:
     )
     assert our_pair.is_up()
     carries_much(our_pair)
+
+
+@pytest.mark.parametrize("first", ["false", "true"])
+def test_who_comes_to_encrypt_and_does_not(first: str, start_edge: Start, authority: Any) -> None:
+    block = tls(authority.server("hub-not"), f"handshake_first: {first}")
+    server = start_edge(f"listen: 127.0.0.1:-1\nleafnodes {{ listen: 127.0.0.1:-1, {block} }}")
+    wire = Wire(server.ports["leafnode"], greet=first == "false")
+    wire.send(b'CONNECT {"name":"e"}\r\n')
+    wire.expect_closed()
+    server.wait_for_log("Leafnode connection closed: TLS Handshake Failure")
+    wire.close()
