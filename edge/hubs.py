@@ -117,20 +117,26 @@ class Hubs:
             ticker.start(uplinks)
         self.status = Status(self.server_name, link.account, link, uplinks, clock)
         if config.downlink is not None and storage is not None:
-            self._start_downlink(config.downlink, link, storage)
+            self._start_downlink(config.downlink, link, storage, uplinks)
 
-    def _start_downlink(self, options: "DownlinkOptions", link: LeafLink, storage: Storage) -> None:
+    def _start_downlink(
+        self, options: "DownlinkOptions", link: LeafLink, storage: Storage, uplinks: Uplinks | None
+    ) -> None:
         """Behind the uplinks, whose streams take what goes up of it."""
-        from edge.downlink.downlink import Downlink
+        from edge.downlink.downlink import Downlink, Surroundings
 
         ticker = Ticker(asyncio.get_running_loop(), self.router)
-        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
-        jetstream = _jetstream(storage, link, "commands")
-        edge = edge_token(self.server_name)
-        is_set = storage.wall_clock.look
-        ticker.start(
-            Downlink(options, edge, jetstream, link, storage.values, clock, is_set, lambda: random_name(22))
+        around = Surroundings(
+            edge=edge_token(self.server_name),
+            jetstream=_jetstream(storage, link, "what comes from the hub"),
+            link=link,
+            values=storage.values,
+            clock=Clock(time.time_ns, time.monotonic_ns, ticker.wake),
+            wall_clock=storage.wall_clock,
+            purse=uplinks.budget if uplinks else None,
+            new_id=lambda: random_name(22),
         )
+        ticker.start(Downlink(options, around))
 
 
 def _jetstream(storage: Storage, link: LeafLink, what: str) -> "JetStreamAccount":

@@ -244,10 +244,20 @@ class Commands(NamedTuple):
     max_bytes: int = 64 << 20
 
 
+class Bucket(NamedTuple):
+    """Of state: the desired one is mirrored from ``hub_domain``, the reported one is made here."""
+
+    bucket: str
+    hub_domain: str = ""
+    max_bytes: int = 16 << 20
+
+
 class Downlink(NamedTuple):
     """What comes from the hub to be kept here."""
 
     commands: Commands | None = None
+    desired: Bucket | None = None
+    reported: Bucket | None = None
 
 
 class Config(NamedTuple):

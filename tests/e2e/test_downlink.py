@@ -9,7 +9,8 @@ from typing import Any
 
 import nats
 import pytest
-from nats.js.api import StreamConfig
+from nats.js.api import StreamConfig, SubjectTransform
+from nats.js.errors import NotFoundError
 
 PATIENCE = 30.0
 
@@ -23,9 +24,11 @@ EDGE = """
 listen: 127.0.0.1:{client}
 server_name: e1
 jetstream {{ store_dir: "{folder}/e1", domain: e1 }}
-leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://127.0.0.1:{leaf}" }} ] }}
+leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://127.0.0.1:{leaf}", ignore_discovered_servers: true }} ] }}
 uplink {{ RESULTS: {{ subjects: ["results.e1.>"], hub_domain: hub, hub_stream: RESULTS }} }}
 commands {{ hub_domain: hub, timeout: "20s" }}
+desired {{ hub_domain: hub }}
+reported {{ }}
 """
 
 
@@ -49,6 +52,12 @@ class Site:
         js = client.jetstream()
         await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
         await js.add_stream(StreamConfig(name="RESULTS", subjects=["results.>"]))
+        await js.create_key_value(bucket="DESIRED", history=3)
+        as_keys = SubjectTransform(src="reported.>", dest="$KV.REPORTED.>")
+        await js.add_stream(StreamConfig(
+            name="KV_REPORTED", subjects=["reported.>"], subject_transform=as_keys, max_msgs_per_subject=1,
+            allow_rollup_hdrs=True, allow_direct=True,
+        ))  # fmt: skip
         await client.close()
 
     def restart(self) -> None:
@@ -87,6 +96,19 @@ async def listed(edge: Any, wanted: Callable[[dict[str, str]], bool]) -> dict[st
             found = {one["command"]: one["state"] for one in answer["commands"]}
             if wanted(found):
                 return found
+            await asyncio.sleep(0.05)
+
+
+async def value_of(js: Any, bucket: str, key: str, wanted: bytes | None) -> None:
+    """Wait until it is that; None: until the key is gone."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                found = (await (await js.key_value(bucket)).get(key)).value
+            except NotFoundError:
+                found = None
+            if found == wanted:
+                return
             await asyncio.sleep(0.05)
 
 
@@ -156,6 +178,40 @@ def test_power_cut_in_the_middle(site):
         await send(hub, "last", "stop")
         assert len(await results(hub, 4)) == 4
         assert sorted(heard) == ["again", "last", "next"]
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def test_state_goes_down_and_up_and_is_there_offline(site):
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        above, here = hub.jetstream(), edge.jetstream()
+        desired, reported = await above.key_value("DESIRED"), await here.key_value("REPORTED")
+        for value in (b"1", b"2"):
+            await desired.put("e1.pump.level", value)
+            await desired.put("e2.pump.level", b"not ours")
+        await value_of(here, "DESIRED", "e1.pump.level", b"2")
+        assert await (await here.key_value("DESIRED")).keys() == ["e1.pump.level"]
+        await reported.put("e1.pump.level", b"1")
+        await reported.put("e1.pump.fault", b"hot")
+        await value_of(above, "REPORTED", "e1.pump.fault", b"hot")
+        site.proxy.cut()
+        await desired.put("e1.pump.level", b"3")
+        for level in range(2, 300):
+            await reported.put("e1.pump.level", b"%d" % level)
+        await reported.delete("e1.pump.fault")
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"2")
+        site.proxy.restore()
+        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"3")
+        await value_of(above, "REPORTED", "e1.pump.level", b"299")
+        await value_of(above, "REPORTED", "e1.pump.fault", None)
+        seen = (await above.stream_info("KV_REPORTED")).state.last_seq
+        assert seen < 50, "what was overtaken offline does not go up"
         await edge.close()
         await hub.close()
 
