@@ -74,7 +74,8 @@ def config_from(block: Block, path: str) -> Config:
     )
     config = _access(top, config)
     if (uplinks := top.inner("uplink", "uplinks")) is not None:
-        config = config._replace(uplinks=read_uplinks(uplinks), uplink_budget=read_budget(uplinks))
+        names = [remote.name for remote in config.leafnodes.remotes if remote.name]
+        config = config._replace(uplinks=read_uplinks(uplinks, names), uplink_budget=read_budget(uplinks))
     if any([top.entry(name) for name in DOWNLINK_KEYS]):
         from edge.config.downlink import read_downlink
 

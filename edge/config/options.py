@@ -89,7 +89,7 @@ class LeafRemote(NamedTuple):
 
     ``credentials``: a file with JWT and seed; ``nkey``: a seed, or (ours) a file with one.  Files are read at each
     connection.  ``hub``: the other side is to be the leaf.  ``isolate``: it is not told what our other leafs want;
-    ``request_isolation``: we are not to be told what its are.
+    ``request_isolation``: we are not to be told what its are.  ``name`` (ours): by which uplinks name it.
     """
 
     urls: tuple[LeafUrl, ...]
@@ -110,6 +110,7 @@ class LeafRemote(NamedTuple):
     ws_compression: bool = False
     ws_no_masking: bool = False
     proxy: LeafProxy | None = None
+    name: str = ""
 
 
 class LeafListen(NamedTuple):
@@ -214,6 +215,7 @@ class Uplink(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    remote: str = ""  # its name; none: the first
     on_hub_loss: str = "continue"  # or "stop", "resend"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""

@@ -508,3 +508,27 @@ def test_a_hub_whose_stream_is_another_one(make_hub: Any, station: Station) -> N
     hub.do(lambda js: js._nc.request("petiole.e1.uplink.TELEMETRY.resume", timeout=2))
     station.await_empty()
     assert sorted(hub.readings()) == list(range(21, 41))
+
+
+def test_each_uplink_goes_to_the_hub_that_it_names(
+    start_nats: Any, make_proxy: Any, free_port: Callable[[], int], start_edge: Any, tmp_path: Path
+) -> None:
+    north = Hub(start_nats, make_proxy, free_port, tmp_path / "north", 1)
+    south = Hub(start_nats, make_proxy, free_port, tmp_path / "south", 1)
+    north.create_stream()
+    south.do(lambda js: js.add_stream(StreamConfig(name="ALARMS", subjects=["alarm.>"])))
+    urls = north.urls() + '], ignore_discovered_servers: true }, { name: south, urls: [' + south.urls()
+    station = Station(start_edge, tmp_path / "edge-store")
+    station.start(urls, '}, ALARMS: { subjects: ["alarm.>"], hub_domain: hub, remote: south')
+    wire = station.edge.wire()
+    wire.login()
+    wire.send(b"PUB alarm.e1.fire 4\r\nfire\r\nPING\r\n")
+    wire.expect(b"PONG\r\n")
+    station.publish(20)
+    station.await_empty()
+    assert north.readings() == station.everything()
+    deadline = time.monotonic() + PATIENCE
+    while south.do(lambda js: js.stream_info("ALARMS")).state.messages != 1:
+        assert time.monotonic() < deadline
+    assert station.status()["uplinks"]["ALARMS"]["remote"] == "south"
+    assert "alarm.e1.fire" not in str(north.do(lambda js: js.streams_info()))

@@ -121,7 +121,7 @@ class Edge:
         self.uplinks = Uplinks(
             configs, "e1", self.account, self.jetstream, self.link, found.values, clock, self.new_id, budget
         )  # fmt: skip
-        self.status = Status("e1", self.account, self.link, self.uplinks, clock)
+        self.status = Status("e1", self.account, self.link, [self.uplinks], clock)
         self.run()
         return self
 
