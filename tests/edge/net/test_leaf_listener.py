@@ -23,8 +23,8 @@ async def until(what: Any) -> None:
         await asyncio.sleep(0.005)
 
 
-def make(encryption: Any = None, options: LeafOptions = OPTIONS) -> LeafListener:
-    return LeafListener(Router(), ConfiguredUsers(), IDENTITY, options, encryption)
+def make(options: LeafOptions = OPTIONS) -> LeafListener:
+    return LeafListener(Router(), ConfiguredUsers(), IDENTITY, options)
 
 
 def test_greeted_timed_out_and_forgotten() -> None:
@@ -39,6 +39,20 @@ def test_greeted_timed_out_and_forgotten() -> None:
         assert await reader.read() == b"-ERR 'Authentication Timeout'\r\n"
         writer.close()
         await until(lambda: not listener.connections)
+        await listener.stop()
+
+    asyncio.run(main())
+
+
+def test_there_is_a_limit_to_their_number() -> None:
+    async def main() -> None:
+        listener = make(OPTIONS._replace(max_connections=1))
+        port = await listener.start("127.0.0.1", 0)
+        first, second = await asyncio.open_connection("127.0.0.1", port), await asyncio.open_connection("127.0.0.1", port)
+        assert (await first[0].readline()).startswith(b"INFO ")
+        assert await second[0].read() == b"-ERR 'maximum connections exceeded'\r\n"
+        for _, writer in (first, second):
+            writer.close()
         await listener.stop()
 
     asyncio.run(main())
