@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.config.options import Config, LeafRemote, Uplink
@@ -163,9 +163,22 @@ class Hubs:
             clock=Clock(time.time_ns, time.monotonic_ns, ticker.wake),
             wall_clock=storage.wall_clock,
             purse=uplinks.budget if uplinks else None,
+            background=self._in_background,
             new_id=lambda: random_name(22),
         )
         ticker.start(Downlink(options, around))
+
+    def _in_background(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        """In a thread: it may wait for a disk."""
+
+        def tell(future: asyncio.Future[None]) -> None:
+            if future.cancelled():
+                return
+            fault = future.exception()
+            done(fault if isinstance(fault, Exception) else None)
+            self.router.flush()
+
+        asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(tell)
 
 
 def _jetstream(storage: Storage, link: LeafLink, what: str) -> "JetStreamAccount":

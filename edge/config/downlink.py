@@ -3,12 +3,13 @@
     commands { hub_domain: hub, stream: COMMANDS, parallel: 1, timeout: "60s", keep: 1000, max_bytes: 64MB }
     desired  { hub_domain: hub, bucket: DESIRED, max_bytes: 16MB }
     reported { bucket: REPORTED, max_bytes: 16MB }
+    files    { hub_domain: hub, bucket: FILES, dir: "/var/lib/petiole/files", max_bytes: 16MB }
 """
 
 import re
 
 from edge.config.fields import Fields, fail
-from edge.config.options import Bucket, Commands, Downlink
+from edge.config.options import Bucket, Commands, Downlink, Files
 from edge.subjects import is_literal
 
 MAX_PARALLEL = 1000
@@ -17,14 +18,30 @@ MAX_KEEP = 100_000
 
 def read_downlink(top: Fields) -> Downlink | None:
     """None: nothing of it is configured."""
-    commands, desired, reported = (top.inner(name) for name in ("commands", "desired", "reported"))
-    if commands is desired is reported is None:
+    commands, desired, reported, files = (top.inner(name) for name in ("commands", "desired", "reported", "files"))
+    if commands is desired is reported is files is None:
         return None
     return Downlink(
         commands=_commands(commands) if commands else None,
         desired=_bucket(desired, "DESIRED", _hub_domain(desired)) if desired else None,
         reported=_bucket(reported, "REPORTED", "") if reported else None,
+        files=_files(files) if files else None,
     )
+
+
+def _files(block: Fields) -> Files:
+    files = Files(
+        hub_domain=_hub_domain(block),
+        dir=block.string("dir", default=""),
+        bucket=block.string("bucket", default=Files("", "").bucket),
+        max_bytes=block.size_bytes("max_bytes", default=Files("", "").max_bytes),
+    )
+    block.finish()
+    if not files.dir:
+        fail(block.place("dir"), "files: expected dir, the folder where they go")
+    _bucket_name(block, files.bucket)
+    _positive(block, files.max_bytes)
+    return files
 
 
 def _bucket(block: Fields, default: str, hub_domain: str) -> Bucket:
@@ -34,8 +51,7 @@ def _bucket(block: Fields, default: str, hub_domain: str) -> Bucket:
         max_bytes=block.size_bytes("max_bytes", default=Bucket("").max_bytes),
     )
     block.finish()
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", bucket.bucket):
-        fail(block.place("bucket"), f"bucket: expected letters, digits, - and _, found {bucket.bucket!r}")
+    _bucket_name(block, bucket.bucket)
     _positive(block, bucket.max_bytes)
     return bucket
 
@@ -64,6 +80,11 @@ def _hub_domain(block: Fields) -> str:
         fail(block.place("hub_domain"), f"{block.noun}: expected hub_domain, the JetStream domain of the hub")
     _token(block, "hub_domain", domain)
     return domain
+
+
+def _bucket_name(block: Fields, name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        fail(block.place("bucket"), f"bucket: expected letters, digits, - and _, found {name!r}")
 
 
 def _positive(block: Fields, max_bytes: int) -> None:

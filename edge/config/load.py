@@ -49,7 +49,7 @@ IGNORED = (
     *("disable_sublist_cache", "no_sublist_cache"),
 )
 
-DOWNLINK_KEYS = ("commands", "desired", "reported")
+DOWNLINK_KEYS = ("commands", "desired", "reported", "files")
 
 
 def load_config(path: str | None, flags: Flags, environ: Mapping[str, str]) -> Config:

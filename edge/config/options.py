@@ -216,6 +216,7 @@ class Uplink(NamedTuple):
     order: str = "live"
     receipts: str = ""
     remote: str = ""  # its name; none: the first
+    compress: str = ""  # or "zlib", "zstd"
     on_hub_loss: str = "continue"  # or "stop", "resend"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""
@@ -254,12 +255,22 @@ class Bucket(NamedTuple):
     max_bytes: int = 16 << 20
 
 
+class Files(NamedTuple):
+    """Objects of the hub's ``bucket`` that are put into ``dir``; ``max_bytes`` of what is said of them."""
+
+    hub_domain: str
+    dir: str
+    bucket: str = "FILES"
+    max_bytes: int = 16 << 20
+
+
 class Downlink(NamedTuple):
     """What comes from the hub to be kept here."""
 
     commands: Commands | None = None
     desired: Bucket | None = None
     reported: Bucket | None = None
+    files: Files | None = None
 
 
 class Config(NamedTuple):

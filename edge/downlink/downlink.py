@@ -9,6 +9,7 @@ from edge.core.times import Clock
 from edge.core.wall_clock import WallClock
 from edge.downlink.command import QUEUED
 from edge.downlink.commands import CommandOptions, Commands
+from edge.downlink.files import Background, FileOptions, Files
 from edge.downlink.mirrors import OWNER, local_stream, mirror
 from edge.downlink.reported import Purse, Reported
 from edge.errors import StartError
@@ -43,6 +44,13 @@ class BucketConfig(Protocol):
     def max_bytes(self) -> int: ...
 
 
+class FileConfig(FileOptions, Protocol):
+    """The ``files`` block; ``max_bytes`` of what the hub says of its objects, not of these."""
+
+    @property
+    def max_bytes(self) -> int: ...
+
+
 class DownlinkConfig(Protocol):
     @property
     def commands(self) -> CommandConfig | None: ...
@@ -50,6 +58,8 @@ class DownlinkConfig(Protocol):
     def desired(self) -> BucketConfig | None: ...
     @property
     def reported(self) -> BucketConfig | None: ...
+    @property
+    def files(self) -> FileConfig | None: ...
 
 
 class Part(Protocol):
@@ -67,6 +77,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     wall_clock: WallClock
     purse: Purse | None
+    background: Background
     new_id: Callable[[], str]
 
 
@@ -80,6 +91,8 @@ class Downlink:
             self._desired(config.desired)
         if config.reported is not None:
             self.parts.append(self._reported(config.reported))
+        if config.files is not None:
+            self.parts.append(self._files(config.files))
 
     def deadline(self) -> int | None:
         return min((due for part in self.parts if (due := part.deadline()) is not None), default=None)
@@ -139,6 +152,19 @@ class Downlink:
         )  # fmt: skip
         return Reported(
             options.bucket, stream, around.link, around.values, around.clock, around.wall_clock.moment, around.purse,
+            self._inbox(),
+        )  # fmt: skip
+
+    # ---- files
+
+    def _files(self, options: FileConfig) -> Files:
+        around, bucket = self.around, options.bucket
+        index = mirror(
+            around.jetstream, f"{bucket}_INDEX", options.hub_domain, f"$O.{bucket}.M.>", options.max_bytes, "files",
+            of_each=1, origin=f"OBJ_{bucket}",
+        )  # fmt: skip
+        return Files(
+            around.edge, options, around.link, index, around.values, around.clock, around.purse, around.background,
             self._inbox(),
         )  # fmt: skip
 

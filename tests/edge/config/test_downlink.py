@@ -32,6 +32,9 @@ def test_defaults(tmp_path):
         ("commands { hub_domain: hub, max_bytes: -1 }", "max_bytes: expected a size above 0"),
         ("commands { hub_domain: hub, colour: red }", "colour"),
         ("desired { bucket: D }", "expected hub_domain"),
+        ("files { hub_domain: hub }", "expected dir"),
+        ("files { dir: /x }", "expected hub_domain"),
+        ("files { dir: /x, hub_domain: hub, bucket: '*' }", "bucket: expected letters"),
         ("reported { bucket: 'a.b' }", "bucket: expected letters"),
     ],
 )
