@@ -98,6 +98,21 @@ def _check_zone(block: Fields, zone: str) -> None:
         fail(block.place("time_zone", "timezone"), f"time_zone: {exc}")
 
 
+def _compress(block: Fields) -> str:
+    method = block.string("compress", default="")
+    if not method:
+        return ""
+    from edge.uplink.packing import ENCODINGS, Packer
+
+    if method not in ENCODINGS:
+        fail(block.place("compress"), f"compress: expected one of {', '.join(ENCODINGS)}, found {method!r}")
+    try:
+        Packer(method)
+    except ImportError:
+        fail(block.place("compress"), "compress: zstd needs the package cramjam: pip install petiole[s2], or use zlib")
+    return method
+
+
 def _hours(block: Fields) -> tuple[tuple[int, int], ...]:
     """``schedule: "22:00-06:00"``, or a list of such."""
     texts = block.strings("schedule")
@@ -127,6 +142,7 @@ def _uplink(entry: Entry, warnings: list[str], remotes: Sequence[str]) -> Uplink
         order=block.string("order", default=DEFAULT.order),
         receipts=block.string("receipts", default=DEFAULT.receipts),
         on_hub_loss=block.string("on_hub_loss", default=DEFAULT.on_hub_loss),
+        compress=_compress(block),
         remote=block.string("remote", default=DEFAULT.remote),
         hours=_hours(block),
         time_zone=block.string("time_zone", "timezone", default=DEFAULT.time_zone),

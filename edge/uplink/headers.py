@@ -29,13 +29,15 @@ def as_stamped(stamp: int) -> Moment:
     return Moment(stamp, CLOCK if stamp >= EARLIEST_NS else UNSET)
 
 
-def hub_headers(row: Row, msg_id: str, moment: Moment) -> bytes:
+def hub_headers(row: Row, msg_id: str, moment: Moment, encoding: str = "") -> bytes:
     items = [(MSG_ID, msg_id)]
     for name, value in header_items(row.headers):
         if name == MSG_ID:
             items.append(("Petiole-Msg-Id", value))
         elif not name.startswith(LOCAL_PREFIXES):
             items.append((name, value))
+    if encoding:
+        items.append(("Content-Encoding", encoding))
     items.append(("Petiole-Time", rfc3339(moment.time_ns)))
     items.append(("Petiole-Time-Quality", moment.quality))
     if moment.boot:
