@@ -59,7 +59,6 @@ class LeafLink(Link):
         "in_bytes",
         "in_msgs",
         "interest",
-        "is_hub",
         "is_isolated",
         "is_open",
         "last_error",
