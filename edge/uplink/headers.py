@@ -15,6 +15,7 @@ Headers that only meant the local stream (expectations, batches, rollups) are le
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from edge.core.wall_clock import CLOCK, EARLIEST_NS, UNSET, Moment
 from edge.message import header_block, header_items
@@ -51,4 +52,10 @@ def receipt_headers(msg_id: str, loss: str) -> bytes:
 
 def rfc3339(time_ns: int) -> str:
     seconds, nanos = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    return f"{_to_the_second(seconds)}.{nanos:09d}Z"
+
+
+@lru_cache(64)
+def _to_the_second(seconds: int) -> str:
+    """What was stored in one second goes up together."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -642,8 +642,9 @@ class Uplink:
         self._save_soon(now)
         if not self._is_noted():
             self._save()
-        if not self.window or self.line.is_worthwhile():
-            self._pump(now)
+        in_flight = len(self.window)
+        if not in_flight or (in_flight * 4 <= self.options.window * 3 and self.line.is_worthwhile()):
+            self._pump(now)  # not for every answer one message
 
     # ---- doubt
 
