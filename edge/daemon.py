@@ -326,7 +326,7 @@ class Daemon:
     def _buttons(self, clients: ClientListener) -> "Buttons":
         from edge.monitor.control import Buttons
 
-        return Buttons(clients, lambda: self.mqtt, self.reload)
+        return Buttons(clients, lambda: self.mqtt, lambda: self.leafs, self.reload)
 
     # ---- monitoring
 

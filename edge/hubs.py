@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from edge.config.options import Config, LeafRemote
+from edge.config.options import Config, LeafRemote, Uplink
 from edge.core.leaf_link import LeafLink
 from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_wire import LeafIdentity
@@ -52,6 +52,28 @@ class Leaf:
         self.task: asyncio.Task[None] | None = None
 
 
+class Load(NamedTuple):
+    """The uplinks that go over one link.  ``remote``: the name of the remote, or empty; the first has those that name
+    none."""
+
+    remote: str
+    is_first: bool
+    uplinks: Sequence[Uplink]
+    link: RemoteLink
+
+    @property
+    def subjects(self) -> list[str]:
+        return [subject for uplink in self.uplinks for subject in uplink.subjects]
+
+    def fits(self, remote: LeafRemote) -> bool:
+        """May the link go there, now that its own remote is gone?"""
+        return remote.account == self.link.account.name and (self.is_first or remote.name == self.remote)
+
+
+def _never_waits() -> None:
+    """Who answers questions has no deadlines."""
+
+
 class Hubs:
     """``start`` when everything else is there."""
 
@@ -65,15 +87,17 @@ class Hubs:
         self.identity = LeafIdentity(
             server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
         )
-        self.uplinked: RemoteLink | None = None
-        self.carried = [subject for uplink in config.uplinks for subject in uplink.subjects]
+        self.loads: list[Load] = []
         self.status: Status | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
-            self.leafs.append(Leaf(remote, self._connector(remote, () if self.leafs else self.carried)))
-        if self.leafs:
-            self.uplinked = self.leafs[0].connector.link
-            self._start_uplinks(config, self.uplinked, storage)
+            chosen = [up for up in config.uplinks if (up.remote == remote.name if up.remote else not self.leafs)]
+            leaf = Leaf(remote, self._connector(remote, [subject for up in chosen for subject in up.subjects]))
+            if chosen or not self.leafs:
+                self.loads.append(Load(remote.name, not self.leafs, chosen, leaf.connector.link))
+            self.leafs.append(leaf)
+        if self.loads:
+            self._start_uplinks(config, storage)
 
     def start(self, tasks: Tasks) -> None:
         for leaf in self.leafs:
@@ -81,10 +105,10 @@ class Hubs:
 
     def add(self, remote: LeafRemote, tasks: Tasks) -> None:
         """What is new in the configuration.  The link of the uplinks goes where the next remote of its account says."""
-        again = self.uplinked
-        if again is not None and (again.account.name != remote.account or self._is_used(again)):
-            again = None
-        leaf = Leaf(remote, self._connector(remote, self.carried if again else (), again))
+        free = [load for load in self.loads if load.fits(remote) and not self._is_used(load.link)]
+        load = free[0] if free else None
+        carried = load.subjects if load else ()
+        leaf = Leaf(remote, self._connector(remote, carried, load.link if load else None))
         leaf.task = tasks.start(leaf.connector.run())
         self.leafs.append(leaf)
 
@@ -103,34 +127,58 @@ class Hubs:
     ) -> LeafConnector:
         return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router, link)
 
-    def _start_uplinks(self, config: Config, link: LeafLink, storage: Storage | None) -> None:
-        ticker = Ticker(asyncio.get_running_loop(), self.router)
-        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
-        uplinks = None
-        if config.uplinks:
-            assert storage is not None  # the configuration has one
-            jetstream = _jetstream(storage, link, "uplink")
-            uplinks = Uplinks(
-                config.uplinks, self.server_name, link.account, jetstream, link, storage.values, clock,
-                lambda: random_name(22), config.uplink_budget, storage.wall_clock.moment,
-            )  # fmt: skip
-            ticker.start(uplinks)
-        self.status = Status(self.server_name, link.account, link, uplinks, clock)
+    def _start_uplinks(self, config: Config, storage: Storage | None) -> None:
+        """Those of each remote by themselves.  At the first one status is asked for, and from it commands come."""
+        link = self.loads[0].link
+        found = [self._uplinks(load, config, storage) for load in self.loads if load.uplinks and storage is not None]
+        clock = Clock(time.time_ns, time.monotonic_ns, _never_waits)
+        self.status = Status(self.server_name, link.account, link, found, clock)
         if config.downlink is not None and storage is not None:
-            self._start_downlink(config.downlink, link, storage)
+            first = found[0] if found and self.loads[0].uplinks else None
+            self._start_downlink(config.downlink, link, storage, first)
 
-    def _start_downlink(self, options: "DownlinkOptions", link: LeafLink, storage: Storage) -> None:
+    def _uplinks(self, load: "Load", config: Config, storage: Storage) -> Uplinks:
+        ticker = Ticker(asyncio.get_running_loop(), self.router)
+        link = load.link
+        uplinks = Uplinks(
+            load.uplinks, self.server_name, link.account, _jetstream(storage, link, "uplink"), link, storage.values,
+            Clock(time.time_ns, time.monotonic_ns, ticker.wake), lambda: random_name(22), config.uplink_budget,
+            storage.wall_clock.moment, "" if load.is_first else load.remote,
+        )  # fmt: skip
+        ticker.start(uplinks)
+        return uplinks
+
+    def _start_downlink(
+        self, options: "DownlinkOptions", link: LeafLink, storage: Storage, uplinks: Uplinks | None
+    ) -> None:
         """Behind the uplinks, whose streams take what goes up of it."""
-        from edge.downlink.downlink import Downlink
+        from edge.downlink.downlink import Downlink, Surroundings
 
         ticker = Ticker(asyncio.get_running_loop(), self.router)
-        clock = Clock(time.time_ns, time.monotonic_ns, ticker.wake)
-        jetstream = _jetstream(storage, link, "commands")
-        edge = edge_token(self.server_name)
-        is_set = storage.wall_clock.look
-        ticker.start(
-            Downlink(options, edge, jetstream, link, storage.values, clock, is_set, lambda: random_name(22))
+        around = Surroundings(
+            edge=edge_token(self.server_name),
+            jetstream=_jetstream(storage, link, "what comes from the hub"),
+            link=link,
+            values=storage.values,
+            clock=Clock(time.time_ns, time.monotonic_ns, ticker.wake),
+            wall_clock=storage.wall_clock,
+            purse=uplinks.budget if uplinks else None,
+            background=self._in_background,
+            new_id=lambda: random_name(22),
         )
+        ticker.start(Downlink(options, around))
+
+    def _in_background(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        """In a thread: it may wait for a disk."""
+
+        def tell(future: asyncio.Future[None]) -> None:
+            if future.cancelled():
+                return
+            fault = future.exception()
+            done(fault if isinstance(fault, Exception) else None)
+            self.router.flush()
+
+        asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(tell)
 
 
 def _jetstream(storage: Storage, link: LeafLink, what: str) -> "JetStreamAccount":

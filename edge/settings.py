@@ -145,7 +145,9 @@ def leaf_options(config: Config, listen: LeafListen, info: ServerInfo, port: int
         "" if config.no_system_account else config.system_account,
     )  # fmt: skip
     deadline = listen.write_deadline_ns or config.write_deadline_ns
-    return LeafOptions(terms, said, config.max_pending_bytes, deadline, listen.ends_slow)
+    return LeafOptions(
+        terms, said, config.max_pending_bytes, deadline, listen.ends_slow, config.max_connections or sys.maxsize
+    )
 
 
 # ---- JetStream

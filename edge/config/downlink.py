@@ -1,10 +1,15 @@
-"""``commands``, a block of ours: what the hub sends to be kept and done here.
+"""Blocks of ours: what the hub sends to be kept and done here, and what it is told of that.
 
     commands { hub_domain: hub, stream: COMMANDS, parallel: 1, timeout: "60s", keep: 1000, max_bytes: 64MB }
+    desired  { hub_domain: hub, bucket: DESIRED, max_bytes: 16MB }
+    reported { bucket: REPORTED, max_bytes: 16MB }
+    files    { hub_domain: hub, bucket: FILES, dir: "/var/lib/petiole/files", max_bytes: 16MB }
 """
 
+import re
+
 from edge.config.fields import Fields, fail
-from edge.config.options import Commands, Downlink
+from edge.config.options import Bucket, Commands, Downlink, Files
 from edge.subjects import is_literal
 
 MAX_PARALLEL = 1000
@@ -13,10 +18,42 @@ MAX_KEEP = 100_000
 
 def read_downlink(top: Fields) -> Downlink | None:
     """None: nothing of it is configured."""
-    commands = top.inner("commands")
-    if commands is None:
+    commands, desired, reported, files = (top.inner(name) for name in ("commands", "desired", "reported", "files"))
+    if commands is desired is reported is files is None:
         return None
-    return Downlink(commands=_commands(commands))
+    return Downlink(
+        commands=_commands(commands) if commands else None,
+        desired=_bucket(desired, "DESIRED", _hub_domain(desired)) if desired else None,
+        reported=_bucket(reported, "REPORTED", "") if reported else None,
+        files=_files(files) if files else None,
+    )
+
+
+def _files(block: Fields) -> Files:
+    files = Files(
+        hub_domain=_hub_domain(block),
+        dir=block.string("dir", default=""),
+        bucket=block.string("bucket", default=Files("", "").bucket),
+        max_bytes=block.size_bytes("max_bytes", default=Files("", "").max_bytes),
+    )
+    block.finish()
+    if not files.dir:
+        fail(block.place("dir"), "files: expected dir, the folder where they go")
+    _bucket_name(block, files.bucket)
+    _positive(block, files.max_bytes)
+    return files
+
+
+def _bucket(block: Fields, default: str, hub_domain: str) -> Bucket:
+    bucket = Bucket(
+        bucket=block.string("bucket", default=default),
+        hub_domain=hub_domain,
+        max_bytes=block.size_bytes("max_bytes", default=Bucket("").max_bytes),
+    )
+    block.finish()
+    _bucket_name(block, bucket.bucket)
+    _positive(block, bucket.max_bytes)
+    return bucket
 
 
 def _commands(block: Fields) -> Commands:
@@ -33,8 +70,7 @@ def _commands(block: Fields) -> Commands:
     _token(block, "stream", commands.stream)
     if not commands.timeout_ns:
         fail(block.place("timeout"), "timeout: expected longer than nothing")
-    if commands.max_bytes <= 0:
-        fail(block.place("max_bytes"), "max_bytes: expected a size above 0")
+    _positive(block, commands.max_bytes)
     return commands
 
 
@@ -44,6 +80,16 @@ def _hub_domain(block: Fields) -> str:
         fail(block.place("hub_domain"), f"{block.noun}: expected hub_domain, the JetStream domain of the hub")
     _token(block, "hub_domain", domain)
     return domain
+
+
+def _bucket_name(block: Fields, name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        fail(block.place("bucket"), f"bucket: expected letters, digits, - and _, found {name!r}")
+
+
+def _positive(block: Fields, max_bytes: int) -> None:
+    if max_bytes <= 0:
+        fail(block.place("max_bytes"), "max_bytes: expected a size above 0")
 
 
 def _token(block: Fields, key: str, value: str) -> None:

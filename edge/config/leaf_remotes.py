@@ -31,6 +31,8 @@ def read_remotes(values: list[Value], dial_timeout_ns: int, warnings: list[str])
         name = remote.urls, remote.account, remote.credentials, remote.nkey
         if name in found:
             fail(value.place, f"duplicate remote: {remote.urls[0].host} has an earlier one, of the same account")
+        if remote.name and any(other.name == remote.name for other in found.values()):
+            fail(value.place, f"remote: another has the name {remote.name!r} already")
         found[name] = remote
     return tuple(found.values())
 
@@ -61,6 +63,7 @@ def _remote(value: Value, dial_timeout_ns: int, warnings: list[str]) -> LeafRemo
         ),
         ws_no_masking=block.boolean("ws_no_masking", "websocket_no_masking", default=False),
         proxy=_proxy(block),
+        name=block.string("name", default=""),
     )
     block.finish(ignored=IGNORED)
     if not remote.urls:

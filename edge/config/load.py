@@ -49,7 +49,7 @@ IGNORED = (
     *("disable_sublist_cache", "no_sublist_cache"),
 )
 
-DOWNLINK_KEYS = ("commands",)
+DOWNLINK_KEYS = ("commands", "desired", "reported", "files")
 
 
 def load_config(path: str | None, flags: Flags, environ: Mapping[str, str]) -> Config:
@@ -74,8 +74,9 @@ def config_from(block: Block, path: str) -> Config:
     )
     config = _access(top, config)
     if (uplinks := top.inner("uplink", "uplinks")) is not None:
-        config = config._replace(uplinks=read_uplinks(uplinks), uplink_budget=read_budget(uplinks))
-    if any(top.entry(name) for name in DOWNLINK_KEYS):
+        names = [remote.name for remote in config.leafnodes.remotes if remote.name]
+        config = config._replace(uplinks=read_uplinks(uplinks, names), uplink_budget=read_budget(uplinks))
+    if any([top.entry(name) for name in DOWNLINK_KEYS]):
         from edge.config.downlink import read_downlink
 
         config = config._replace(downlink=read_downlink(top))

@@ -89,7 +89,7 @@ class LeafRemote(NamedTuple):
 
     ``credentials``: a file with JWT and seed; ``nkey``: a seed, or (ours) a file with one.  Files are read at each
     connection.  ``hub``: the other side is to be the leaf.  ``isolate``: it is not told what our other leafs want;
-    ``request_isolation``: we are not to be told what its are.
+    ``request_isolation``: we are not to be told what its are.  ``name`` (ours): by which uplinks name it.
     """
 
     urls: tuple[LeafUrl, ...]
@@ -110,6 +110,7 @@ class LeafRemote(NamedTuple):
     ws_compression: bool = False
     ws_no_masking: bool = False
     proxy: LeafProxy | None = None
+    name: str = ""
 
 
 class LeafListen(NamedTuple):
@@ -214,6 +215,8 @@ class Uplink(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    remote: str = ""  # its name; none: the first
+    compress: str = ""  # or "zlib", "zstd"
     on_hub_loss: str = "continue"  # or "stop", "resend"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""
@@ -244,10 +247,30 @@ class Commands(NamedTuple):
     max_bytes: int = 64 << 20
 
 
+class Bucket(NamedTuple):
+    """Of state: the desired one is mirrored from ``hub_domain``, the reported one is made here."""
+
+    bucket: str
+    hub_domain: str = ""
+    max_bytes: int = 16 << 20
+
+
+class Files(NamedTuple):
+    """Objects of the hub's ``bucket`` that are put into ``dir``; ``max_bytes`` of what is said of them."""
+
+    hub_domain: str
+    dir: str
+    bucket: str = "FILES"
+    max_bytes: int = 16 << 20
+
+
 class Downlink(NamedTuple):
     """What comes from the hub to be kept here."""
 
     commands: Commands | None = None
+    desired: Bucket | None = None
+    reported: Bucket | None = None
+    files: Files | None = None
 
 
 class Config(NamedTuple):

@@ -7,6 +7,8 @@
     }
 """
 
+from collections.abc import Sequence
+
 from edge.config.fields import Fields, fail, fields
 from edge.config.options import Uplink, UplinkBudget
 from edge.config.parser import Entry
@@ -25,12 +27,13 @@ NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
 DEFAULT = Uplink("", (), "")
 
 
-def read_uplinks(block: Fields) -> tuple[Uplink, ...]:
+def read_uplinks(block: Fields, remotes: Sequence[str] = ()) -> tuple[Uplink, ...]:
+    """``remotes``: the names that there are."""
     uplinks: list[Uplink] = []
     for entry in block.block.entries.values():
         if entry.key == BUDGET:
             continue
-        uplink = _uplink(entry, block.warnings)
+        uplink = _uplink(entry, block.warnings, remotes)
         for other in uplinks:
             _refuse_overlap(entry, uplink, other)
         uplinks.append(uplink)
@@ -95,6 +98,21 @@ def _check_zone(block: Fields, zone: str) -> None:
         fail(block.place("time_zone", "timezone"), f"time_zone: {exc}")
 
 
+def _compress(block: Fields) -> str:
+    method = block.string("compress", default="")
+    if not method:
+        return ""
+    from edge.uplink.packing import ENCODINGS, Packer
+
+    if method not in ENCODINGS:
+        fail(block.place("compress"), f"compress: expected one of {', '.join(ENCODINGS)}, found {method!r}")
+    try:
+        Packer(method)
+    except ImportError:
+        fail(block.place("compress"), "compress: zstd needs the package cramjam: pip install petiole[s2], or use zlib")
+    return method
+
+
 def _hours(block: Fields) -> tuple[tuple[int, int], ...]:
     """``schedule: "22:00-06:00"``, or a list of such."""
     texts = block.strings("schedule")
@@ -108,7 +126,7 @@ def _hours(block: Fields) -> tuple[tuple[int, int], ...]:
         fail(block.place("schedule"), f"schedule: {exc}")
 
 
-def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
+def _uplink(entry: Entry, warnings: list[str], remotes: Sequence[str]) -> Uplink:
     block = fields(entry.value, f"uplink {entry.key}", warnings)
     uplink = Uplink(
         name=_name(entry.key, entry),
@@ -124,6 +142,8 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
         order=block.string("order", default=DEFAULT.order),
         receipts=block.string("receipts", default=DEFAULT.receipts),
         on_hub_loss=block.string("on_hub_loss", default=DEFAULT.on_hub_loss),
+        compress=_compress(block),
+        remote=block.string("remote", default=DEFAULT.remote),
         hours=_hours(block),
         time_zone=block.string("time_zone", "timezone", default=DEFAULT.time_zone),
     )
@@ -137,6 +157,9 @@ def _uplink(entry: Entry, warnings: list[str]) -> Uplink:
     ):  # fmt: skip
         if value not in known:
             fail(block.place(key), f"{key}: expected one of {', '.join(known)}, found {value!r}")
+    if uplink.remote and uplink.remote not in remotes:
+        names = f"there are {', '.join(remotes)}" if remotes else "give one a name, such as { name: north, url: ... }"
+        fail(block.place("remote"), f"remote: no remote of leafnodes has the name {uplink.remote!r}: {names}")
     if uplink.hours and not uplink.time_zone:
         fail(block.place("schedule"), 'schedule: whose clock? add time_zone: "Europe/Berlin", or UTC, or local')
     if uplink.time_zone:

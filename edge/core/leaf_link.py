@@ -59,7 +59,6 @@ class LeafLink(Link):
         "in_bytes",
         "in_msgs",
         "interest",
-        "is_hub",
         "is_isolated",
         "is_open",
         "last_error",
@@ -213,10 +212,12 @@ class LeafLink(Link):
         if self.congested:
             self.dropped += count
             self._tell("", TOO_SLOW)
-            return
-        self.out_msgs += count
-        self.out_bytes += size
-        self._send(data)
+        elif not self.closing:
+            if not self.out:
+                self.router.touched.append(self)
+            self.out.append(data)
+            self.out_msgs += count
+            self.out_bytes += size
 
     def _introduced(self, headers: bytes) -> bytes:
         """Who asks is of one of our accounts: the other side has its own names for those that have a link."""

@@ -81,12 +81,16 @@ class Service(Peer):
 
 
 class Link(Peer):
-    """A connection to another server: it gets one copy of a message, with the queue groups it is to serve."""
+    """A connection to another server: it gets one copy of a message, with the queue groups it is to serve.
 
-    __slots__ = ()
+    ``is_hub``: this server is the other one's hub, and not its leaf.
+    """
+
+    __slots__ = ("is_hub",)
 
     def __init__(self, name: str) -> None:
         super().__init__(PeerKind.LEAF, name)
+        self.is_hub = False
 
     @property
     def server_name(self) -> str:

@@ -107,7 +107,7 @@ class Responses(Gate):
             reply = self.exchange.responses(account).expect(back)
         self.exchange.passing.append(Step(self.exporter, pending.export, pending.share))
         try:
-            match = by_service(account.sublist.match_once(to))
+            match = by_service(account.sublist.match_once(to), origin)
             delivered = account.deliver(match, origin, to, reply, headers, payload, shown).receivers > 0
         finally:
             self.exchange.passing.pop()

@@ -75,7 +75,7 @@ class ServiceImport(Gate):
             if trace is not None:
                 count = self._deliver_traced(trace, origin, there, reply, headers, payload, shown)
             else:
-                match = by_service(exporter.sublist.match(there))
+                match = by_service(exporter.sublist.match(there), origin)
                 count = exporter.deliver(match, origin, there, reply, headers, payload, shown).receivers
         finally:
             exchange.passing.pop()
@@ -95,7 +95,7 @@ class ServiceImport(Gate):
         dest, hops = trace.dest, trace.hops
         trace.dest = responses.expect(Pending(self.importer, dest, export, self.exchange.clock.monotonic()))
         headers = header_set(headers, DEST, trace.dest)
-        match = by_service(self.exporter.sublist.match(there))
+        match = by_service(self.exporter.sublist.match(there), origin)
         count = self.exporter.deliver(match, origin, there, reply, headers, payload, shown).receivers
         if trace.hops == hops:  # it has not left this server
             responses.forget(trace.dest)

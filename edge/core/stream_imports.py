@@ -128,10 +128,20 @@ class Away(Peer):
         return None if here is None else (sub.of.peer, here)
 
 
-def by_service(match: Match[Subscription]) -> Match[Subscription]:
-    """Who gets what has come through a service import: it is not exported again as part of a stream."""
-    if not any(isinstance(sub, Shadow) for group in (match.plain, *match.queues) for sub in group):
+def by_service(match: Match[Subscription], origin: Peer | None) -> Match[Subscription]:
+    """Who gets what has come through a service import: it is not exported again as part of a stream, and what a hub has
+    sent goes to no other hub."""
+    from_hub = _is_hub(origin)
+
+    def is_left_out(sub: Subscription) -> bool:
+        return isinstance(sub, Shadow) or (from_hub and _is_hub(sub.peer))
+
+    if not any(is_left_out(sub) for group in (match.plain, *match.queues) for sub in group):
         return match
-    groups = (tuple(sub for sub in group if not isinstance(sub, Shadow)) for group in match.queues)
-    plain = tuple(sub for sub in match.plain if not isinstance(sub, Shadow))
-    return Match(plain, tuple(group for group in groups if group))
+    groups = (tuple(sub for sub in group if not is_left_out(sub)) for group in match.queues)
+    return Match(tuple(sub for sub in match.plain if not is_left_out(sub)), tuple(group for group in groups if group))
+
+
+def _is_hub(peer: Peer | None) -> bool:
+    """Of this server, which is its leaf."""
+    return isinstance(peer, Link) and not peer.is_hub

@@ -16,10 +16,17 @@ OWNER = "petiole.downlink"  # metadata of a stream that belongs to one
 
 
 def mirror(
-    jetstream: JetStreamAccount, name: str, hub_domain: str, subject: str, max_bytes: int, what: str, of_each: int = -1
+    jetstream: JetStreamAccount,
+    name: str,
+    hub_domain: str,
+    subject: str,
+    max_bytes: int,
+    what: str,
+    of_each: int = -1,
+    origin: str = "",
 ) -> Stream:
     """The local stream ``name`` of the hub's messages with these subjects, made or brought to its configuration.
-    ``of_each``: the last so many of each subject are kept."""
+    ``of_each``: the last so many of each subject are kept; ``origin``: its name there, where it is another."""
     external = External(f"$JS.{hub_domain}.API", "")
     wanted = with_rules(StreamConfig(
         name=name,
@@ -27,7 +34,7 @@ def mirror(
         max_bytes=max_bytes,
         max_msgs_per_subject=of_each,
         discard="new",
-        mirror=Origin(name, filter_subject=subject, external=external),
+        mirror=Origin(origin or name, filter_subject=subject, external=external),
         allow_direct=True,
         metadata={OWNER: hub_domain},
     ))

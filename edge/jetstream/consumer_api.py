@@ -1,5 +1,6 @@
 """Calls about consumers (reference: jetstream.md sections 1 and 4)."""
 
+import logging
 from typing import Any
 
 from edge.core.times import ZERO
@@ -15,6 +16,8 @@ from edge.jetstream.info import Fields, consumer_info, listed_consumer
 from edge.jetstream.levels import check_level, too_high
 from edge.jetstream.stream import Stream
 from edge.message import header_block, header_get, status_block
+
+log = logging.getLogger("edge")
 
 CREATE_KINDS = {"stream_name": "string", "config": "object", "action": "string", "pedantic": "bool"}
 ACTIONS = ("", "create", "update")
@@ -84,6 +87,7 @@ class ConsumerApi:
         headers = b""
         if config.direct or config.sourcing:
             headers = self._identify(stream, request)
+            _refuse_to_lose(stream, config)
             config = _for_source(stream, config)
         known = self.jetstream.consumers[stream_name].get(config.name)
         if known is not None:
@@ -203,6 +207,22 @@ def _for_source(stream: Stream, config: ConsumerConfig) -> ConsumerConfig:
         return config._replace(name=f"{config.name}-{random_name(8)}")
     return config._replace(
         direct=False, durable=config.name, ack_policy="flow_control", ack_wait_ns=0, max_deliver=0, inactive_ns=0
+    )
+
+
+def _refuse_to_lose(stream: Stream, config: ConsumerConfig) -> None:
+    """A hub before 2.14 takes a source without ever acknowledging: what is delivered counts as handled, so a stream
+    that drops what is handled would lose all that is on its way when the link goes (reference: peers.md)."""
+    if stream.config.retention == "limits" or config.sourcing or config.ack_policy != "none":
+        return
+    log.warning(
+        "stream %s: not given to a hub that sources it without acknowledging, which is one before 2.14: its retention "
+        "is %s, so what is on its way would be lost with the link", stream.name, stream.config.retention,
+    )  # fmt: skip
+    raise errors.refused(
+        10012,
+        f"stream {stream.name} has {stream.config.retention} retention: a server before 2.14 that sources it loses "
+        "what is on its way when the link goes; use limits retention, an uplink, or a newer server",
     )
 
 

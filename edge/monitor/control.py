@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edge.net.listener import ClientListener
 
 if TYPE_CHECKING:  # loaded where it is configured
+    from edge.net.leaf_listener import LeafListener
     from edge.net.mqtt import MqttListener
 
 
@@ -14,10 +15,15 @@ class Buttons:
     """``reload`` raises PetioleError when the configuration is wrong or cannot be had without a restart."""
 
     def __init__(
-        self, listener: ClientListener, mqtt: "Callable[[], MqttListener | None]", reload: Callable[[], None]
+        self,
+        listener: ClientListener,
+        mqtt: "Callable[[], MqttListener | None]",
+        leafs: "Callable[[], LeafListener | None]",
+        reload: Callable[[], None],
     ) -> None:
         self.listener = listener
         self.mqtt = mqtt
+        self.leafs = leafs
         self.reload = reload
 
     def kick(self, cid: int) -> bool:
@@ -31,7 +37,12 @@ class Buttons:
         guest = mqtt.connections.get(cid) if mqtt is not None else None
         if guest is not None:
             loop.call_soon(guest.close, "kicked")
-        return guest is not None
+            return True
+        leafs = self.leafs()
+        leaf = leafs.find(cid) if leafs is not None else None
+        if leaf is not None:
+            loop.call_soon(leaf.refuse, "", "Kicked")
+        return leaf is not None
 
     def lame_duck(self, cid: int) -> str:
         connection = self.listener.connections.get(cid)

@@ -66,6 +66,7 @@ setInterval(async function () {
 }, SECONDS * 1000);
 """.replace("SECONDS", str(REFRESH_SECONDS))
 
+STUCK = ("blocked", "stopped")  # states of an uplink that somebody should look at
 GONE = {"lost": "lost", "dead": "dead letters"}
 GOOD, WARN, BAD = "good", "warn", "bad"
 
@@ -159,8 +160,10 @@ def _troubles(view: View) -> Iterator[tuple[str, str]]:
     if down:
         yield BAD, "No link to the hub" if down == links else f"{down} of {links} links are down"
     for name, uplink in figures.uplinks.items():
-        if uplink["state"] == "blocked":
-            yield BAD, f"Uplink {name} is blocked"
+        if uplink["state"] in STUCK:
+            yield BAD, f"Uplink {name} is {uplink['state']}"
+        elif uplink.get("stalled"):
+            yield BAD, f"Uplink {name}: nothing goes"
         if gone := [f"{count(uplink[key])} {word}" for key, word in GONE.items() if uplink[key]]:
             yield BAD, f"Uplink {name}: {', '.join(gone)}"
     store = figures.store
@@ -208,7 +211,7 @@ def _uplink(name: str, uplink: Mapping[str, Any]) -> Fact:
     if uplink["reason"]:
         more.append(str(uplink["reason"]))
     more += [f"{count(uplink[key])} {word}" for key, word in GONE.items() if uplink[key]]
-    bad = uplink["state"] == "blocked" or any(uplink[key] for key in GONE)
+    bad = uplink["state"] in STUCK or uplink.get("stalled") or any(uplink[key] for key in GONE)
     mood = BAD if bad else GOOD if uplink["state"] == "live" else WARN
     return Fact(name, how, ", ".join(more), mood)
 

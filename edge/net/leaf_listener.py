@@ -44,6 +44,7 @@ class LeafOptions(NamedTuple):
     max_pending: int = 64 << 20
     write_deadline_ns: int = 10_000_000_000
     ends_slow: bool = False
+    max_connections: int = 65_536
 
 
 class AcceptedLeaf(LeafConnection):
@@ -78,6 +79,9 @@ class AcceptedLeaf(LeafConnection):
         if self.secured is not None and self.encryption is not None and not self.encryption.accepts(self.secured):
             log.error("%s - TLS handshake error: certificate not pinned", link.name)
             link.refuse("", TLS_FAILURE)
+            return
+        if len(self.listener.connections) > self.listener.options.max_connections:
+            link.refuse(nats.MAX_CONNECTIONS_EXCEEDED, "Maximum Connections Exceeded")
             return
         if not self.greeted:
             self.transport.write(link.greeting())
@@ -269,6 +273,9 @@ class LeafListener:
             if accounts is None or link.account.name in accounts:
                 link.auth = self.auth
                 link.judge_again()
+
+    def find(self, cid: int) -> InboundLink | None:
+        return next((each.inbound for each in self.connections if each.inbound.cid == cid), None)
 
     # ---- for its leafs
 

@@ -73,8 +73,10 @@ class Fronts:
             yield self.live
 
     def stored(self, now: int) -> None:
-        if not self.marks or now - self.marks[-1][0] >= MARK_NS:
-            self.marks.append((now, self.backlog.last_seq))
+        began = now
+        if self.marks and now - self.marks[-1][0] < MARK_NS:
+            began = self.marks.pop()[0]
+        self.marks.append((began, self.backlog.last_seq))
 
     def restart(self) -> None:
         """From the first row again that is not settled."""

@@ -15,6 +15,7 @@ Headers that only meant the local stream (expectations, batches, rollups) are le
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from edge.core.wall_clock import CLOCK, EARLIEST_NS, UNSET, Moment
 from edge.message import header_block, header_items
@@ -29,13 +30,15 @@ def as_stamped(stamp: int) -> Moment:
     return Moment(stamp, CLOCK if stamp >= EARLIEST_NS else UNSET)
 
 
-def hub_headers(row: Row, msg_id: str, moment: Moment) -> bytes:
+def hub_headers(row: Row, msg_id: str, moment: Moment, encoding: str = "") -> bytes:
     items = [(MSG_ID, msg_id)]
     for name, value in header_items(row.headers):
         if name == MSG_ID:
             items.append(("Petiole-Msg-Id", value))
         elif not name.startswith(LOCAL_PREFIXES):
             items.append((name, value))
+    if encoding:
+        items.append(("Content-Encoding", encoding))
     items.append(("Petiole-Time", rfc3339(moment.time_ns)))
     items.append(("Petiole-Time-Quality", moment.quality))
     if moment.boot:
@@ -49,4 +52,10 @@ def receipt_headers(msg_id: str, loss: str) -> bytes:
 
 def rfc3339(time_ns: int) -> str:
     seconds, nanos = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    return f"{_to_the_second(seconds)}.{nanos:09d}Z"
+
+
+@lru_cache(64)
+def _to_the_second(seconds: int) -> str:
+    """What was stored in one second goes up together."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

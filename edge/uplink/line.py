@@ -120,7 +120,7 @@ class Line:
         self.urgent_bytes = 0
 
     def is_worthwhile(self) -> bool:
-        """Not for every answer one message: a quarter of the way at a time."""
+        """A quarter of the way at a time."""
         return self.pace.room * 4 >= self.pace.limit
 
     def sent(self, size: int, is_urgent: bool) -> None:

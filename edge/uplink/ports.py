@@ -29,6 +29,10 @@ class UplinkOptions(Protocol):
         """Of its share of the line; 0: its lane's."""
 
     @property
+    def compress(self) -> str:
+        """``zlib``, ``zstd``, or empty."""
+
+    @property
     def on_hub_loss(self) -> str:
         """``stop``, ``continue`` or ``resend`` when the hub's stream has lost what it had acknowledged."""
 

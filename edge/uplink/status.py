@@ -7,7 +7,7 @@
                                "messages_per_s": 12.1, "bytes_per_s": 2210.5, "time_to_full_s": null,
                                "time_to_drained_s": 0, "hub_seq": 17, "acked_seq": 9, "in_flight": 0,
                                "dead": 0, "lost": 0, "lost_by_reason": {}, "receipts_waiting": 0,
-                               "last_puback": "2026-11-23T03:52:00.000000000Z"}},
+                               "last_puback": "2026-11-23T03:52:00.000000000Z", "remote": ""}},
      "budget": null}
 
 ``stalled``: nothing has gone for a minute though something waits.  ``messages_per_s`` have left the backlog lately,
@@ -19,6 +19,7 @@ SELECT on the store says.  Bytes are those of subjects, headers and payloads.
 """
 
 import json
+from collections.abc import Sequence
 
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
@@ -34,7 +35,7 @@ YEAR_S = 365 * 86400
 class Status:
     """Answers requests from its construction on."""
 
-    def __init__(self, edge: str, account: Account, link: LeafLink, uplinks: Uplinks | None, clock: Clock) -> None:
+    def __init__(self, edge: str, account: Account, link: LeafLink, uplinks: Sequence[Uplinks], clock: Clock) -> None:
         self.edge = edge
         self.account = account
         self.link = link
@@ -46,11 +47,12 @@ class Status:
         link = self.link
         rtt_ms = round(link.rtt / 1e6, 3) if link.rtt else None
         leaf = {"connected": link.up, "rtt_ms": rtt_ms, "remote": link.remote}
-        found = self.uplinks
-        uplinks = (
-            {uplink.name: self._uplink(uplink, found.streams[uplink.name]) for uplink in found.uplinks} if found else {}
-        )
-        budget = found.budget.report() if found and found.budget else None
+        uplinks = {
+            uplink.name: self._uplink(uplink, found.streams[uplink.name]) | {"remote": found.remote}
+            for found in self.uplinks
+            for uplink in found.uplinks
+        }
+        budget = next((found.budget.report() for found in self.uplinks if found.budget), None)
         return {"edge": self.edge, "leaf": leaf, "uplinks": uplinks, "budget": budget}
 
     def _uplink(self, uplink: Uplink, stream: Stream) -> dict[str, object]:

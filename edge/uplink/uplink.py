@@ -31,6 +31,7 @@ from edge.uplink.identity import Identity, latest, with_epoch
 from edge.uplink.line import URGENT, WEIGHTS, Line
 from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
 from edge.uplink.meter import Meter, Watch
+from edge.uplink.packing import Packer
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
 from edge.uplink.ranges import Ranges
@@ -129,6 +130,7 @@ class Uplink:
         self.removing: list[tuple[int, int]] = []
         self.dying: set[int] = set()  # on their way to the dead letters
         self.last_ack = 0  # monotonic ns; 0: none since the start
+        self.packer = Packer(options.compress) if options.compress else None
         self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
         self.combs = Combs(progress.combs)
         self.moment: Callable[[int], Moment] = as_stamped  # what the stamp of a row means
@@ -513,13 +515,14 @@ class Uplink:
 
     def _send(self, row: Row, now: int) -> int | None:
         """The bytes that went; None when nothing more can be sent now."""
-        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns))
-        size = len(headers) + len(row.payload)
+        payload, encoding = self.packer.pack(row) if self.packer is not None else (row.payload, "")
+        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns), encoding)
+        size = len(headers) + len(payload)
         if refusal := self.link.refusal(row.subject, size):
             self._bury(row, refusal)
             return 0
         reply = f"{self.inbox}.a{row.seq}"
-        if not self.link.publish(row.subject, row.payload, reply, headers):
+        if not self.link.publish(row.subject, payload, reply, headers):
             return None
         return self._sent(row.seq, wire_size(row.subject, reply, len(headers), size), now)
 
@@ -639,8 +642,9 @@ class Uplink:
         self._save_soon(now)
         if not self._is_noted():
             self._save()
-        if not self.window or self.line.is_worthwhile():
-            self._pump(now)
+        in_flight = len(self.window)
+        if not in_flight or (in_flight * 4 <= self.options.window * 3 and self.line.is_worthwhile()):
+            self._pump(now)  # not for every answer one message
 
     # ---- doubt
 

@@ -94,6 +94,7 @@ class StreamLedger:
 
 class Uplinks:
     """``values`` are those of the store as it was loaded; ``new_id`` makes random names for inboxes and epochs.
+    ``remote``: which of several it is that they use, empty for the first.
 
     Needs the streams of ``jetstream`` recovered.  StartError when a stream that is not an uplink's stands in the way.
     """
@@ -110,7 +111,9 @@ class Uplinks:
         new_id: Callable[[], str],
         budget: BudgetConfig | None = None,
         moment: Callable[[int], Moment] = as_stamped,
+        remote: str = "",
     ) -> None:
+        self.remote = remote
         self.edge = edge
         self.account = account
         self.jetstream = jetstream
@@ -119,7 +122,7 @@ class Uplinks:
         self.new_id = new_id
         self.moment = moment
         self.generation = values.get(GENERATION, b"").decode("ascii", "replace")
-        self.budget = self._make_budget(budget, values.get(BUDGET_KEY)) if budget else None
+        self.budget = self._make_budget(budget, values.get(self._budget_key())) if budget else None
         self.line = Line(self.budget)
         self.commands = Commands(edge_token(edge), account, clock)
         self.schedules: list[tuple[Uplink, Schedule]] = []
@@ -238,6 +241,10 @@ class Uplinks:
             leased=((saved.acked + 1, last),) if last > saved.acked else (),
         )
 
+    def _budget_key(self) -> str:
+        """Each way has its own account of what it cost."""
+        return f"{BUDGET_KEY}.{self.remote}" if self.remote else BUDGET_KEY
+
     def _make_budget(self, config: BudgetConfig, kept: bytes | None) -> "Budget":
         from edge.uplink.budget import Budget
         from edge.uplink.calendar import make_calendar
@@ -249,7 +256,7 @@ class Uplinks:
                 kept(error is None)
                 self.clock.wake()
 
-            store.put_value(BUDGET_KEY, value)
+            store.put_value(self._budget_key(), value)
             store.commit(done, False)
 
         return Budget(config, make_calendar(config.time_zone), self.clock.wall, kept, keep)

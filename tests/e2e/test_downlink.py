@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import nats
 import pytest
-from nats.js.api import StreamConfig
+from nats.js.api import StreamConfig, SubjectTransform
+from nats.js.errors import NotFoundError
 
 PATIENCE = 30.0
 
@@ -23,9 +25,12 @@ EDGE = """
 listen: 127.0.0.1:{client}
 server_name: e1
 jetstream {{ store_dir: "{folder}/e1", domain: e1 }}
-leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://127.0.0.1:{leaf}" }} ] }}
+leafnodes {{ reconnect: "0.1s", remotes: [ {{ url: "nats-leaf://127.0.0.1:{leaf}", ignore_discovered_servers: true }} ] }}
 uplink {{ RESULTS: {{ subjects: ["results.e1.>"], hub_domain: hub, hub_stream: RESULTS }} }}
 commands {{ hub_domain: hub, timeout: "20s" }}
+desired {{ hub_domain: hub }}
+reported {{ }}
+files {{ hub_domain: hub, dir: "{folder}/files" }}
 """
 
 
@@ -49,6 +54,13 @@ class Site:
         js = client.jetstream()
         await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
         await js.add_stream(StreamConfig(name="RESULTS", subjects=["results.>"]))
+        await js.create_key_value(bucket="DESIRED", history=3)
+        await js.create_object_store("FILES")
+        as_keys = SubjectTransform(src="reported.>", dest="$KV.REPORTED.>")
+        await js.add_stream(StreamConfig(
+            name="KV_REPORTED", subjects=["reported.>"], subject_transform=as_keys, max_msgs_per_subject=1,
+            allow_rollup_hdrs=True, allow_direct=True,
+        ))  # fmt: skip
         await client.close()
 
     def restart(self) -> None:
@@ -88,6 +100,29 @@ async def listed(edge: Any, wanted: Callable[[dict[str, str]], bool]) -> dict[st
             if wanted(found):
                 return found
             await asyncio.sleep(0.05)
+
+
+async def value_of(js: Any, bucket: str, key: str, wanted: bytes | None) -> None:
+    """Wait until it is that; None: until the key is gone."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                found = (await (await js.key_value(bucket)).get(key)).value
+            except NotFoundError:
+                found = None
+            if found == wanted:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def files(edge: Any, wanted: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = json.loads((await edge.request("petiole.e1.files", b"")).data)
+            found = {one["file"]: one for one in answer["files"]}
+            if wanted(found):
+                return found
+            await asyncio.sleep(0.01)
 
 
 def rfc3339(seconds: float) -> str:
@@ -160,3 +195,85 @@ def test_power_cut_in_the_middle(site):
         await hub.close()
 
     asyncio.run(main())
+
+
+def test_state_goes_down_and_up_and_is_there_offline(site):
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        above, here = hub.jetstream(), edge.jetstream()
+        desired, reported = await above.key_value("DESIRED"), await here.key_value("REPORTED")
+        for value in (b"1", b"2"):
+            await desired.put("e1.pump.level", value)
+            await desired.put("e2.pump.level", b"not ours")
+        await value_of(here, "DESIRED", "e1.pump.level", b"2")
+        assert await (await here.key_value("DESIRED")).keys() == ["e1.pump.level"]
+        await reported.put("e1.pump.level", b"1")
+        await reported.put("e1.pump.fault", b"hot")
+        await value_of(above, "REPORTED", "e1.pump.fault", b"hot")
+        site.proxy.cut()
+        await desired.put("e1.pump.level", b"3")
+        for level in range(2, 300):
+            await reported.put("e1.pump.level", b"%d" % level)
+        await reported.delete("e1.pump.fault")
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"2")
+        site.proxy.restore()
+        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"3")
+        await value_of(above, "REPORTED", "e1.pump.level", b"299")
+        await value_of(above, "REPORTED", "e1.pump.fault", None)
+        seen = (await above.stream_info("KV_REPORTED")).state.last_seq
+        assert seen < 50, "what was overtaken offline does not go up"
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        store = await hub.jetstream().object_store("FILES")
+        large = random.Random(5).randbytes(24 << 20)
+        await store.put("e2/not-ours", b"x")
+        await store.put("all/../../evil", b"x")
+        await store.put("e1/conf/small", b"hello")
+        await store.put("all/empty", b"")
+        await store.put("e1/image", large)
+        await files(edge, lambda found: found.get("e1/image", {}).get("bytes", 0) > 5 << 20)
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        found = await files(edge, lambda found: found["e1/image"]["bytes"] > 0)
+        assert found["e1/image"]["bytes"] > 2 << 20, "it begins anew"
+        site.proxy.cut()
+        found = await files(edge, lambda found: "e1/image" in found)
+        assert found["e1/image"]["state"] == "fetching"
+        passed = site.proxy.passed
+        site.proxy.restore()
+        found = await files(edge, lambda found: found["e1/image"]["state"] == "done")
+        assert site.proxy.passed - passed < 22 << 20
+        assert {name: one["state"] for name, one in found.items()} == {
+            "all/../../evil": "failed", "e1/conf/small": "done", "all/empty": "done", "e1/image": "done"
+        }  # fmt: skip
+        folder = site.folder / "files"
+        assert (folder / "image").read_bytes() == large
+        assert ((folder / "conf/small").read_bytes(), (folder / "empty").read_bytes()) == (b"hello", b"")
+        assert sorted(path.name for path in folder.rglob("*")) == [".petiole-parts", "conf", "empty", "image", "small"]
+        await store.put("e1/conf/small", b"hello again")
+        await asyncio.to_thread(_await_content, folder / "conf/small", b"hello again")
+        async with asyncio.timeout(PATIENCE):
+            while (await hub.jetstream().stream_info("RESULTS")).state.messages < 5:
+                await asyncio.sleep(0.05)
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def _await_content(path: Path, content: bytes) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while path.read_bytes() != content:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

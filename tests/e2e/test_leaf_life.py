@@ -128,6 +128,16 @@ def test_what_the_system_account_hears(either: Start) -> None:
         leaf.close()
 
 
+def test_a_leaf_may_be_kicked(either: Start) -> None:
+    server = either(config())
+    system, leaf = watch(server), Leaf(server, **A)
+    body = json.dumps({"cid": leaf.hello["client_id"]}).encode()
+    system.send(b"PUB $SYS.REQ.SERVER.%b.KICK r.1 %d\r\n%b\r\n" % (leaf.hello["server_id"].encode(), len(body), body))
+    assert b"-ERR" not in leaf.expect_closed()
+    assert event(system, "$SYS.ACCOUNT.A.DISCONNECT")["reason"] == "Kicked"
+    leaf.close()
+
+
 def test_a_reload_ends_those_whose_user_is_gone(start_edge: Start) -> None:
     """Ours alone: nats-server leaves leafs as they are."""
     server = start_edge(config())

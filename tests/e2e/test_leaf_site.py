@@ -302,3 +302,17 @@ leafnodes {{ {leafs} }}
         leaf.start()
         publish(leaf)
     wait_for(lambda: stored() == 200)
+
+
+def test_three_in_a_ring_find_the_loop(either: Start, start_nats: Start, free_port: Callable[[], int]) -> None:
+    ports = [free_port() for _ in range(3)]
+    text = """
+listen: 127.0.0.1:-1
+server_name: {name}
+leafnodes {{ listen: 127.0.0.1:{mine}, reconnect: "0.1s", remotes [{{ url: "nats-leaf://127.0.0.1:{other}" }}] }}
+"""
+    ring = []
+    for i, start in enumerate((either, start_nats, start_nats)):
+        name = f"ring{i}"
+        ring.append(start(text.format(name=name, mine=ports[i], other=ports[(i + 1) % 3]), name))
+    wait_for(lambda: any("Loop detected" in server.log.read_text() for server in ring))

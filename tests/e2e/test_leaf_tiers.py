@@ -182,3 +182,19 @@ def test_a_stream_is_made_filled_and_read_two_tiers_away(site: Site) -> None:
 def test_a_request_that_nobody_takes_says_so_at_every_tier(site: Site) -> None:
     for server in site.all():
         assert not wants(login(server), "svc.nobody")
+
+
+def test_a_bucket_is_written_and_watched_two_tiers_away(site: Site) -> None:
+    """Keys go by the domain's API, as clients have it; what changes comes by their own subjects."""
+    for name, server in (("ours", site.ours), ("theirs", site.theirs), ("gateway", site.gateway)):
+        hub = login(site.hub)
+        bucket = {"name": "KV_far", "subjects": ["$KV.far.>"], "max_msgs_per_subject": 1, "allow_direct": True}
+        assert "error" not in api(hub, f"$JS.{name}.API.STREAM.CREATE.KV_far", bucket)
+        put = ask(hub, f"$JS.{name}.API.$KV.far.key", f"value of {name}").split(b"\r\n")[1]
+        assert json.loads(put) | {"domain": name} == {"stream": "KV_far", "seq": 1, "domain": name}
+        got = ask(hub, f"$JS.{name}.API.DIRECT.GET.KV_far.$KV.far.key")
+        assert f"value of {name}".encode() in got
+        here = ask(login(server), "$JS.API.DIRECT.GET.KV_far.$KV.far.key")
+        assert f"value of {name}".encode() in here
+        assert api(login(site.hub), f"$JS.{name}.API.STREAM.DELETE.KV_far")["success"]
+        hub.close()

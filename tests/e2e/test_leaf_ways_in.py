@@ -8,9 +8,10 @@ from typing import Any
 import bcrypt
 import pytest
 
+from tests.conftest import Wire
 from tests.e2e.mint import Operator, creds, key
 from tests.e2e.test_leaf_security import OPERATOR_LOGIN, USERS, Pair, tls
-from tests.e2e.test_leaf_ways import OFF, WebPair, carries_much, leafz
+from tests.e2e.test_leaf_ways import WebPair, carries_much, leafz
 
 Start = Callable[..., Any]
 
@@ -36,16 +37,6 @@ def our_web(start_edge: Start, free_port: Callable[[], int]) -> WebPair:
     return WebPair(start_edge, start_edge, free_port())
 
 
-def test_a_token(pair: Pair) -> None:
-    pair.start("", "", "nats-leaf://s3cret@127.0.0.1:{}", 'listen: 127.0.0.1:-1\nauthorization { token: "s3cret" }')
-    assert pair.is_up('{"verbose":false,"headers":true,"no_responders":true,"auth_token":"s3cret"}')
-
-
-def test_an_nkey(pair: Pair) -> None:
-    pair.start("", f'nkey: "{key("U", 1).seed}"', top=USERS)
-    assert pair.is_up(OPERATOR_LOGIN)
-
-
 def test_an_nkey_for_leafs_alone(pair: Pair) -> None:
     own = f'authorization {{ nkey: {key("U", 2).public}, account: A }}'
     pair.start(own, f'nkey: "{key("U", 2).seed}"', top=USERS)
@@ -69,26 +60,23 @@ def test_credentials(pair: Pair, tmp_path: Path) -> None:
     assert pair.is_up(f'{{"verbose":false,"headers":true,"no_responders":true,"jwt":"{bearer}"}}')
 
 
-@pytest.mark.parametrize("how", ["tls", "first", "auto", "mutual"])
+@pytest.mark.parametrize("how", ["tls", "auto", "mutual"])
 def test_tls(how: str, pair: Pair, authority: Any) -> None:
     server, client = authority.server(f"hub-{how[:3]}"), authority.make(f"leaf-{how[:3]}")
     more = {
-        "first": ["handshake_first: true"], "auto": ["handshake_first: auto"],
-        "mutual": ["verify: true", f'ca_file: "{authority.file}"'],
+        "auto": ["handshake_first: auto"], "mutual": ["verify: true", f'ca_file: "{authority.file}"'],
     }.get(how, [])  # fmt: skip
     ours = [f'ca_file: "{authority.file}"']
     if how == "mutual":
         ours += [f'cert_file: "{client.cert}"', f'key_file: "{client.key}"']
-    if how in ("first", "auto"):
+    if how == "auto":
         ours.append("handshake_first: true")
     pair.start(tls(server, *more), f"tls {{ {', '.join(ours)} }}", "nats-leaf://localhost:{}")
     assert pair.is_up()
-    carries_much(pair)
 
 
-@pytest.mark.parametrize("remote", [OFF, "ws_compression: true, ws_no_masking: true"])
-def test_a_websocket(remote: str, web: WebPair) -> None:
-    web.start_web(remote, f"no_tls: true, compression: {remote != OFF}".lower())
+def test_a_websocket(web: WebPair) -> None:
+    web.start_web("ws_compression: true, ws_no_masking: true", "no_tls: true, compression: true")
     assert web.is_up()
     carries_much(web)
 
@@ -104,7 +92,7 @@ def test_wss(web: WebPair, authority: Any) -> None:
     assert web.is_up()
 
 
-@pytest.mark.parametrize(("hub", "leaf"), [("s2_auto", "s2_auto"), ("accept", "s2_better"), ("off", "s2_fast")])
+@pytest.mark.parametrize(("hub", "leaf"), [("s2_auto", "s2_auto"), ("off", "s2_fast")])
 def test_compression(hub: str, leaf: str, pair: Pair) -> None:
     pair.start(f"compression: {hub}", f"compression: {leaf}", top="listen: 127.0.0.1:-1\nhttp: 127.0.0.1:-1")
     assert pair.is_up()
@@ -120,3 +108,14 @@ def test_ours_encrypts_and_compresses(our_pair: Pair, authority: Any) -> None:
     )
     assert our_pair.is_up()
     carries_much(our_pair)
+
+
+@pytest.mark.parametrize("first", ["false", "true"])
+def test_who_comes_to_encrypt_and_does_not(first: str, start_edge: Start, authority: Any) -> None:
+    block = tls(authority.server("hub-not"), f"handshake_first: {first}")
+    server = start_edge(f"listen: 127.0.0.1:-1\nleafnodes {{ listen: 127.0.0.1:-1, {block} }}")
+    wire = Wire(server.ports["leafnode"], greet=first == "false")
+    wire.send(b'CONNECT {"name":"e"}\r\n')
+    wire.expect_closed()
+    server.wait_for_log("Leafnode connection closed: TLS Handshake Failure")
+    wire.close()

@@ -5,6 +5,8 @@ import asyncio
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -114,6 +116,11 @@ class Hub:
             return [int(message.data) for message in messages]
 
         return list(self.do(read))
+
+
+def _tool(*arguments: object) -> None:
+    done = subprocess.run([sys.executable, "-m", "edge", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def _ignore(error: Exception) -> None:
@@ -380,3 +387,148 @@ def test_telemetry_of_other_edges_does_not_come_down(make_hub: Any, station: Sta
     assert b"telemetry.e1.d1.t" in seen and b"telemetry.e2" not in seen
     assert station.status()["uplinks"]["TELEMETRY"]["acked_seq"] == 10
     assert sorted(hub.readings()) == [0, *station.everything()]
+
+
+def test_live_values_and_alarms_do_not_wait_for_a_backlog(make_hub: Any, station: Station) -> None:
+    hub = make_hub()
+    hub.create_stream()
+    hub.do(lambda js: js.add_stream(StreamConfig(name="ALARMS", subjects=["alarm.>"])))
+    hub.cut()
+    more = '}, ALARMS: { subjects: ["alarm.>"], hub_domain: hub, lane: urgent }, budget: { rate: "64KB/s"'
+    station.start(hub.urls(), more)
+    station.publish(1500)
+    time.sleep(1.2)  # until nothing of that is fresh
+    hub.restore()
+    hub.await_count(1)
+    station.publish(1)
+    wire = station.edge.wire()
+    wire.login('{"verbose":false,"pedantic":false,"headers":true,"no_responders":true}')
+    wire.send(b"PUB alarm.e1.fire 4\r\nfire\r\n")
+    while hub.do(lambda js: js.stream_info("ALARMS")).state.messages < 1:
+        assert hub.count() < 1501, "the alarm came behind the backlog"
+    station.await_empty()
+    found = hub.readings()
+    assert sorted(found) == station.everything()
+    assert found.index(1501) < 1500
+
+
+def test_paused_from_the_hub_and_again_after_a_kill(make_hub: Any, station: Station) -> None:
+    hub = make_hub()
+    hub.create_stream()
+    station.start(hub.urls())
+    station.publish(10)
+    station.await_empty()
+
+    async def tell(js: Any, verb: str) -> Any:
+        return json.loads((await js._nc.request(f"petiole.e1.uplink.TELEMETRY.{verb}", timeout=2)).data)
+
+    assert hub.do(lambda js: tell(js, "pause")) == {"uplink": "TELEMETRY", "paused": True}
+    station.publish(10)
+    station.crash()
+    assert hub.do(lambda js: tell(js, "pause"))["paused"]  # the link is there again
+    uplink = station.status()["uplinks"]["TELEMETRY"]
+    assert (uplink["state"], uplink["backlog_messages"]) == ("paused", 10)
+    assert (uplink["backlog_messages"], uplink["backlog_bytes"]) == station.selected()
+    assert hub.count() == 10
+    assert not hub.do(lambda js: tell(js, "resume"))["paused"]
+    station.await_empty()
+    assert sorted(hub.readings()) == station.everything()
+
+
+def test_what_the_limits_take_is_told_to_the_hub(make_hub: Any, station: Station) -> None:
+    hub = make_hub()
+    hub.create_stream()
+    hub.cut()
+    station.start(hub.urls(), ", max_bytes: 100KB, discard: thin")
+    for _ in range(60):
+        station.publish(50)
+    kept = station.selected()[0]
+    assert kept < 2000
+    station.crash()
+    hub.restore()
+    station.await_empty()
+
+    async def read(js: Any) -> tuple[list[int], list[str]]:
+        info = await js.stream_info("TELEMETRY")
+        subscription = await js.subscribe("telemetry.>", ordered_consumer=True)
+        messages = [await subscription.next_msg(timeout=5) for _ in range(info.state.messages)]
+        lost = [message.headers["Petiole-Lost"] for message in messages if "Petiole-Lost" in message.headers]
+        return sorted(int(message.data) for message in messages if message.data), lost
+
+    deadline = time.monotonic() + PATIENCE
+    while station.status()["uplinks"]["TELEMETRY"]["receipts_waiting"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    arrived, receipts = hub.do(read)
+    lost: set[int] = set()
+    for receipt in receipts:
+        span, _, step = receipt.split("; ")[0].partition("/")
+        first, last = map(int, span.split("-"))
+        lost.update(seq for seq in range(first, last + 1) if not step or seq % int(step))
+    assert len(arrived) == kept and sorted([*arrived, *lost]) == station.everything()
+    reasons = station.status()["uplinks"]["TELEMETRY"]["lost_by_reason"]
+    assert reasons["thinned"] > 500 and sum(reasons.values()) == len(lost)
+
+
+def test_an_edge_from_a_backup(make_hub: Any, station: Station, tmp_path: Path) -> None:
+    hub = make_hub()
+    hub.create_stream()
+    station.start(hub.urls())
+    station.publish(50)
+    station.await_empty()
+    hub.cut()
+    station.publish(50)
+    _tool("backup", "-s", station.folder, tmp_path / "copy.db")
+    hub.restore()
+    station.publish(50)
+    station.await_empty()
+    station.edge.kill()
+    station.folder = tmp_path / "other-store"
+    _tool("restore", tmp_path / "copy.db", station.folder)
+    station.start(hub.urls())
+    station.edge.wait_for_log("its store was restored from a backup: a new epoch begins behind 100")
+    station.publish(50)
+    station.await_empty()
+    assert sorted(hub.readings()) == station.everything()
+
+
+def test_a_hub_whose_stream_is_another_one(make_hub: Any, station: Station) -> None:
+    hub = make_hub()
+    hub.create_stream()
+    station.start(hub.urls(), ", on_hub_loss: stop")
+    station.publish(20)
+    station.await_empty()
+    hub.cut()
+    station.publish(20)
+    hub.do(lambda js: js.delete_stream("TELEMETRY"))
+    hub.create_stream()
+    hub.restore()
+    station.edge.wait_for_log("stopped until petiole.<edge>.uplink.TELEMETRY.resume")
+    assert station.status()["uplinks"]["TELEMETRY"]["state"] == "stopped"
+    hub.do(lambda js: js._nc.request("petiole.e1.uplink.TELEMETRY.resume", timeout=2))
+    station.await_empty()
+    assert sorted(hub.readings()) == list(range(21, 41))
+
+
+def test_each_uplink_goes_to_the_hub_that_it_names(
+    start_nats: Any, make_proxy: Any, free_port: Callable[[], int], start_edge: Any, tmp_path: Path
+) -> None:
+    north = Hub(start_nats, make_proxy, free_port, tmp_path / "north", 1)
+    south = Hub(start_nats, make_proxy, free_port, tmp_path / "south", 1)
+    north.create_stream()
+    south.do(lambda js: js.add_stream(StreamConfig(name="ALARMS", subjects=["alarm.>"])))
+    urls = north.urls() + '], ignore_discovered_servers: true }, { name: south, urls: [' + south.urls()
+    station = Station(start_edge, tmp_path / "edge-store")
+    station.start(urls, '}, ALARMS: { subjects: ["alarm.>"], hub_domain: hub, remote: south')
+    wire = station.edge.wire()
+    wire.login()
+    wire.send(b"PUB alarm.e1.fire 4\r\nfire\r\nPING\r\n")
+    wire.expect(b"PONG\r\n")
+    station.publish(20)
+    station.await_empty()
+    assert north.readings() == station.everything()
+    deadline = time.monotonic() + PATIENCE
+    while south.do(lambda js: js.stream_info("ALARMS")).state.messages != 1:
+        assert time.monotonic() < deadline
+    assert station.status()["uplinks"]["ALARMS"]["remote"] == "south"
+    assert "alarm.e1.fire" not in str(north.do(lambda js: js.streams_info()))

@@ -55,7 +55,9 @@ def _uplink(name: str, uplink: Doc) -> Iterator[Finding]:
     what = f"{name} is {plain(uplink.get('state', '?'))}, {count(waiting)} messages wait"
     what += f", the oldest for {duration(oldest)}" if waiting and oldest is not None else ""
     gone = [f"{count(uplink[key])} {text}" for key, text in (("lost", "lost"), ("dead", "dead")) if uplink.get(key)]
-    if gone:
+    if uplink.get("stalled"):
+        yield fail("uplink", f"{what}: nothing has gone for a minute: {plain(uplink.get('reason') or '?')}", LOG)
+    elif gone:
         yield warn("uplink", f"{what}; {' and '.join(gone)}", "docs/uplink.md says what becomes of them")
     elif uplink.get("reason"):
         yield warn("uplink", f"{what}: {plain(uplink['reason'])}", "docs/uplink.md says what the hub must have")

@@ -36,6 +36,8 @@ def test_uplinks(load: Callable[..., Config]) -> None:
         ("A { subjects: a, lane: fast }", "3:27: lane: expected one of urgent, normal, bulk, found 'fast'"),
         ("A { subjects: a, order: any }", "3:27: order: expected one of live, strict, found 'any'"),
         ("A { subjects: a, on_hub_loss: cry }", "3:27: on_hub_loss: expected one of stop, continue, resend, found 'cry'"),
+        ("A { subjects: a, remote: x }", "3:27: remote: no remote of leafnodes has the name 'x': give one a name"),
+        ("A { subjects: a, compress: rar }", "3:27: compress: expected one of zlib, zstd, found 'rar'"),
         ("A { subjects: a, weight: 0 }", "3:35: weight: expected an integer from 1 to 1000"),
         ("A { subjects: a.*, receipts: b }", "3:29: receipts: expected a subject without wildcards under one of a.*"),
         ("A { subjects: a.*, receipts: a.* }", "3:29: receipts: expected a subject without wildcards"),

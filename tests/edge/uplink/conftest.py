@@ -33,6 +33,7 @@ class Options:
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    compress: str = ""
     on_hub_loss: str = "continue"
     discard: str = "old"
     max_bytes: int = 1 << 30

@@ -605,3 +605,16 @@ def test_what_was_on_its_way_when_the_hub_was_purged_cannot_be_told(make_world: 
     world.uplink.pause(False, world.now)
     world.settle()
     assert sorted(world.arrived()) == [1, 2, 3, 4, 5]
+
+
+def test_what_came_in_one_moment_is_not_fresh_for_ever(world: Any) -> None:
+    for _ in range(20):
+        world.store(5)
+        world.run(MS)
+    world.run(5 * SECOND)
+    world.bytes_per_s = 2000
+    world.connect()
+    world.run(SECOND)
+    world.store(1)
+    world.run(2 * SECOND)
+    assert 101 in world.arrived() and len(world.arrived()) < 60

@@ -18,11 +18,13 @@ from edge.errors import StartError
 from edge.jetstream.account import Limits, Stores
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream_config import StreamConfig
+from edge.message import header_items
 from edge.protocol.leaf import LeafParser
 from edge.store.generation import GENERATION
 from edge.store.memory import MemoryStore
 from edge.uplink.status import Status
 from edge.uplink.uplinks import Uplinks
+from hub.payload import payload as unpacked
 
 
 class Config(NamedTuple):
@@ -38,6 +40,7 @@ class Config(NamedTuple):
     weight: int = 0
     order: str = "live"
     receipts: str = ""
+    compress: str = ""
     on_hub_loss: str = "continue"
     hours: tuple[tuple[int, int], ...] = ()
     time_zone: str = ""
@@ -121,7 +124,7 @@ class Edge:
         self.uplinks = Uplinks(
             configs, "e1", self.account, self.jetstream, self.link, found.values, clock, self.new_id, budget
         )  # fmt: skip
-        self.status = Status("e1", self.account, self.link, self.uplinks, clock)
+        self.status = Status("e1", self.account, self.link, [self.uplinks], clock)
         self.run()
         return self
 
@@ -379,3 +382,18 @@ def test_a_store_from_a_backup_begins_a_new_epoch_and_asks_for_what_it_holds(
     edge.publish(b"5")
     assert edge.hub.stored[-1][1].partition(b"Nats-Msg-Id: ")[2].startswith(b"e1:%b:5\r\n" % second)
     assert caplog.text.count("restored from a backup") == 1
+
+
+@pytest.mark.parametrize("method, encoding", [("zlib", b"deflate"), ("zstd", b"zstd")])
+def test_what_becomes_smaller_goes_up_compressed(edge: Edge, method: str, encoding: bytes) -> None:
+    edge.start(Config(compress=method)).connect()
+    long = json.dumps([{"celsius": 20.5, "humidity": 40 + number} for number in range(50)]).encode()
+    edge.account.publish("telemetry.e1.z", long, headers=b"NATS/1.0\r\ncontent-encoding: br\r\n\r\n")
+    edge.publish(long, b"short", bytes(range(256)))
+    found = {
+        unpacked(dict(header_items(headers)), data): b"Content-Encoding: " + encoding in headers
+        for _, headers, data in edge.hub.stored[1:]
+    }
+    assert found == {long: True, b"short": False, bytes(range(256)): False}
+    assert edge.hub.stored[0][2] == long
+    assert len(edge.hub.stored[1][2]) < len(long) // 4
