@@ -48,7 +48,7 @@ def open_store(folder: str) -> apsw.Connection:
     if not os.path.exists(path):
         raise ToolError(f"no store in {folder}: there is no {FILE}")
     try:
-        connection = open_quietly(path, is_in_use(folder))
+        connection = open_quietly(path, is_in_use(folder), may_index=True)
     except apsw.Error as exc:
         raise ToolError(f"{path} cannot be opened: {exc}") from exc
     try:
@@ -59,15 +59,18 @@ def open_store(folder: str) -> apsw.Connection:
     return connection
 
 
-def open_quietly(path: str, is_in_use: bool) -> apsw.Connection:
-    """Without making or changing a file: those of a log that root made would shut the server out.  apsw.Error."""
+def open_quietly(path: str, is_in_use: bool, may_index: bool = False) -> apsw.Connection:
+    """Without making or changing a file, and without a log that cannot be read so.  apsw.Error.
+
+    After a power cut the log's index may be missing.  ``may_index``: SQLite may make one; it belongs to whom the
+    database belongs, so root does not shut the server out.
+    """
     log = Path(path + "-wal")
     if is_in_use:
         how = "mode=ro"
     elif log.exists() and log.stat().st_size:
-        # As it was left by a server that was killed.  After a power cut the log's index may be missing: SQLite makes
-        # one that belongs to whom the database belongs.
-        how = "mode=ro&readonly_shm=1" if os.path.exists(path + "-shm") else "mode=ro"
+        # As it was left by a server that was killed.
+        how = "mode=ro" if may_index and not os.path.exists(path + "-shm") else "mode=ro&readonly_shm=1"
     else:
         how = "immutable=1"
     uri = f"file:{quote(os.path.abspath(path))}?{how}"
