@@ -151,7 +151,11 @@ class Reader:
         texts: dict[bytes | None, str] = {}
         try:
             for low, high in self._parts(stream, first, last):
+                before = (base | low) - 1
                 for id, raw in self.connection.execute(schema.PLACES, (base | low, base | high)):
+                    if id <= before:
+                        raise apsw.CorruptError("a message out of order")
+                    before = id
                     subject = texts.get(raw)
                     if subject is None:
                         if raw is None:
@@ -168,7 +172,11 @@ class Reader:
         try:
             for low, high in self._parts(stream, first, last):
                 bindings = (base | low, base | high, limit - len(found))
+                before = bindings[0] - 1
                 for id, subject, size in self.connection.execute(schema.OUTLINE, bindings):
+                    if id <= before:
+                        raise apsw.CorruptError("a message out of order")
+                    before = id
                     if subject is not None and size is not None:
                         found.append(Outline(id & MAX_SEQ, to_text(subject), size))
                 if len(found) >= limit:
