@@ -124,6 +124,7 @@ class Acks:
         if not 0 < self.config.max_deliver <= count:
             return 0
         del self.pending[seq]
+        self.redelivered[seq] = count
         return count
 
     # ---- acks
@@ -147,7 +148,7 @@ class Acks:
         pending, first = self.pending, self._holding()
         acked = [seq for seq in seqs if pending.pop(seq, None) is not None]
         if self.redelivered:
-            for seq in acked:
+            for seq in seqs:
                 self.redelivered.pop(seq, None)
         if acked and (not pending or first not in pending):
             self._move_floor()

@@ -7,7 +7,6 @@ also mislead a walk to end early without an error, so a walk that has ended is h
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import takewhile
 from typing import NamedTuple
 from zlib import crc32
 
@@ -152,7 +151,11 @@ class Reader:
         texts: dict[bytes | None, str] = {}
         try:
             for low, high in self._parts(stream, first, last):
+                before = (base | low) - 1
                 for id, raw in self.connection.execute(schema.PLACES, (base | low, base | high)):
+                    if id <= before:
+                        raise apsw.CorruptError("a message out of order")
+                    before = id
                     subject = texts.get(raw)
                     if subject is None:
                         if raw is None:
@@ -169,7 +172,11 @@ class Reader:
         try:
             for low, high in self._parts(stream, first, last):
                 bindings = (base | low, base | high, limit - len(found))
+                before = bindings[0] - 1
                 for id, subject, size in self.connection.execute(schema.OUTLINE, bindings):
+                    if id <= before:
+                        raise apsw.CorruptError("a message out of order")
+                    before = id
                     if subject is not None and size is not None:
                         found.append(Outline(id & MAX_SEQ, to_text(subject), size))
                 if len(found) >= limit:
@@ -205,10 +212,9 @@ class Reader:
         low, high = (at, last) if way.step > 0 else (last, at)
         unsound: list[int] = []
         moved: list[int] = []
-        begin = len(rows)
         try:
             found: Iterator[Raw] = self.connection.execute(way.sql, (base | low, base | high, limit))
-            is_large = _unseal(found, rows, unsound, moved)
+            is_large = _unseal(found, rows, unsound, moved, low if way.step > 0 else high, base, way.step > 0)
             broken = False
         except DAMAGE:
             is_large, broken = False, True
@@ -216,10 +222,6 @@ class Reader:
             for seq in moved:
                 if self._may_be_missing(base | seq):
                     self._report(stream, seq, seq)
-        if len(rows) > begin and not _is_in_order(way, at, last, rows, begin):
-            sound = takewhile(lambda i: _is_in_order(way, at, last, rows[: i + 1], begin), range(begin, len(rows)))
-            del rows[begin + sum(1 for _ in sound) :]
-            return Fetched(True, unsound)
         return Fetched(broken, unsound, is_large)
 
     def _may_be_missing(self, id: int) -> bool:
@@ -304,22 +306,22 @@ class Reader:
         return f"stream {self.names.get(stream, stream)}: {what} damaged"
 
 
-def _is_in_order(way: Way, at: int, last: int, rows: list[Row], begin: int) -> bool:
-    """The rows from ``begin`` on, as far as their ends say it: a damaged inner page may lead in a circle."""
-    first, end = rows[begin].seq, rows[-1].seq
-    distance = (end - first) * way.step
-    return (first - at) * way.step >= 0 and (last - end) * way.step >= 0 and distance >= len(rows) - begin - 1
-
-
-def _unseal(found: Iterator[Raw], rows: list[Row], unsound: list[int], moved: list[int]) -> bool:
+def _unseal(
+    found: Iterator[Raw], rows: list[Row], unsound: list[int], moved: list[int], at: int, base: int, ascending: bool
+) -> bool:
     """Until there are no more (False), or for now enough bytes (True).  What every message that is read passes: the
-    checksum is ``seal_message``, in place.  ``moved``: where those belong that stand somewhere else."""
+    checksum is ``seal_message``, in place.  ``moved``: where those belong that stand somewhere else.
+    One of DAMAGE for a row that is not behind the one before it: a damaged inner page leads back, or elsewhere."""
+    before = base + at - 1 if ascending else base + at + 1
     room = MAX_BYTES
     make = partial(tuple.__new__, Row)
     while True:
         id = 0
         try:
             for id, time_ns, subject, headers, payload, crc in found:
+                if id <= before if ascending else id >= before:
+                    raise apsw.CorruptError("a message out of order")
+                before = id
                 sealed = crc32(subject, (id ^ id >> 32 ^ time_ns ^ time_ns >> 32) & 0xFFFFFFFF)
                 if crc32(payload, crc32(headers, sealed) if headers else sealed) != crc:
                     unsound.append(id & MAX_SEQ)

@@ -339,7 +339,7 @@ def again(author: Author) -> list[Step]:
         (6, lambda: take(place, some(1, 2, 4))), (6, lambda: author.answer(b"-NAK")),
         (5, lambda: author.answer(b"", b"+ACK", b"+TERM", b"+WPI", b"-NAK 1h")), (3, lambda: api(f"CONSUMER.INFO.{place}")),
         (2, lambda: pub(f"d.{some('a', 'b')}", author.payload())), (1, lambda: api(f"STREAM.MSG.DELETE.{name}", {"seq": author.number(7)})),
-        (1, lambda: consume(name, "X", **filters, **fields | {"max_deliver": some(-1, 2, 5)})),
+        (1, lambda: consume(name, "X", **filters, **fields | {"description": some("d", "e")})),
         (1, lambda: api(f"STREAM.INFO.{name}")),
     ]  # fmt: skip
     return [*steps, consume(name, "X", **filters, **fields), *shares(author, 25, kinds), *end(name)]

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -24,6 +25,7 @@ from tests.e2e.talk import ATTEMPTS, Conversation, Heard, Servers, Step
 
 SILENCE = 1.0  # seconds after which no answer comes any more
 REST = 0.1  # seconds without a word after which everything has come
+SETTLE = 0.005  # seconds after which consumers know what has become of the stream: both tell them behind the PubAck
 INBOX = "1"  # the subscription to every reply
 HOLDS = 3  # of one conversation, before it is said that the two never answer alike
 NAMED = re.compile(r'consumer_create_response","stream_name":"[^"]*","name":"([A-Za-z0-9]{8})"')
@@ -65,6 +67,8 @@ class Talk(Conversation):
         title = f"{step.subject or 'ack'} {step.headers or ''} {step.body[:300].decode(errors='replace')}"
         step = self._filled(step)
         reply = f"_I.{self.count}.{step.reply}" if step.reply else f"_I.{self.count}"
+        if ".CONSUMER." in step.subject:
+            time.sleep(SETTLE)
         self._publish(step, reply)
         return [title, *(self._answers(step, reply) if step.answers else [])]
 

@@ -367,3 +367,19 @@ def test_a_consumer_does_not_look_through_the_stream_again_after_each_removal(be
         fill(bench, 1, "s.rare")
     assert delivered(bench.take()) == [(seq, 1) for seq in range(152, 161, 2)]
     assert sum(read) < 50
+
+
+def test_a_cut_between_a_message_and_who_waited_for_its_ack(bench: Any) -> None:
+    """A message is gone from the disk, and the consumer's state does not know yet."""
+    stream = bench.stream()
+    bench.consumer()
+    for _ in range(5):
+        bench.stored("s.x")
+    bench.pull(batch=5)
+    assert bench.api("CONSUMER.INFO.S.C")["num_ack_pending"] == 5
+    bench.gate.store.delete(stream.id, [1, 3])
+    bench.gate.store.put_stream_state(stream.id, b"")
+    bench.settle()
+    bench.reopen()
+    info = bench.api("CONSUMER.INFO.S.C")
+    assert info["num_ack_pending"] == 3 and info["ack_floor"]["stream_seq"] == 1

@@ -117,3 +117,14 @@ def test_without_the_feature_what_is_stored_stays_what_it_is(bench: Any) -> None
     assert bench.stored("s.x", b"x", Nats_Schedule="@every 1s", Nats_Schedule_Target="s.t") == [-10188]
     bench.pass_time(MINUTE)
     assert subjects(bench) == {}
+
+
+def test_a_cut_between_what_it_made_and_its_end(bench: Any) -> None:
+    stream = bench.stream(allow_msg_schedules=True)
+    schedule(bench, "s.later", f"@at {rfc3339(bench.wall + MINUTE)}")
+    made = b"NATS/1.0\r\nNats-Scheduler: s.later\r\nNats-Schedule-Next: purge\r\n\r\n"
+    bench.gate.store.append(stream.id, [(2, "s.t", bench.wall, made, b"x")])
+    bench.settle()
+    bench.reopen()
+    bench.pass_time(2 * MINUTE)
+    assert subjects(bench) == {"s.t": 1}, "it is not made again, and its schedule is gone"

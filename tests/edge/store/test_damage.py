@@ -288,3 +288,33 @@ def test_without_room_to_mend_it_serves_what_can_be_read(owner: Any, tmp_path: P
         owner.close(store)
     store = owner.open(tmp_path)  # there is room now
     still_works(owner, store, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_inner_page_leads_nobody_in_a_circle(owner: Any, tmp_path: Path, image: bytes, seed: int) -> None:
+    rnd = random.Random(seed)
+    inner = [page for page in range(1, len(image) // PAGE) if image[page * PAGE] == INTERIOR]
+    data = bytearray(image)
+    for _ in range(rnd.choice((1, 8, 30))):
+        data[rnd.choice(inner) * PAGE + rnd.randrange(PAGE)] ^= 1 << rnd.randrange(8)
+    put(tmp_path, data)
+    store = owner.open(tmp_path)
+    for stream in STREAMS:
+        first, seen = 1, 0
+        while rows := store.scan(stream, first, MAX_SEQ, 500):
+            for row in rows:
+                assert row.seq > seen, "one comes twice"
+                assert row.payload == payload(stream, row.seq)
+                seen = row.seq
+            first = seen + 1
+    owner.close(store)
+
+
+def test_a_message_under_another_sequence_is_named_under_its_own(owner: Any, tmp_path: Path, image: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path, image)
+    store = owner.open(tmp_path)
+    store.connection.execute("DELETE FROM message WHERE id = (2 << 40) + 2000")
+    store.connection.execute("UPDATE message SET id = (2 << 40) + 2000 WHERE id = (2 << 40) + 2001")
+    assert 2001 not in served(store, 2)
+    assert "stream S2: message 2001 is damaged" in store.damage
+    owner.close(store)
