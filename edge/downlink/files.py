@@ -143,7 +143,7 @@ class Files:
             record = self._record(meta.name)
         part = self.part = PartFile(self.options.dir, meta.nuid, meta.size)
         keep = {each.nuid for each in self.wanted.values()}
-        self._do(partial(part.open, int(record["bytes"]), keep), part, lambda: None)
+        self._do(partial(part.open, int(record["bytes"]), keep, meta.path, meta.digest), part, lambda: None)
 
     def _ask(self, meta: ObjectMeta, now: int) -> None:
         if self.purse is not None and self.purse.room(False, now) <= 0:
