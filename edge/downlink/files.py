@@ -78,6 +78,7 @@ class Files:
         self.retry_at = 0
         self.backoff = FIRST_RETRY_NS
         link.account.subscribe(f"{inbox}.*", self._on_answer)
+        link.account.subscribe(f"{inbox}.end.*", self._on_told, announce=False)
         link.account.subscribe(f"petiole.{edge}.files", self._on_question)
         link.listeners.append(self._on_link)
         index.listeners.append(self._on_index)
@@ -143,7 +144,7 @@ class Files:
             record = self._record(meta.name)
         part = self.part = PartFile(self.options.dir, meta.nuid, meta.size)
         keep = {each.nuid for each in self.wanted.values()}
-        self._do(partial(part.open, int(record["bytes"]), keep), part, lambda: None)
+        self._do(partial(part.open, int(record["bytes"]), keep, meta.path, meta.digest), part, lambda: None)
 
     def _ask(self, meta: ObjectMeta, now: int) -> None:
         if self.purse is not None and self.purse.room(False, now) <= 0:
@@ -247,21 +248,38 @@ class Files:
             self.part = None
         state = "failed" if error else "done"
         log.info("file %s: %s%s", meta.name, state, f": {error}" if error else f", {meta.size} bytes")
-        self._note(meta, state=state, bytes=0 if error else meta.size, seq=0, error=error)
-        body = json.dumps({"edge": self.edge} | self._record(meta.name), ensure_ascii=False).encode("utf-8", "replace")
+        key = self._set(meta, state=state, bytes=0 if error else meta.size, seq=0, error=error)
+        body = json.dumps({"edge": self.edge} | self.records[key], ensure_ascii=False).encode("utf-8", "replace")
         id = header_block([("Nats-Msg-Id", f"file {meta.nuid} {state}")])
-        self.link.account.publish(f"results.{self.edge}.files", body, headers=id, origin=self.link)
+        given = self.link.account.publish(
+            f"results.{self.edge}.files", body, headers=id, capture_reply=f"{self.inbox}.end.{key}", origin=self.link
+        )
+        if not given.captured:
+            self._save(key)
+
+    def _on_told(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        """The result is on disk, on its way up: now it need not be told again after a power cut."""
+        key = subject.removeprefix(f"{self.inbox}.end.")
+        if key in self.records:
+            self._save(key)
 
     def _record(self, name: str) -> dict[str, Any]:
         return self.records.get(_key(name), {})
 
-    def _note(self, meta: ObjectMeta, state: str, bytes: int, seq: int, error: str = "") -> None:
-        record = {
+    def _note(self, meta: ObjectMeta, state: str, bytes: int, seq: int) -> None:
+        self._save(self._set(meta, state, bytes, seq))
+
+    def _set(self, meta: ObjectMeta, state: str, bytes: int, seq: int, error: str = "") -> str:
+        """Its key."""
+        key = _key(meta.name)
+        self.records[key] = {
             "file": meta.name, "nuid": meta.nuid, "size": meta.size, "state": state, "bytes": bytes, "seq": seq,
             "error": error, "at": rfc3339(self.clock.wall()),
         }  # fmt: skip
-        self.records[_key(meta.name)] = record
-        self.index.store.put_value(_key(meta.name), json.dumps(record).encode())
+        return key
+
+    def _save(self, key: str) -> None:
+        self.index.store.put_value(key, json.dumps(self.records[key]).encode())
         self.index.store.commit(_nobody_waits, False)
 
     def _on_question(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:

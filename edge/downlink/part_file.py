@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from edge.errors import PetioleError
 from edge.store.files import make_folder, sync_folder
@@ -25,10 +26,15 @@ class PartFile:
         self.path = os.path.join(folder, FOLDER, nuid)
         self.file = -1
         self.bytes = 0
-        self.hash = import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256()  # without OpenSSL
+        self.is_placed = False
+        self.hash = _sha256()
 
-    def open(self, known: int, keep: set[str]) -> None:
-        """Go on behind the first ``known`` bytes; parts of others than ``keep`` are thrown away.  OSError: not now."""
+    def open(self, known: int, keep: set[str], path: str, digest: bytes) -> None:
+        """Go on behind the first ``known`` bytes; parts of others than ``keep`` are thrown away.  OSError: not now.
+        ``path`` and ``digest`` as for ``finish``: the power may have gone just behind it."""
+        if known == self.size and not os.path.exists(self.path) and self._is_there(path, digest):
+            self.bytes, self.is_placed = known, True
+            return
         parts = os.path.dirname(self.path)
         make_folder(parts)
         for name in os.listdir(parts):
@@ -58,6 +64,8 @@ class PartFile:
 
     def finish(self, path: str, digest: bytes) -> None:
         """Into its place.  PetioleError, and nothing is left: it is not what it should be."""
+        if self.is_placed:
+            return
         if self.hash.digest() != digest:
             self.close()
             os.unlink(self.path)
@@ -69,7 +77,22 @@ class PartFile:
         sync_folder(os.path.dirname(target))
         self.close()
 
+    def _is_there(self, path: str, digest: bytes) -> bool:
+        found = _sha256()
+        try:
+            with open(os.path.join(self.folder, path), "rb") as file:
+                while data := file.read(SLICE):
+                    found.update(data)
+        except FileNotFoundError:
+            return False
+        return bool(found.digest() == digest)
+
     def close(self) -> None:
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
+
+
+def _sha256() -> Any:
+    """Without OpenSSL, which hashlib would bring into a process that encrypts nothing."""
+    return import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256()

@@ -266,6 +266,11 @@ def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
         async with asyncio.timeout(PATIENCE):
             while (await hub.jetstream().stream_info("RESULTS")).state.messages < 5:
                 await asyncio.sleep(0.05)
+        before = await files(edge, lambda found: True)
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        assert await files(edge, lambda found: True) == before, "nothing is fetched or told again"
         await edge.close()
         await hub.close()
 

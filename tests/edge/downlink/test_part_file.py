@@ -9,7 +9,7 @@ from edge.errors import PetioleError
 
 def part(tmp_path, size=6, known=0, keep=("N",)):
     found = PartFile(str(tmp_path), "N", size)
-    found.open(known, set(keep))
+    found.open(known, set(keep), "x", digest(b"abcdef"))
     return found
 
 
@@ -75,3 +75,14 @@ def test_parts_that_nobody_wants(tmp_path):
         (tmp_path / FOLDER / name).write_bytes(b"x")
     part(tmp_path, keep=("N", "other")).close()
     assert names(tmp_path) == [f"{FOLDER}/N", f"{FOLDER}/other"]
+
+
+@pytest.mark.parametrize(("content", "placed"), [(b"abcdef", True), (b"abcdeX", False), (b"abc", False)])
+def test_power_that_went_just_behind_its_end(tmp_path, content, placed):
+    (tmp_path / "x").write_bytes(content)
+    found = part(tmp_path, known=6)
+    assert (found.is_placed, found.bytes) == (placed, 6 if placed else 0)
+    if placed:
+        found.finish("x", digest(b"abcdef"))
+        assert names(tmp_path) == ["x"]
+    found.close()
