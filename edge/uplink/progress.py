@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 from edge.errors import StoreError
 from edge.uplink.losses import Loss
@@ -47,8 +46,6 @@ class Progress:
     def decode(cls, name: str, value: bytes) -> "Progress":
         try:
             found = json.loads(value)
-            if "epoch" in found:
-                return cls._from_one_front(found)
             for key in ("epochs", "settled", "leased"):
                 found[key] = tuple((pair[0], pair[1]) for pair in found[key])
             found["combs"] = tuple(Comb(*comb) for comb in found["combs"])
@@ -56,13 +53,3 @@ class Progress:
             return cls(**found)
         except (ValueError, TypeError, KeyError, IndexError) as exc:
             raise StoreError(f"uplink {name}: its progress in the store cannot be read: {exc!r}") from exc
-
-    @classmethod
-    def _from_one_front(cls, found: dict[str, Any]) -> "Progress":
-        """As it was kept while messages went up in one row: all up to ``limit`` may have been sent."""
-        acked, limit = int(found["acked"]), int(found["limit"])
-        return cls(
-            found["edge"], ((1, found["epoch"]),), found["stream_created"],
-            acked=acked, leased=((acked + 1, limit),) if limit > acked else (),
-            hub_seq=found["hub_seq"], hub_created=found["hub_created"], dead=found["dead"],
-        )  # fmt: skip

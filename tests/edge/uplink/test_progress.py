@@ -13,15 +13,6 @@ def test_there_and_back() -> None:
     assert Progress.decode("T", progress.encode()) == progress
 
 
-def test_as_it_was_kept_while_there_was_one_front() -> None:
-    old = (
-        b'{"edge":"e1","epoch":"E","stream_created":17,"acked":3,"limit":9,"hub_seq":5,"hub_created":"2026","dead":1}'
-    )
-    assert Progress.decode("T", old) == Progress(
-        "e1", ((1, "E"),), 17, acked=3, leased=((4, 9),), hub_seq=5, hub_created="2026", dead=1
-    )
-
-
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"null", b'{"edge":"e1"}', b'{"epoch":1}', b'{"epochs":3}'])
 def test_damage_is_said(value: bytes) -> None:
     with pytest.raises(StoreError, match="uplink T: its progress in the store cannot be read"):
