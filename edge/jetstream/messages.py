@@ -10,7 +10,7 @@ Invariants:
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from edge.core.times import SECOND
@@ -391,12 +391,16 @@ class Messages:
         return Outline.of(row) if row else next(iter(self.store.outline(self.id, seq, seq, 1)), None)
 
     def _doomed(self, pattern: str, before: int, keep: int) -> list[Outline]:
+        counts = self.subjects.counts(pattern)
+        seqs: Iterable[int]
         if self.history is not None and not is_wildcard(pattern):
-            seqs = [seq for seq in self.history.seqs.get(pattern, ()) if seq < before]
-            found = [row for seq in seqs if (row := self._outline(seq)) is not None]
+            seqs = self.history.seqs.get(pattern, ())
+        elif sum(counts.values()) == len(counts):
+            seqs = self.subjects.last_seqs([pattern])
         else:
-            older = takewhile(lambda row: row.seq < before, self.outlines(self.first_seq))
-            found = [row for row in older if matches(pattern, row.subject)]
+            matching = (row for row in self.outlines(self.first_seq) if row.subject in counts)
+            seqs = (row.seq for row in islice(matching, sum(counts.values())))
+        found = self.outlines_of(seq for seq in seqs if seq < before)
         return found[:-keep] if keep else found
 
     def _take(self, rows: list[Outline], after: After, erase: bool = False, pattern: str | None = None) -> None:
@@ -425,9 +429,9 @@ class Messages:
 
     def _purge(self, pattern: str) -> Purge:
         matching = self.first_seq
-        if pattern:
-            left = (row.seq for row in self.outlines(self.first_seq) if matches(pattern, row.subject))
-            matching = next(left, 0)
+        if pattern and self.removal_listeners:
+            left = self.subjects.counts(pattern)
+            matching = next((row.seq for row in self.outlines(matching) if row.subject in left), 0) if left else 0
         return Purge(pattern, self.first_seq, matching, self.last_seq)
 
     def _recount(self) -> None:

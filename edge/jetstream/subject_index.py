@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from edge.store.contract import SubjectRecord
 from edge.subjects import is_wildcard, matches
@@ -40,12 +40,16 @@ class SubjectIndex:
             return self._last(pattern) if pattern in self.last else 0
         return max((self._last(subject) for subject in list(self.last) if matches(pattern, subject)), default=0)
 
-    def last_seqs(self, patterns: Iterable[str]) -> list[int]:
+    def last_seqs(self, patterns: Sequence[str]) -> list[int]:
         """The last message of each subject under any of the patterns, in order."""
-        found = [subject for subject in list(self.last) if any(matches(pattern, subject) for pattern in patterns)]
+        found = {pattern for pattern in patterns if pattern in self.last}
+        if wild := [pattern for pattern in patterns if is_wildcard(pattern)]:
+            found.update(subject for subject in self.last if any(matches(pattern, subject) for pattern in wild))
         return sorted(map(self._last, found))
 
     def counts(self, pattern: str) -> dict[str, int]:
+        if not is_wildcard(pattern):
+            return {pattern: self.count[pattern]} if pattern in self.count else {}
         return {subject: count for subject, count in self.count.items() if matches(pattern, subject)}
 
     def _last(self, subject: str) -> int:

@@ -266,6 +266,7 @@ def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
         async with asyncio.timeout(PATIENCE):
             while (await hub.jetstream().stream_info("RESULTS")).state.messages < 5:
                 await asyncio.sleep(0.05)
+        await edge.jetstream().publish("results.e1.probe", b"")  # what was noted before is on disk with it
         before = await files(edge, lambda found: True)
         await edge.close()
         site.restart()
