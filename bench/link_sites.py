@@ -34,6 +34,7 @@ jetstream { store_dir: "$STORE", domain: site }
 leafnodes { reconnect: 1, remotes: [ { url: "nats://127.0.0.1:%d" } ] }
 """
 TELEMETRY = {"name": "TELEMETRY", "subjects": ["telemetry.>"], "storage": "file"}
+BATCHED = TELEMETRY | {"allow_batched": True}
 SOURCED = {"name": "TELEMETRY", "storage": "file", "sources": [
     {"name": "TELEMETRY", "external": {"api": "$JS.site.API"}},
 ]}  # fmt: skip
@@ -147,7 +148,7 @@ class NatsSite(Site):
 
 
 def petiole_site(folder: Path, cores: Cores, relay: Relay) -> Site:
-    return NatsSite(folder, cores, relay, Contender("edge", True, PETIOLE % relay.port), TELEMETRY)
+    return NatsSite(folder, cores, relay, Contender("edge", True, PETIOLE % relay.port), BATCHED)
 
 
 def sourced_site(folder: Path, cores: Cores, relay: Relay) -> Site:

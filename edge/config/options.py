@@ -197,10 +197,10 @@ class Log(NamedTuple):
 class Uplink(NamedTuple):
     """Store and forward of ``subjects`` to the hub's stream (ours; architecture, section 6).
 
-    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.  ``weight`` 0:
-    its lane's.  ``order`` "live": what is fresh goes first, or "strict".  ``receipts``: the subject of loss receipts,
-    empty: one made of the first of ``subjects``.  ``hours``: only then is anything sent, as minutes of the day of
-    ``time_zone``; none: always.
+    ``hub_domain`` empty: what the hub names when the leaf connects.  ``window``: messages in flight.  ``gather_ns``:
+    how long what is fresh waits for others that can go with it.  ``weight`` 0: its lane's.  ``order`` "live": what is
+    fresh goes first, or "strict".  ``receipts``: the subject of loss receipts, empty: one made of the first of
+    ``subjects``.  ``hours``: only then is anything sent, as minutes of the day of ``time_zone``; none: always.
     """
 
     name: str
@@ -210,8 +210,9 @@ class Uplink(NamedTuple):
     max_bytes: int = 1 << 30
     max_age_ns: int | None = None
     discard: str = "old"  # or "new", "thin"
-    window: int = 256
+    window: int = 1024
     lane: str = "normal"  # or "urgent", "bulk"
+    gather_ns: int = 0
     weight: int = 0
     order: str = "live"
     receipts: str = ""

@@ -13,6 +13,7 @@ from edge.config.fields import Fields, fail, fields
 from edge.config.options import Uplink, UplinkBudget
 from edge.config.parser import Entry
 from edge.config.units import size_bytes
+from edge.core.times import SECOND
 from edge.subjects import is_valid, is_wildcard, matches, overlap
 
 MAX_WINDOW = 65536
@@ -25,6 +26,8 @@ LOSSES = ("stop", "continue", "resend")
 ORDERS = ("live", "strict")
 NOT_IN_NAMES = frozenset(" \t\r\n.*>/\\")
 DEFAULT = Uplink("", (), "")
+GATHER_NS = {"normal": SECOND // 10, "bulk": SECOND}
+MAX_GATHER_NS = SECOND
 
 
 def read_uplinks(block: Fields, remotes: Sequence[str] = ()) -> tuple[Uplink, ...]:
@@ -113,6 +116,13 @@ def _compress(block: Fields) -> str:
     return method
 
 
+def _gather(block: Fields) -> int:
+    gather = block.duration_ns("gather", default=GATHER_NS.get(block.string("lane", default=DEFAULT.lane), 0))
+    if gather > MAX_GATHER_NS:
+        fail(block.place("gather"), "gather: expected at most 1s: what has waited longer is not fresh any more")
+    return gather
+
+
 def _hours(block: Fields) -> tuple[tuple[int, int], ...]:
     """``schedule: "22:00-06:00"``, or a list of such."""
     texts = block.strings("schedule")
@@ -138,6 +148,7 @@ def _uplink(entry: Entry, warnings: list[str], remotes: Sequence[str]) -> Uplink
         discard=block.string("discard", default=DEFAULT.discard),
         window=block.integer("window", lowest=1, highest=MAX_WINDOW, default=DEFAULT.window),
         lane=block.string("lane", default=DEFAULT.lane),
+        gather_ns=_gather(block),
         weight=block.integer("weight", lowest=1, highest=MAX_WEIGHT, default=DEFAULT.weight),
         order=block.string("order", default=DEFAULT.order),
         receipts=block.string("receipts", default=DEFAULT.receipts),

@@ -5,7 +5,7 @@ to a second one (reference: leafnode.md sections 1 and 2).  No sockets, no clock
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from edge.errors import ProtocolError
@@ -280,6 +280,15 @@ def interest_line(interest: Interest) -> bytes:
     return raw(f"LS+ {key} {interest.weight}\r\n" if interest.queue else f"LS+ {key}\r\n")
 
 
+class Outgoing(NamedTuple):
+    """A message to one receiver; ``headers`` as a block, or empty."""
+
+    subject: str
+    reply: str
+    headers: bytes
+    payload: bytes
+
+
 def message_head(subject: str, reply: str, queues: Sequence[str], header_size: int, size: int) -> bytes:
     """``LMSG`` or, where there are headers, ``HMSG``; headers, payload and CRLF follow it."""
     if queues:
@@ -289,3 +298,11 @@ def message_head(subject: str, reply: str, queues: Sequence[str], header_size: i
     if header_size:
         return raw(f"HMSG {subject} {route}{header_size} {size}\r\n")
     return raw(f"LMSG {subject} {route}{size}\r\n")
+
+
+def messages(many: Iterable[Outgoing]) -> bytes:
+    """As they go over the wire."""
+    parts: list[bytes] = []
+    for subject, reply, headers, payload in many:
+        parts += (message_head(subject, reply, (), len(headers), len(headers) + len(payload)), headers, payload, CRLF)
+    return b"".join(parts)

@@ -11,6 +11,7 @@ NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
 # Errors about this one message, whatever their code: it would be refused for ever.
 PERMANENT = frozenset({10053, 10054, 10097, 10111})  # header size, message size, headers, rollup
+BATCHES = frozenset(range(10205, 10212))  # errors about the batch that it came in, and not about the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,38 @@ class Refused:
     permanent: bool
 
 
+    @property
+    def is_of_batch(self) -> bool:
+        return self.err_code in BATCHES
+
+
 @dataclass(frozen=True, slots=True)
 class PubAck:
+    """``count``: of the messages of a batch that has ended; 0: this is of one message."""
+
     stream: str
     seq: int
-    duplicate: bool
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAck:
+    """Of a batch that goes on: everything up to its message ``seq`` is stored, or was refused by itself."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchGap:
+    """Messages of a batch have not come to the hub's stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchError:
+    """Message ``seq`` of a batch was refused."""
+
+    seq: int
+    refused: Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +66,8 @@ class StreamState:
     last_seq: int
     subjects: tuple[str, ...]
     transformed: bool  # it stores messages under other subjects than they were published to
+    batched: bool = False  # it takes fast batches
+    max_msg_size: int = 0  # headers and payload; 0: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +82,21 @@ def parse_puback(headers: bytes, payload: bytes) -> PubAck | Refused:
         return fields
     match fields:
         case {"stream": str(stream), "seq": int(seq)}:
-            return PubAck(stream, seq, fields.get("duplicate") is True)
+            count = fields.get("count")
+            return PubAck(stream, seq, count if isinstance(count, int) else 0)
     return _unknown(payload)
+
+
+def parse_batch_answer(headers: bytes, payload: bytes) -> PubAck | BatchAck | BatchGap | BatchError | Refused:
+    """What a hub says to a message of a fast batch."""
+    match _object(headers, payload):
+        case {"type": "ack", "seq": int(seq)}:
+            return BatchAck(seq)
+        case {"type": "gap"}:
+            return BatchGap()
+        case {"type": "err", "seq": int(seq), "error": dict(error)}:
+            return BatchError(seq, _refused(error))
+    return parse_puback(headers, payload)
 
 
 def parse_stream_info(headers: bytes, payload: bytes) -> StreamState | Refused:
@@ -66,7 +109,10 @@ def parse_stream_info(headers: bytes, payload: bytes) -> StreamState | Refused:
             config = config if isinstance(config, dict) else {}
             subjects = config.get("subjects")
             names = tuple(str(subject) for subject in subjects) if isinstance(subjects, list) else ()
-            return StreamState(created, first, last, names, "subject_transform" in config)
+            batched = config.get("allow_batched") is True
+            most = config.get("max_msg_size")
+            most = most if isinstance(most, int) and most > 0 else 0
+            return StreamState(created, first, last, names, "subject_transform" in config, batched, most)
     return _unknown(payload)
 
 
@@ -113,20 +159,28 @@ def delivery_sequences(reply: str) -> tuple[int, int]:
 
 def _fields(headers: bytes, payload: bytes) -> dict[str, Any] | Refused:
     """The JSON object of an answer that is not an error."""
+    fields = _object(headers, payload)
+    if isinstance(fields, Refused):
+        return fields
+    error = fields.get("error")
+    return _refused(error) if isinstance(error, dict) else fields
+
+
+def _object(headers: bytes, payload: bytes) -> dict[str, Any] | Refused:
     if headers.startswith(b"NATS/1.0 503"):
         return Refused("no responders", 0, permanent=False)
     try:
         fields = json.loads(payload)
     except (ValueError, RecursionError):
         return _unknown(payload)
-    if not isinstance(fields, dict):
-        return _unknown(payload)
-    error = fields.get("error")
-    if isinstance(error, dict):
-        code, err_code = error.get("code"), error.get("err_code")
-        number = err_code if isinstance(err_code, int) else 0
-        return Refused(str(error.get("description") or error), number, code == 400 or number in PERMANENT)
-    return fields
+    return fields if isinstance(fields, dict) else _unknown(payload)
+
+
+def _refused(error: dict[str, Any]) -> Refused:
+    code, err_code = error.get("code"), error.get("err_code")
+    number = err_code if isinstance(err_code, int) else 0
+    permanent = number in PERMANENT or (code == 400 and number not in BATCHES)
+    return Refused(str(error.get("description") or error), number, permanent)
 
 
 def _unknown(payload: bytes) -> Refused:

@@ -5,46 +5,64 @@ soon as the older front meets what the newer one has sent there is one front aga
 comes, the newer one leaves rows out, for the older one, rather than fall behind.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from operator import attrgetter
 
 from edge.store.contract import Row
 from edge.uplink.ports import Backlog
+from edge.uplink.ranges import Ranges
 from edge.uplink.window import Window
 
 SECOND = 1_000_000_000
 FRESH_NS = SECOND  # as long as a row is fresh
 MARK_NS = SECOND // 10
-SCAN = 64  # rows read at a time
+SCAN = 256  # rows read at a time
 MAX_PIECES = 64  # that what has been sent may fall into: they are kept on disk
+
+_seq = attrgetter("seq")
 
 
 class Cursor:
-    """The rows from ``next_seq`` on, without those that are taken.  ``skipped`` hears of what is not there."""
+    """The rows from ``next_seq`` on, without those that are taken."""
 
     def __init__(self, backlog: Backlog, window: Window, next_seq: int) -> None:
         self.backlog = backlog
         self.window = window
         self.next_seq = next_seq
-        self.ahead: deque[Row] = deque()
+        self.ahead: list[Row] = []
         self.missing: list[tuple[int, int]] = []  # passed over since ``pop_missing``
 
-    def peek(self) -> Row | None:
-        """The next row that may be sent, by the caller, who says so to the window."""
+    def block(self, leased: Ranges, most: int) -> list[Row]:
+        """The next rows that may be sent, up to ``most``, without a gap between them.  The caller sends them, and puts
+        ``next_seq`` behind what it has sent."""
+        self._find()
+        ahead, seq = self.ahead, self.next_seq
+        if not ahead:
+            return []
+        end = min(leased.after(seq), seq + most, self.window.taken.next(seq))
+        if ahead[-1].seq - seq == len(ahead) - 1:
+            return ahead[: end - seq]
+        return list(takewhile(lambda row: row.seq < end, _neighbours(ahead)))
+
+    def _find(self) -> None:
+        """``next_seq`` is that of the next row that is not taken, and ``ahead`` begins with it; or there is none."""
         taken = self.window.taken
         while True:
             self.next_seq = taken.after(max(self.next_seq, self.window.floor + 1))
-            while self.ahead and self.ahead[0].seq < self.next_seq:
-                self.ahead.popleft()
+            if self.ahead and self.ahead[0].seq < self.next_seq:
+                del self.ahead[: bisect_left(self.ahead, self.next_seq, key=_seq)]
             if not self.ahead:
-                self.ahead.extend(self.backlog.scan(self.next_seq, SCAN))
+                self.ahead = self.backlog.scan(self.next_seq, SCAN)
             end = self.ahead[0].seq if self.ahead else self.backlog.last_seq + 1
             if end == self.next_seq:
-                return self.ahead[0] if self.ahead else None
+                return
             self.missing += taken.gaps(self.next_seq, end - 1)
             self.next_seq = end
             if not self.ahead:
-                return None
+                return
 
     def pop_missing(self) -> list[tuple[int, int]]:
         missing, self.missing = self.missing, []
@@ -53,6 +71,15 @@ class Cursor:
     def forget(self) -> None:
         """The backlog is not what it was when it was read."""
         self.ahead.clear()
+
+
+def _neighbours(rows: Iterable[Row]) -> Iterator[Row]:
+    last = 0
+    for row in rows:
+        if last and row.seq != last + 1:
+            return
+        last = row.seq
+        yield row
 
 
 class Fronts:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from edge.protocol.leaf import Outgoing
 from edge.store.contract import Row
 from edge.uplink.ranges import Pair
 
@@ -20,6 +21,10 @@ class UplinkOptions(Protocol):
     def hub_domain(self) -> str: ...
     @property
     def window(self) -> int: ...
+    @property
+    def gather_ns(self) -> int:
+        """How long what is fresh waits for others that can go with it."""
+
     @property
     def lane(self) -> str:
         """``urgent``, ``normal`` or ``bulk``."""
@@ -96,3 +101,5 @@ class HubLink(Protocol):
 
     def refusal(self, subject: str, size: int) -> str: ...
     def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> bool: ...
+    def publish_all(self, messages: Sequence[Outgoing]) -> int:
+        """None of which is refused.  The bytes that go; 0 when the link is not up."""

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 Pair = tuple[int, int]  # both ends included
+NEVER = 1 << 64
 
 
 class Ranges:
@@ -54,6 +55,11 @@ class Ranges:
         """The first sequence from ``seq`` on that is not here."""
         at = bisect_right(self.firsts, seq) - 1
         return self.lasts[at] + 1 if at >= 0 and seq <= self.lasts[at] else seq
+
+    def next(self, seq: int) -> int:
+        """Where the first range behind ``seq`` begins; far off when there is none."""
+        at = bisect_right(self.firsts, seq)
+        return self.firsts[at] if at < len(self.firsts) else NEVER
 
     def gaps(self, first: int, last: int) -> Iterator[Pair]:
         """What is missing between ``first`` and ``last``."""

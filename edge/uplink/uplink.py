@@ -20,25 +20,33 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from edge.core.wall_clock import Moment
 from edge.errors import StoreError
+from edge.protocol.leaf import Outgoing
 from edge.store.contract import Row
 from edge.subjects import overlap
-from edge.uplink.answers import Refused, StreamState, parse_puback
+from edge.uplink.answers import (
+    BatchAck,
+    BatchError,
+    BatchGap,
+    PubAck,
+    Refused,
+    StreamState,
+    parse_batch_answer,
+)
 from edge.uplink.fronts import SCAN, Cursor, Fronts
-from edge.uplink.headers import as_stamped, hub_headers, receipt_headers
+from edge.uplink.headers import receipt_headers
 from edge.uplink.identity import Identity, latest, with_epoch
 from edge.uplink.line import URGENT, WEIGHTS, Line
 from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
 from edge.uplink.meter import Meter, Watch
-from edge.uplink.packing import Packer
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptions
 from edge.uplink.progress import Progress
 from edge.uplink.ranges import Ranges
 from edge.uplink.resume import Resume
+from edge.uplink.sender import LINE, Sender
 from edge.uplink.thinning import Combs, Thinner
 from edge.uplink.turns import FrontTurn
-from edge.uplink.window import Window
+from edge.uplink.window import Burst, Window, runs
 
 log = logging.getLogger("edge")
 
@@ -50,6 +58,8 @@ BACKOFF_NS = SECOND // 4
 NO_LINK = "no link to the hub"
 BACKOFF_MAX_NS = 5 * SECOND
 PROBES = 8  # newest rows whose subjects are looked at once after a start
+BURSTS = 4  # that the window holds at least: while one is answered, others are on the way
+GATHERED = 128  # messages that wait for no others
 
 
 class State(enum.Enum):
@@ -57,8 +67,6 @@ class State(enum.Enum):
     RESUMING = "resuming"  # asks the hub what it has
     LIVE = "live"  # sends
     BLOCKED = "blocked"  # the hub does not take messages now; ``reason`` says why
-
-
     PAUSED = "paused"  # it is told not to send: by command
     STOPPED = "stopped"  # the hub has lost messages, and somebody has to say what is to be done
     CLOSED = "closed"  # or by its schedule
@@ -66,7 +74,7 @@ class State(enum.Enum):
 
 
 class Uplink:
-    """``inbox``: replies to ``<inbox>.<token>`` come to ``on_reply``, messages to ``scan_inbox`` to ``on_scanned``;
+    """``inbox``: replies to ``<inbox>.<tokens>`` come to ``on_reply``, messages to ``scan_inbox`` to ``on_scanned``;
     ``wake``: the deadline has become earlier."""
 
     def __init__(
@@ -130,10 +138,12 @@ class Uplink:
         self.removing: list[tuple[int, int]] = []
         self.dying: set[int] = set()  # on their way to the dead letters
         self.last_ack = 0  # monotonic ns; 0: none since the start
-        self.packer = Packer(options.compress) if options.compress else None
+        self.sender = Sender(options, self.identity, self.window, link, inbox)
+        self.refuses_batches = False  # the hub, though its stream takes them
+        self.gather_until: int | None = None
+        self.has_gathered = False
         self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
         self.combs = Combs(progress.combs)
-        self.moment: Callable[[int], Moment] = as_stamped  # what the stamp of a row means
         self.watch = Watch(self.name)
         self.coming, self.going, self.going_bytes = Meter(), Meter(), Meter()
         self.seen_seq = backlog.last_seq
@@ -193,6 +203,7 @@ class Uplink:
     def on_link(self, up: bool, now: int) -> None:
         if up:
             self.backoff = BACKOFF_NS
+            self.refuses_batches = False
             self._resume(now)
         else:
             self._stop(State.DOWN, NO_LINK)
@@ -204,6 +215,9 @@ class Uplink:
         self.seen_seq = last
         self.watch.waits(now)
         self.fronts.stored(now)
+        if self.options.gather_ns and self.gather_until is None and not self.has_gathered:
+            self.gather_until = now + self.options.gather_ns
+            self.wake()
         if self.thinner is not None and self.thinner.is_due():
             self._thin(self.thinner)
         self._pump(now)
@@ -212,17 +226,16 @@ class Uplink:
         """Rows have gone from the backlog."""
         self.fronts.forget()
 
-    def on_reply(self, token: str, headers: bytes, payload: bytes, now: int) -> None:
-        """``a<seq>``: the hub's answer to a message; ``l<number>``: to a receipt; ``q<number>``: to a question."""
-        kind, number = token[:1], token[1:]
-        if not number.isdecimal() or len(number) > 19:
-            return
-        if kind == "a":
-            self._on_puback(int(number), headers, payload, now)
-        elif kind == "l":
-            self._on_puback(-int(number), headers, payload, now)
-        elif kind == "q" and self.resume is not None:
-            self._on_answer(self.resume, int(number), headers, payload, now)
+    def on_reply(self, tokens: str, headers: bytes, payload: bytes, now: int) -> None:
+        """``q<number>``: the hub's answer to a question; others to what was sent."""
+        size = len(headers) + len(payload)
+        self.line.charge(wire_size(f"{self.inbox}.{tokens}", "", len(headers), size), self.is_urgent)
+        if tokens[:1] == "q":
+            number = tokens[1:]
+            if self.resume is not None and number.isdecimal() and len(number) < 20:
+                self._on_answer(self.resume, int(number), headers, payload, now)
+        else:
+            self._on_told(tokens, headers, payload, now)
         self.wake()
 
     def on_scanned(self, reply: str, headers: bytes, now: int) -> None:
@@ -257,13 +270,17 @@ class Uplink:
         self.dying.discard(seq)
         if error is None:
             self.dead += 1
-            self._settle(seq, 0, now)
+            self.window.settle(seq, 0)
+            self._settled([seq], now)
         elif self.state is State.LIVE:
             self._block(f"a dead letter cannot be stored: {error}", now)
         self.wake()
 
     def deadline(self) -> int | None:
-        dues = (self.retry_at, self.answer_due, self._ack_due(), self.save_due, self.watch.deadline())
+        dues = (
+            *(self.retry_at, self.answer_due, self._ack_due(), self.save_due, self.gather_until),
+            self.watch.deadline(),
+        )
         return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
@@ -274,6 +291,9 @@ class Uplink:
                 self._on_silence(now)
         if self.save_due is not None and now >= self.save_due:
             self._save()
+        if self.gather_until is not None and now >= self.gather_until:
+            self.gather_until, self.has_gathered = None, True
+            self._pump(now)
         self._watch(now)
 
     def _watch(self, now: int) -> None:
@@ -309,8 +329,8 @@ class Uplink:
     def _restart(self) -> None:
         """What was in flight is in doubt."""
         window = self.window
-        for flight in window.flights.values():
-            self.line.ended(flight.size, self.is_urgent, 0, 0, answered=False)
+        for burst in window.bursts.values():
+            self.line.ended(burst.size, self.is_urgent, 0, 0, answered=False)
         window.restart()
         for seq in self.dying:
             window.taken.add(seq, seq)
@@ -362,6 +382,8 @@ class Uplink:
         elif (loss := self._hub_loss(state)) and not self._goes_on_after(loss, now):
             return
         self.hub_created = state.created
+        self.sender.batches = state.batched and not self.refuses_batches
+        self.sender.max_msg_size = state.max_msg_size
         self.has_to_search = True
         if not self.was_checked:
             self.was_checked = True
@@ -384,7 +406,7 @@ class Uplink:
     def _begin_epoch(self) -> None:
         """The sequences that come have been given before, to other messages."""
         epochs = with_epoch(self.identity.epochs, self.start_seq + 1, self.new_epoch())
-        self.identity = Identity(self.progress.edge, epochs)
+        self.identity = self.sender.identity = Identity(self.progress.edge, epochs)
         self.is_copy = True
         if self.start_seq > self.window.floor:
             self.unsearched.add(self.window.floor + 1, self.start_seq)
@@ -485,22 +507,56 @@ class Uplink:
             return 0
         sent = 0 if fresh else self._send_receipts(now)
         cursor = self.fronts.pick(fresh, now)
-        if cursor is None:
+        if cursor is None or (fresh and self._is_gathering(cursor)):
             return sent
         was_empty = not self.window
-        while sent < room and len(self.window) + len(self.dying) < self.options.window:
-            row = cursor.peek()
-            self._note_missing(cursor)
-            if row is None or row.seq not in self.leased:
-                break
-            size = self._send(row, now)
-            if size is None:
-                break
-            sent += size
+        sent += self._send_rows(cursor, room - sent, now)
         self._look_ahead(cursor)
+        if cursor.next_seq > self.backlog.last_seq:
+            self.gather_until, self.has_gathered = None, False
         if was_empty and self.window:
             self.wake()
         return sent
+
+    def _is_gathering(self, cursor: Cursor) -> bool:
+        return self.gather_until is not None and self.backlog.last_seq - cursor.next_seq < GATHERED
+
+    def _send_rows(self, cursor: Cursor, room: int, now: int) -> int:
+        sender, keys, messages = self.sender, list[int](), list[Outgoing]()
+        space = self._space()
+        while room > 0 and len(keys) < space:
+            rows = cursor.block(self.leased, space - len(keys))
+            self._note_missing(cursor)
+            for row in rows:
+                message = sender.form(row)
+                size = len(message.headers) + len(message.payload)
+                cursor.next_seq = row.seq + 1
+                if refusal := sender.refusal(row.subject, size):
+                    self._bury(row, refusal)
+                    continue
+                keys.append(row.seq)
+                messages.append(message)
+                room -= size + len(row.subject) + LINE
+                if room <= 0:
+                    break
+            if not rows:
+                break
+        if not keys:
+            return 0
+        sent = sender.send(keys, messages, now)
+        if not sent:
+            cursor.next_seq = keys[0]
+        self.line.sent(sent, self.is_urgent)
+        return sent
+
+    def _space(self) -> int:
+        """How many messages may go together now."""
+        window, size = self.options.window, len(self.window) + len(self.dying)
+        if not self.sender.batches:
+            return window - size
+        if self.fronts.strict:  # what is behind a gap of one batch must not go ahead in another
+            return 0 if size else window
+        return min(window - size, max(window // BURSTS, 1))
 
     def _look_ahead(self, cursor: Cursor) -> None:
         """Lease what comes next before it is needed."""
@@ -513,38 +569,21 @@ class Uplink:
             if probe not in self.leased and probe not in self.window.taken:
                 self._save()
 
-    def _send(self, row: Row, now: int) -> int | None:
-        """The bytes that went; None when nothing more can be sent now."""
-        payload, encoding = self.packer.pack(row) if self.packer is not None else (row.payload, "")
-        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns), encoding)
-        size = len(headers) + len(payload)
-        if refusal := self.link.refusal(row.subject, size):
-            self._bury(row, refusal)
-            return 0
-        reply = f"{self.inbox}.a{row.seq}"
-        if not self.link.publish(row.subject, payload, reply, headers):
-            return None
-        return self._sent(row.seq, wire_size(row.subject, reply, len(headers), size), now)
-
-    def _sent(self, key: int, size: int, now: int) -> int:
-        self.window.send(key, size, now)
-        self.line.sent(size, self.is_urgent)
-        return size
-
     def _send_receipts(self, now: int) -> int:
         """Those whose numbers are on disk."""
         sent = 0
         for loss in self.progress.losses:
             key = -loss.number
-            if not key or key in self.window.flights or self.losses.find(loss.number) is None:
+            if not key or self.window.carries(key) or self.losses.find(loss.number) is None:
                 continue
             headers = receipt_headers(self.identity.id_of(key), loss.header())
-            reply = f"{self.inbox}.l{loss.number}"
             if refusal := self.link.refusal(self.receipt_subject, len(headers)):
                 log.warning("uplink %s: no receipt for %s: %s", self.name, loss.header(), refusal)
-                self._settle(key, 0, now)
-            elif self.link.publish(self.receipt_subject, b"", reply, headers):
-                sent += self._sent(key, wire_size(self.receipt_subject, reply, len(headers), len(headers)), now)
+                self.window.settle(key, 0)
+                self._settled([key], now)
+            else:
+                sent += self.sender.send([key], [Outgoing(self.receipt_subject, "", headers, b"")], now)
+        self.line.sent(sent, self.is_urgent)
         if not any(loss.number for loss in self.losses.waiting) and self.losses.number_all():
             self._save(urgent=True)
         return sent
@@ -587,58 +626,94 @@ class Uplink:
 
     # ---- the hub's answers
 
-    def _on_puback(self, key: int, headers: bytes, payload: bytes, now: int) -> None:
-        answer = parse_puback(headers, payload)
-        if isinstance(answer, Refused):
-            self._on_refused(key, answer, now)
-            return
-        if answer.stream != self.options.hub_stream:
-            self._block(f"stream {answer.stream} of the hub took the message, not {self.options.hub_stream}", now)
-            return
-        if key not in self.window.flights and key not in self.window.doubts:
+    def _on_told(self, tokens: str, headers: bytes, payload: bytes, now: int) -> None:
+        place = self.sender.place(tokens)
+        burst = self.window.find(place.burst) if place is not None else None
+        if place is None or burst is None or place.at >= len(burst.keys):
             return  # nothing that was sent, or known already
+        match parse_batch_answer(headers, payload):
+            case PubAck(stream=stream) if stream != self.options.hub_stream:
+                self._block(f"stream {stream} of the hub took the message, not {self.options.hub_stream}", now)
+            case PubAck(seq=hub_seq, count=0):
+                self._on_single(burst, place.at, hub_seq, now)
+            case PubAck(seq=hub_seq, count=count):
+                self._on_arrived(burst, count, hub_seq, now)
+                if burst.open_keys() and burst.number in self.window.bursts:
+                    self._block("the hub did not take the whole of a batch", now)
+            case BatchAck(seq=count):
+                self._on_arrived(burst, count, 0, now)
+            case BatchGap():
+                self._on_failed(burst, "messages of a batch did not come to the hub's stream", now)
+            case BatchError(seq=number, refused=refused) if 0 < number <= len(burst.keys):
+                self._on_refused(burst, number - 1, refused, now)
+            case Refused() as refused:
+                self._on_refused(burst, place.at, refused, now)
+
+    def _on_single(self, burst: Burst, at: int, hub_seq: int, now: int) -> None:
+        """An answer of a hub, or of an account there, that makes no batch of what is one."""
+        if at == burst.answered:
+            self._on_arrived(burst, at + 1, hub_seq, now)
+        elif key := burst.keys[at]:
+            self.window.drop(burst, at)
+            self.window.settle(key, hub_seq)
+            self._settled([key], now)
+
+    def _on_arrived(self, burst: Burst, count: int, hub_seq: int, now: int) -> None:
+        is_in_flight = burst.number in self.window.bursts
+        keys, size = self.window.answer(burst, count, hub_seq, now)
         self.backoff = BACKOFF_NS
         self.last_ack = now
-        self._settle(key, answer.seq, now)
+        if is_in_flight:
+            self.going_bytes.add(size, now)
+            self.line.ended(size, self.is_urgent, burst.sent_at, now, answered=True)
+        self._settled(keys, now)
 
-    def _on_refused(self, key: int, answer: Refused, now: int) -> None:
-        if key not in self.window.flights:
+    def _on_refused(self, burst: Burst, at: int, answer: Refused, now: int) -> None:
+        key = burst.keys[at]
+        if burst.number not in self.window.bursts or not key:
             return
+        self.refuses_batches |= answer.is_of_batch
         if not answer.permanent:
             self._block(answer.reason, now)
             return
         rows = self.backlog.scan(key, 1) if key > 0 else []
+        self.window.drop(burst, at)
         if rows and rows[0].seq == key:
             self._bury(rows[0], answer.reason)
-            return
-        if key > 0:  # the limits of the backlog took it meanwhile
-            self.losses.add(key, key, 1, REFUSED)
         else:
-            log.warning("uplink %s: the hub takes no receipt of losses: %s", self.name, answer.reason)
-        self._settle(key, 0, now)
+            if key > 0:  # the limits of the backlog took it meanwhile
+                self.losses.add(key, key, 1, REFUSED)
+            else:
+                log.warning("uplink %s: the hub takes no receipt of losses: %s", self.name, answer.reason)
+            self.window.settle(key, 0)
+            self._settled([key], now)
+        if len(burst.keys) == 1:
+            self._close(burst)
+
+    def _on_failed(self, burst: Burst, reason: str, now: int) -> None:
+        if burst.number in self.window.bursts:
+            self._block(reason, now)
+
+    def _close(self, burst: Burst) -> None:
+        """Nobody answers it any more."""
+        _, size = self.window.answer(burst, len(burst.keys), 0, burst.heard_at)
+        self.line.ended(size, self.is_urgent, 0, 0, answered=False)
 
     def _bury(self, row: Row, reason: str) -> None:
         """Out of the way of all that wait behind it; settled once the dead letter is on disk."""
         if row.seq in self.dying:
             return
-        flight = self.window.flights.pop(row.seq, None)
-        if flight is not None:
-            self.window.bytes -= flight.size
-            self.line.ended(flight.size, self.is_urgent, 0, 0, answered=False)
         self.dying.add(row.seq)
         self.window.taken.add(row.seq, row.seq)
         log.warning("uplink %s: message %d on %s will never be taken: %s", self.name, row.seq, row.subject, reason)
         self.dead_letters.put(row, self.identity.id_of(row.seq), reason)
 
-    def _settle(self, key: int, hub_seq: int, now: int) -> None:
-        flight = self.window.settle(key, hub_seq)
-        self.going.add(1, now)
+    def _settled(self, keys: Sequence[int], now: int) -> None:
+        self.going.add(len(keys), now)
         self.watch.moves(now, self.window.floor < self.backlog.last_seq)
-        if key < 0:
-            self.losses.told(-key)
-        if flight is not None:
-            self.going_bytes.add(flight.size, now)
-            self.line.ended(flight.size, self.is_urgent, flight.sent_at, now, answered=hub_seq > 0)
+        for key in keys:
+            if key < 0:
+                self.losses.told(-key)
         self._save_soon(now)
         if not self._is_noted():
             self._save()
@@ -734,8 +809,11 @@ class Uplink:
         """What may have been sent, and what may be sent next, without what is settled."""
         window = self.window
         leased = Ranges(self.unsearched)
-        for key in sorted(key for key in window.flights.keys() | window.doubts if key > 0):
+        for key in sorted(key for key in window.doubts if key > 0):
             leased.add(key, key)
+        for burst in window.bursts.values():
+            for pair in runs(burst.open_keys()):
+                leased.add(*pair)
         for cursor in self.fronts:
             first = max(cursor.next_seq, window.floor + 1)
             leased.add(first, first + self.options.window * LEASE)

@@ -155,7 +155,7 @@ class Uplinks:
         stream = self._stream(config)
         key = f"uplink.{self.account.name}.{config.name}"
         uplink: Uplink
-        inbox = f"_INBOX.{self.new_id()}"
+        inbox = f"_INBOX.{self._short_id()}"
         now = self.clock.monotonic
         ledger = StreamLedger(key, stream.store, stream, lambda error: self._on_saved(uplink, error))
         dead_letters = DeadLetterStream(
@@ -164,16 +164,16 @@ class Uplinks:
         )  # fmt: skip
         progress, is_kept = self._progress(config, stream, values.get(key))
         uplink = Uplink(
-            config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake, self.new_id,
-            is_kept,
+            config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake,
+            self._short_id, is_kept,
         )  # fmt: skip
-        uplink.moment = self.moment
+        uplink.sender.moment = self.moment
         self.commands.add(uplink)
         if config.hours:
             self._schedule(uplink, config)
         stream.listeners.append(lambda: uplink.on_stored(now()))
         stream.removal_listeners.append(lambda gone, highest, purge: uplink.on_removed())
-        self.account.subscribe(f"{inbox}.*", partial(self._on_reply, uplink))
+        self.account.subscribe(f"{inbox}.>", partial(self._on_reply, uplink))
         self.account.subscribe(uplink.scan_inbox, partial(self._on_scanned, uplink))
         log.info("  Uplink %s: %d messages wait for the hub's stream %s", *_facts(config, stream))
         return uplink
@@ -223,7 +223,7 @@ class Uplinks:
                     return saved, True
                 return self._restored(config, stream, saved), False
             log.warning("uplink %s: its stream is not the one that was known: a new epoch begins", config.name)
-        epochs = ((1, self.new_id()),)
+        epochs = ((1, self._short_id()),)
         return Progress(self.edge, epochs, stream.created_ns, self.generation, acked=stream.first_seq - 1), False
 
     def _restored(self, config: UplinkConfig, stream: Stream, saved: Progress) -> Progress:
@@ -237,9 +237,13 @@ class Uplinks:
         return replace(
             saved,
             generation=self.generation,
-            epochs=with_epoch(saved.epochs, last + 1, self.new_id()),
+            epochs=with_epoch(saved.epochs, last + 1, self._short_id()),
             leased=((saved.acked + 1, last),) if last > saved.acked else (),
         )
+
+    def _short_id(self) -> str:
+        """It goes with every message, and there are 10^14."""
+        return self.new_id()[:8]
 
     def _budget_key(self) -> str:
         """Each way has its own account of what it cost."""
@@ -276,7 +280,7 @@ class Uplinks:
         self.clock.wake()
 
     def _on_reply(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
-        uplink.on_reply(subject.rpartition(".")[2], headers, payload, self.clock.monotonic())
+        uplink.on_reply(subject[len(uplink.inbox) + 1 :], headers, payload, self.clock.monotonic())
 
     def _on_scanned(self, uplink: Uplink, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         uplink.on_scanned(reply, headers, self.clock.monotonic())

@@ -20,8 +20,8 @@ def test_uplinks(load: Callable[..., Config]) -> None:
     assert config.warnings == ()
     assert config.uplink_budget == UplinkBudget(64 << 10, 50 << 20, "urgent", 10, "UTC")
     assert config.uplinks == (
-        Uplink("TELEMETRY", ("telemetry.>",), "ALL", "hub", 2 << 30, 24 * 3600 * SECOND, "new", 512),
-        Uplink("NIGHT", ("n",), "NIGHT", lane="bulk", hours=((1320, 360), (720, 750)), time_zone="UTC"),
+        Uplink("TELEMETRY", ("telemetry.>",), "ALL", "hub", 2 << 30, 24 * 3600 * SECOND, "new", 512, gather_ns=SECOND // 10),
+        Uplink("NIGHT", ("n",), "NIGHT", lane="bulk", gather_ns=SECOND, hours=((1320, 360), (720, 750)), time_zone="UTC"),
         Uplink("ALARMS", ("alarm.>",), "ALARMS", lane="urgent", weight=9, order="strict", receipts="alarm.lost"),
     )
 
@@ -33,6 +33,7 @@ def test_uplinks(load: Callable[..., Config]) -> None:
         ("A { subjects: [] }", "3:10: uplink A: expected subjects, such as"),
         ("A { subjects: 'a b' }", "3:24: subjects: 'a b' is not a valid subject"),
         ("A { subjects: a, discard: thick }", "3:27: discard: expected one of old, new, thin, found 'thick'"),
+        ("A { subjects: a, gather: 2s }", "3:27: gather: expected at most 1s"),
         ("A { subjects: a, lane: fast }", "3:27: lane: expected one of urgent, normal, bulk, found 'fast'"),
         ("A { subjects: a, order: any }", "3:27: order: expected one of live, strict, found 'any'"),
         ("A { subjects: a, on_hub_loss: cry }", "3:27: on_hub_loss: expected one of stop, continue, resend, found 'cry'"),

@@ -6,12 +6,14 @@ import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import pytest
 
 from edge.errors import StoreError
 from edge.message import header_get
+from edge.protocol.leaf import Outgoing
 from edge.store.contract import Row
 from edge.subjects import matches
 from edge.uplink.line import Line
@@ -29,6 +31,7 @@ class Options:
     hub_stream: str = "TELEMETRY"
     hub_domain: str = "hub"
     window: int = 8
+    gather_ns: int = 0
     lane: str = "normal"
     weight: int = 0
     order: str = "live"
@@ -57,6 +60,9 @@ class HubStream:
     messages: dict[int, Stored] = field(default_factory=dict)
     last_seq: int = 0
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> (sequence, time)
+    batched: bool = False  # allow_batched
+    flow: int = 3  # messages of a batch for one answer
+    batches: dict[str, list[int]] = field(default_factory=dict)  # name -> sequence in it, the last stored, answered
 
     def publish(self, subject: str, msg_id: str, payload: bytes, now: int, lost: str = "") -> dict[str, object]:
         known = self.seen.get(msg_id)
@@ -70,7 +76,45 @@ class HubStream:
     def info(self) -> dict[str, object]:
         first = min(self.messages, default=self.last_seq + 1)
         state = {"first_seq": first, "last_seq": self.last_seq}
-        return {"created": self.created, "config": {"subjects": list(self.subjects)}, "state": state}
+        config = {"subjects": list(self.subjects), "allow_batched": self.batched}
+        return {"created": self.created, "config": config, "state": state}
+
+    def batch(
+        self, reply: str, store: Callable[[], dict[str, object]], answer: Callable[[dict[str, object]], None]
+    ) -> None:
+        """One message of a fast batch; ``store`` answers as to a message by itself."""
+        name, every, mode, number_text, operation, _ = reply.split(".")[-6:]
+        number = int(number_text)
+        if number == 1:
+            self.batches[name] = [0, 0, 0]
+            answer({"type": "ack", "seq": 0, "msgs": int(every)})
+        if name not in self.batches:
+            answer({"error": {"code": 400, "err_code": 10208, "description": "batch publish ID unknown"}})
+            return
+        batch = self.batches[name]
+        if number != batch[0] + 1:
+            answer({"type": "gap", "last_seq": batch[0] + 1, "seq": number})
+            if mode == "fail":
+                self.end_batch(name, answer)
+                return
+        stored = store()
+        if "error" in stored:
+            answer({"type": "err", "seq": number, "error": stored["error"]})
+            if mode == "fail":
+                self.end_batch(name, answer)
+                return
+        else:
+            batch[1] = int(str(stored["seq"]))
+        batch[0] = number
+        if operation == "2":
+            self.end_batch(name, answer)
+        elif number >= batch[2] + self.flow:
+            batch[2] = number
+            answer({"type": "ack", "seq": number, "msgs": self.flow})
+
+    def end_batch(self, name: str, answer: Callable[[dict[str, object]], None]) -> None:
+        number, seq, _ = self.batches.pop(name)
+        answer({"stream": "TELEMETRY", "domain": "hub", "seq": seq, "batch": name, "count": number})
 
     def get_last(self, pattern: str) -> dict[str, object]:
         seqs = (seq for seq in sorted(self.messages, reverse=True) if matches(pattern, self.messages[seq].subject))
@@ -185,6 +229,10 @@ class World:
             self.on_link(delay, lambda: self.arrive(subject, payload, reply, headers))
         return True
 
+    def publish_all(self, messages: Sequence[Outgoing]) -> int:
+        went = [self.publish(subject, payload, reply, headers) for subject, reply, headers, payload in messages]
+        return sum(len(message.headers) + len(message.payload) + 80 for message in messages) if all(went) else 0
+
     def carry(self, size: int) -> int:
         """How long that takes."""
         self.carried_at = max(self.carried_at, self.now)
@@ -223,26 +271,34 @@ class World:
                         f"$JS.ACK.TELEMETRY.{name}.1.{seq}.{number}.1.0", f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\n\r\n"
                     )
         elif self.random.random() >= self.publish_loss:
-            if payload in self.refusals:
-                self.answer(reply, {"error": self.refusals[payload]})
-                return
-            msg_id = header_get(headers, "Nats-Msg-Id")
-            assert msg_id
-            answer = self.hub.publish(subject, msg_id, payload, self.now, header_get(headers, "Petiole-Lost") or "")
-            if self.random.random() >= self.ack_loss:
-                self.answer(reply, answer)
-            if self.random.random() < self.repeat:
-                self.answer(reply, answer)
+            if reply.endswith(".$FI"):
+                self.hub.batch(reply, lambda: self.stored(subject, payload, headers), partial(self.answers, reply))
+            else:
+                self.answers(reply, self.stored(subject, payload, headers))
+
+    def stored(self, subject: str, payload: bytes, headers: bytes) -> dict[str, object]:
+        if payload in self.refusals:
+            return {"error": self.refusals[payload]}
+        msg_id = header_get(headers, "Nats-Msg-Id")
+        assert msg_id
+        return self.hub.publish(subject, msg_id, payload, self.now, header_get(headers, "Petiole-Lost") or "")
+
+    def answers(self, reply: str, fields: dict[str, object]) -> None:
+        """To what was published."""
+        if self.random.random() >= self.ack_loss:
+            self.answer(reply, fields)
+        if self.random.random() < self.repeat:
+            self.answer(reply, fields)
 
     def show(self, reply: str, headers: str) -> None:
         delay = 10 * MS + self.random.randrange(self.jitter_ns + 1)
         self.on_link(delay, lambda: self.uplink.on_scanned(reply, headers.encode(), self.now))
 
     def answer(self, reply: str, fields: dict[str, object]) -> None:
-        token = reply.rpartition(".")[2]
+        tokens = reply.removeprefix(f"{self.inbox}.")
         body = json.dumps(fields).encode()
         delay = 10 * MS + self.random.randrange(self.jitter_ns + 1)
-        self.on_link(delay, lambda: self.uplink.on_reply(token, b"", body, self.now))
+        self.on_link(delay, lambda: self.uplink.on_reply(tokens, b"", body, self.now))
 
     # ---- events
 
@@ -283,7 +339,15 @@ class World:
             self.uplink.on_link(True, self.now)
 
     def make_uplink(self, progress: Progress) -> Uplink:
-        return Uplink(self.options, progress, self, self, self.line, self, self, "_INBOX.u", lambda: None, lambda: "NEXT")
+        return Uplink(
+            *(self.options, progress, self, self, self.line, self, self),
+            *(self.inbox, lambda: None, lambda: "NEXT"),
+        )
+
+    @property
+    def inbox(self) -> str:
+        """Of this process and no other."""
+        return f"_INBOX.u{self.life}x"
 
     def kill(self) -> None:
         """SIGKILL, and a new process on the same disk."""
@@ -356,14 +420,19 @@ class World:
         self.run(300 * SECOND)
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
+@pytest.fixture(params=[False, True], ids=["each by itself", "in batches"])
+def make_world(request: pytest.FixtureRequest) -> Callable[..., World]:
+    def make(seed: int = 0, options: Options | None = None) -> World:
+        world = World(seed, options)
+        world.hub.batched = request.param
+        return world
+
+    return make
 
 
 @pytest.fixture
-def make_world() -> Callable[..., World]:
-    return World
+def world(make_world: Callable[..., World]) -> World:
+    return make_world()
 
 
 @pytest.fixture

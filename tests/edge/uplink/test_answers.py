@@ -3,10 +3,14 @@ import json
 import pytest
 
 from edge.uplink.answers import (
+    BatchAck,
+    BatchError,
+    BatchGap,
     PubAck,
     Refused,
     StoredMessage,
     delivery_sequences,
+    parse_batch_answer,
     parse_pending,
     parse_puback,
     parse_stored,
@@ -15,8 +19,36 @@ from edge.uplink.answers import (
 
 
 def test_puback() -> None:
-    assert parse_puback(b"", b'{"stream":"T","domain":"hub","seq":7}') == PubAck("T", 7, False)
-    assert parse_puback(b"", b'{"stream":"T","seq":7,"duplicate":true}') == PubAck("T", 7, True)
+    assert parse_puback(b"", b'{"stream":"T","domain":"hub","seq":7}') == PubAck("T", 7)
+    assert parse_puback(b"", b'{"stream":"T","seq":7,"duplicate":true}') == PubAck("T", 7)
+
+
+@pytest.mark.parametrize(
+    "payload, answer",
+    [
+        (b'{"type":"ack","seq":0,"msgs":10}', BatchAck(0)),
+        (b'{"type":"ack","seq":17,"msgs":10}', BatchAck(17)),
+        (b'{"type":"gap","last_seq":3,"seq":5}', BatchGap()),
+        (
+            b'{"type":"err","seq":3,"error":{"code":400,"err_code":10054,"description":"too large"}}',
+            BatchError(3, Refused("too large", 10054, permanent=True)),
+        ),
+        (b'{"stream":"T","seq":9,"batch":"x1","count":6}', PubAck("T", 9, 6)),
+        (b'{"stream":"T","seq":9,"duplicate": true,"batch":"x1","count":1}', PubAck("T", 9, 1)),
+        (
+            b'{"error":{"code":400,"err_code":10208,"description":"batch publish ID unknown"},"stream":"T","seq":0}',
+            Refused("batch publish ID unknown", 10208, permanent=False),
+        ),
+    ],
+)
+def test_answers_to_a_batch(payload: bytes, answer: object) -> None:
+    assert parse_batch_answer(b"", payload) == answer
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b'{"type":"ack"}', b'{"type":"err","seq":1}', b'{"type":"ack","seq":"1"}'])
+def test_what_is_no_answer_to_a_batch(payload: bytes) -> None:
+    answer = parse_batch_answer(b"", payload)
+    assert isinstance(answer, Refused) and not answer.permanent
 
 
 @pytest.mark.parametrize(

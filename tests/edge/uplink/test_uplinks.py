@@ -33,6 +33,7 @@ class Config(NamedTuple):
     hub_stream: str = "HUBSTREAM"
     hub_domain: str = ""
     window: int = 16
+    gather_ns: int = 0
     max_bytes: int = 1 << 20
     max_age_ns: int | None = None
     discard: str = "old"
