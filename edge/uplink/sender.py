@@ -1,9 +1,9 @@
 """What goes up, in the form in which it goes: messages by themselves, each with an answer of its own, or bursts.
 
-Where the hub's stream takes fast batches (``allow_batched``, nats-server 2.14 and newer; reference: jetstream.md section
-3b) a burst is one: its first message begins the batch, its last one commits it, and one answer is of all.  Where one of
-them does not come, or is refused, the hub takes none that is behind it: else its answer, which counts them, would say
-that what is missing is there, should the word of the gap be lost.
+Where the hub's stream takes fast batches (``allow_batched``, nats-server 2.14 and newer; reference: jetstream.md
+section 3b) a burst is one: its first message begins the batch, its last one commits it, and one answer is of all.  Where
+one of them does not come, or is refused, the hub takes none that is behind it: else its answer, which counts them, would
+say that what is missing is there, should the word of the gap be lost.
 """
 
 from collections.abc import Callable, Sequence

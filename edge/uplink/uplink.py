@@ -230,9 +230,9 @@ class Uplink:
         """``q<number>``: the hub's answer to a question; others to what was sent."""
         size = len(headers) + len(payload)
         self.line.charge(wire_size(f"{self.inbox}.{tokens}", "", len(headers), size), self.is_urgent)
-        if tokens[:1] == "q":
-            number = tokens[1:]
-            if self.resume is not None and number.isdecimal() and len(number) < 20:
+        number = tokens.removeprefix("q")
+        if number != tokens and number.isdecimal():
+            if self.resume is not None and len(number) < 20:
                 self._on_answer(self.resume, int(number), headers, payload, now)
         else:
             self._on_told(tokens, headers, payload, now)

@@ -347,7 +347,7 @@ class World:
     @property
     def inbox(self) -> str:
         """Of this process and no other."""
-        return f"_INBOX.u{self.life}x"
+        return f"_INBOX.q{self.life}x"
 
     def kill(self) -> None:
         """SIGKILL, and a new process on the same disk."""

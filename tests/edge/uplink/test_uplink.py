@@ -306,7 +306,7 @@ def test_answers_nobody_asked_for(world: Any) -> None:
     world.connect()
     world.store(1)
     world.run(SECOND)
-    for token in ("99", "u1", "u0x1.3.fail.1.0.$FI", "q", "q1", "q99999", "u0x1.3.fail.x.0.$FI", "", "-1", "9" * 40, "u0x1.3.fail.0.0.$FI"):
+    for token in ("99", "q0x1.3.fail.1.0.$FI", "q", "q1", "q99999", "q0x1.3.fail.x.0.$FI", "", "-1", "9" * 40, "q0x1.3.fail.0.0.$FI"):
         for body in (b"", b"[]", b"{", b'{"stream":"TELEMETRY","seq":7}', b'{"stream":"TELEMETRY","seq":"x"}'):
             world.uplink.on_reply(token, b"", body, world.now)
     world.settle()
