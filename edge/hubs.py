@@ -143,7 +143,7 @@ class Hubs:
         uplinks = Uplinks(
             load.uplinks, self.server_name, link.account, _jetstream(storage, link, "uplink"), link, storage.values,
             Clock(time.time_ns, time.monotonic_ns, ticker.wake), lambda: random_name(22), config.uplink_budget,
-            storage.wall_clock.moment, "" if load.is_first else load.remote,
+            storage.wall_clock.moment, storage.wall_clock.sure_from, "" if load.is_first else load.remote,
         )  # fmt: skip
         ticker.start(uplinks)
         return uplinks

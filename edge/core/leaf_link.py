@@ -186,7 +186,7 @@ class LeafLink(Link):
             return 0
         data = leaf.messages(messages)
         self.out_msgs += len(messages)
-        self.out_bytes += sum(len(message.headers) + len(message.payload) for message in messages)
+        self.out_bytes += sum(len(headers) + len(payload) for _, _, headers, payload in messages)
         self._send(data)
         return len(data)
 

@@ -28,6 +28,7 @@ STEP_NS = SECOND  # what changes by more was not drift
 LOOK_NS = SECOND
 YOUNG_NS = 3600 * SECOND
 MAX_ERAS = 64
+NEVER = 1 << 63
 
 CLOCK, CORRECTED, UNSET = "clock", "corrected", "unset"
 
@@ -123,6 +124,12 @@ class WallClock:
         if anchor is None:
             return Moment(stamp, UNSET, era.boot, since)
         return Moment(since + anchor, CORRECTED)
+
+    def sure_from(self) -> int:
+        """Stamps from there on are the time by a clock that was set."""
+        if not self.eras:
+            return EARLIEST_NS
+        return self.eras[-1].start if self.eras[-1].is_set else NEVER
 
     # ---- is it set?
 

@@ -27,6 +27,7 @@ LOOP_PREFIX = "$LDS."
 
 OnMessage = Callable[[str, str, bytes, bytes, Sequence[str]], None]  # subject, reply, headers, payload, queues
 OnLine = Callable[[bytes], None]
+Outgoing = tuple[str, str, bytes, bytes]  # subject, reply, headers, payload: a request with headers
 # A line that was there before, its head, a chunk, where the line begins in it and where the message does: the position
 # behind all that was taken, or 0.
 Take = Callable[[bytes, "Head", bytes, int, int], int]
@@ -280,15 +281,6 @@ def interest_line(interest: Interest) -> bytes:
     return raw(f"LS+ {key} {interest.weight}\r\n" if interest.queue else f"LS+ {key}\r\n")
 
 
-class Outgoing(NamedTuple):
-    """A message to one receiver; ``headers`` as a block, or empty."""
-
-    subject: str
-    reply: str
-    headers: bytes
-    payload: bytes
-
-
 def message_head(subject: str, reply: str, queues: Sequence[str], header_size: int, size: int) -> bytes:
     """``LMSG`` or, where there are headers, ``HMSG``; headers, payload and CRLF follow it."""
     if queues:
@@ -301,8 +293,10 @@ def message_head(subject: str, reply: str, queues: Sequence[str], header_size: i
 
 
 def messages(many: Iterable[Outgoing]) -> bytes:
-    """As they go over the wire."""
+    """As they go over the wire, to one receiver."""
     parts: list[bytes] = []
     for subject, reply, headers, payload in many:
-        parts += (message_head(subject, reply, (), len(headers), len(headers) + len(payload)), headers, payload, CRLF)
+        begin, size = len(headers), len(headers) + len(payload)
+        head = f"HMSG {subject} {reply} {begin} {size}\r\n".encode("utf-8", "surrogateescape")
+        parts += (head, headers, payload, CRLF)
     return b"".join(parts)

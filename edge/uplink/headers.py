@@ -22,6 +22,7 @@ from edge.message import header_block, header_items
 from edge.store.contract import Row
 
 MSG_ID = "Nats-Msg-Id"
+TIME = "Petiole-Time"
 LOCAL_PREFIXES = ("Nats-Expected-", "Nats-Batch-", "Nats-Stream-Source", "Nats-Rollup")
 
 
@@ -31,8 +32,6 @@ def as_stamped(stamp: int) -> Moment:
 
 
 def hub_headers(row: Row, msg_id: str, moment: Moment, encoding: str = "") -> bytes:
-    if not row.headers and not encoding and moment.quality == CLOCK:  # nearly all of them
-        return f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\nPetiole-Time: {to_microseconds(moment.time_ns)}\r\n\r\n".encode()
     items = [(MSG_ID, msg_id)]
     for name, value in header_items(row.headers):
         if name == MSG_ID:
@@ -41,7 +40,7 @@ def hub_headers(row: Row, msg_id: str, moment: Moment, encoding: str = "") -> by
             items.append((name, value))
     if encoding:
         items.append(("Content-Encoding", encoding))
-    items.append(("Petiole-Time", to_microseconds(moment.time_ns)))
+    items.append((TIME, to_microseconds(moment.time_ns)))
     if moment.quality != CLOCK:
         items.append(("Petiole-Time-Quality", moment.quality))
     if moment.boot:
@@ -55,16 +54,16 @@ def receipt_headers(msg_id: str, loss: str) -> bytes:
 
 def rfc3339(time_ns: int) -> str:
     seconds, nanos = divmod(time_ns, 1_000_000_000)
-    return f"{_to_the_second(seconds)}.{nanos:09d}Z"
+    return f"{to_the_second(seconds)}.{nanos:09d}Z"
 
 
 def to_microseconds(time_ns: int) -> str:
     """What is below goes over every line for nothing."""
     seconds, micros = divmod(time_ns // 1000, 1_000_000)
-    return f"{_to_the_second(seconds)}.{micros:06d}Z"
+    return f"{to_the_second(seconds)}.{micros:06d}Z"
 
 
 @lru_cache(64)
-def _to_the_second(seconds: int) -> str:
+def to_the_second(seconds: int) -> str:
     """What was stored in one second goes up together."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -1,25 +1,39 @@
 """What goes up, in the form in which it goes: messages by themselves, each with an answer of its own, or bursts.
 
 Where the hub's stream takes fast batches (``allow_batched``, nats-server 2.14 and newer; reference: jetstream.md
-section 3b) a burst is one: its first message begins the batch, its last one commits it, and one answer is of all.  Where
-one of them does not come, or is refused, the hub takes none that is behind it: else its answer, which counts them, would
-say that what is missing is there, should the word of the gap be lost.
+section 3b) a burst is one: its first message begins the batch, its last one commits it, and one answer is of all.
+Where one of them does not come, or is refused, the hub takes none that is behind it: else its answer, which counts
+them, would say that what is missing is there, should the word of the gap be lost.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from edge.core.wall_clock import Moment
+from edge.core.times import SECOND
+from edge.core.wall_clock import EARLIEST_NS, Moment
 from edge.protocol.leaf import Outgoing
 from edge.store.contract import Row
-from edge.uplink.headers import as_stamped, hub_headers
+from edge.uplink.headers import MSG_ID, TIME, as_stamped, hub_headers, to_the_second
 from edge.uplink.identity import Identity
 from edge.uplink.packing import Packer
 from edge.uplink.ports import HubLink, UplinkOptions
+from edge.uplink.ranges import NEVER
 from edge.uplink.window import Window
 
 BEGIN, APPEND, COMMIT = range(3)
+END = f".{APPEND}.$FI"
+FLOW = 500  # messages for one answer before a batch ends: as many as the hub grants
 LINE = 64  # bytes of a message beside headers, payload and subject, about
+
+
+class Draft:
+    """Messages that will go together."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room  # bytes that are left
+        self.keys: list[int] = []
+        self.messages: list[Outgoing] = []
+        self.permitted: dict[str, int] = {}  # up to that size
 
 
 class Place(NamedTuple):
@@ -40,13 +54,46 @@ class Sender:
         self.batch = inbox.rpartition(".")[2]  # what the names of batches begin with
         self.packer = Packer(options.compress) if options.compress else None
         self.moment: Callable[[int], Moment] = as_stamped  # what the stamp of a row means
+        self.sure_from: Callable[[], int] = lambda: EARLIEST_NS  # stamps from there on mean what they say
+        self.second, self.to_the_second = -1, ""
         self.batches = False  # the hub's stream takes them
         self.max_msg_size = 0  # of the hub's stream; 0: any
 
-    def form(self, row: Row, reply: str = "") -> Outgoing:
+    def draft(self, room: int) -> Draft:
+        """For about ``room`` bytes."""
+        return Draft(room)
+
+    def fill(self, draft: Draft, rows: Sequence[Row]) -> tuple[int, str]:
+        """How many of these rows are in it now; and if it is not for the room, why the next one never will be."""
+        stem, first = self.identity.stem, self.identity.stems[-1][0]
+        sure = self.sure_from() if self.packer is None else NEVER
+        keys, messages, permitted = draft.keys, draft.messages, draft.permitted
+        for count, row in enumerate(rows):
+            if draft.room <= 0:
+                return count, ""
+            seq, subject, time_ns, headers, payload = row
+            if headers or time_ns < sure or seq < first:
+                headers, payload = self._form(row)
+            else:  # nearly all are like this: ``hub_headers`` in place
+                second, nanos = divmod(time_ns, SECOND)
+                if second != self.second:
+                    self.second, self.to_the_second = second, to_the_second(second)
+                headers = (
+                    f"NATS/1.0\r\n{MSG_ID}: {stem}{seq}\r\n{TIME}: {self.to_the_second}.{nanos // 1000:06d}Z\r\n\r\n"
+                ).encode()
+            size = len(headers) + len(payload)
+            if size > permitted.get(subject, -1):
+                if refusal := self.refusal(subject, size):
+                    return count, refusal
+                permitted[subject] = size
+            keys.append(seq)
+            messages.append((subject, "", headers, payload))
+            draft.room -= size + len(subject) + LINE
+        return len(rows), ""
+
+    def _form(self, row: Row) -> tuple[bytes, bytes]:
         payload, encoding = self.packer.pack(row) if self.packer is not None else (row.payload, "")
-        headers = hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns), encoding)
-        return Outgoing(row.subject, reply, headers, payload)
+        return hub_headers(row, self.identity.id_of(row.seq), self.moment(row.time_ns), encoding), payload
 
     def refusal(self, subject: str, size: int) -> str:
         """Why the hub will never take such a message, or an empty string: one refusal would end a whole batch."""
@@ -59,8 +106,8 @@ class Sender:
         if len(keys) > 1 and self.batches:
             return self._send(keys, self._as_batch(messages), now)
         return sum(
-            self._send([key], [message._replace(reply=f"{self.inbox}.{self.window.number + 1}")], now)
-            for key, message in zip(keys, messages, strict=True)
+            self._send([key], [(subject, f"{self.inbox}.{self.window.number + 1}", headers, payload)], now)
+            for key, (subject, _, headers, payload) in zip(keys, messages, strict=True)
         )
 
     def _send(self, keys: list[int], messages: Sequence[Outgoing], now: int) -> int:
@@ -70,15 +117,14 @@ class Sender:
         return size
 
     def _as_batch(self, messages: Sequence[Outgoing]) -> list[Outgoing]:
-        count = len(messages)
-        head = f"{self.inbox}.{self.batch}{self.window.number + 1}.{count}.fail."
-        operation = BEGIN
-        batch = []
-        for number, (subject, _, headers, payload) in enumerate(messages, 1):
-            if number == count:
-                operation = COMMIT
-            batch.append(Outgoing(subject, f"{head}{number}.{operation}.$FI", headers, payload))
-            operation = APPEND
+        head = f"{self.inbox}.{self.batch}{self.window.number + 1}.{FLOW}.fail."
+        batch = [
+            (subject, f"{head}{number}.{APPEND}.$FI", headers, payload)
+            for number, (subject, _, headers, payload) in enumerate(messages, 1)
+        ]
+        for at, operation in ((0, BEGIN), (-1, COMMIT)):
+            subject, reply, headers, payload = batch[at]
+            batch[at] = (subject, f"{reply.removesuffix(END)}.{operation}.$FI", headers, payload)
         return batch
 
     def place(self, tokens: str) -> Place | None:

@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge.errors import StoreError
-from edge.protocol.leaf import Outgoing
 from edge.store.contract import Row
 from edge.subjects import overlap
 from edge.uplink.answers import (
@@ -43,7 +42,7 @@ from edge.uplink.ports import Backlog, DeadLetters, HubLink, Ledger, UplinkOptio
 from edge.uplink.progress import Progress
 from edge.uplink.ranges import Ranges
 from edge.uplink.resume import Resume
-from edge.uplink.sender import LINE, Sender
+from edge.uplink.sender import Sender
 from edge.uplink.thinning import Combs, Thinner
 from edge.uplink.turns import FrontTurn
 from edge.uplink.window import Burst, Window, runs
@@ -522,30 +521,22 @@ class Uplink:
         return self.gather_until is not None and self.backlog.last_seq - cursor.next_seq < GATHERED
 
     def _send_rows(self, cursor: Cursor, room: int, now: int) -> int:
-        sender, keys, messages = self.sender, list[int](), list[Outgoing]()
-        space = self._space()
-        while room > 0 and len(keys) < space:
-            rows = cursor.block(self.leased, space - len(keys))
+        draft, space = self.sender.draft(room), self._space()
+        while draft.room > 0 and len(draft.keys) < space:
+            rows = cursor.block(self.leased, space - len(draft.keys))
             self._note_missing(cursor)
-            for row in rows:
-                message = sender.form(row)
-                size = len(message.headers) + len(message.payload)
-                cursor.next_seq = row.seq + 1
-                if refusal := sender.refusal(row.subject, size):
-                    self._bury(row, refusal)
-                    continue
-                keys.append(row.seq)
-                messages.append(message)
-                room -= size + len(row.subject) + LINE
-                if room <= 0:
-                    break
             if not rows:
                 break
-        if not keys:
+            count, refusal = self.sender.fill(draft, rows)
+            cursor.next_seq = rows[0].seq + count
+            if refusal:
+                self._bury(rows[count], refusal)
+                cursor.next_seq += 1
+        if not draft.keys:
             return 0
-        sent = sender.send(keys, messages, now)
+        sent = self.sender.send(draft.keys, draft.messages, now)
         if not sent:
-            cursor.next_seq = keys[0]
+            cursor.next_seq = draft.keys[0]
         self.line.sent(sent, self.is_urgent)
         return sent
 
@@ -582,7 +573,7 @@ class Uplink:
                 self.window.settle(key, 0)
                 self._settled([key], now)
             else:
-                sent += self.sender.send([key], [Outgoing(self.receipt_subject, "", headers, b"")], now)
+                sent += self.sender.send([key], [(self.receipt_subject, "", headers, b"")], now)
         self.line.sent(sent, self.is_urgent)
         if not any(loss.number for loss in self.losses.waiting) and self.losses.number_all():
             self._save(urgent=True)

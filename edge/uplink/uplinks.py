@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge.core.account import Account
 from edge.core.leaf_link import LeafLink
 from edge.core.times import Clock
-from edge.core.wall_clock import Moment
+from edge.core.wall_clock import EARLIEST_NS, Moment
 from edge.errors import ApiError, StartError, StoreError
 from edge.jetstream.account import JetStreamAccount
 from edge.jetstream.stream import Stream
@@ -111,6 +111,7 @@ class Uplinks:
         new_id: Callable[[], str],
         budget: BudgetConfig | None = None,
         moment: Callable[[int], Moment] = as_stamped,
+        sure_from: Callable[[], int] = lambda: EARLIEST_NS,
         remote: str = "",
     ) -> None:
         self.remote = remote
@@ -121,6 +122,7 @@ class Uplinks:
         self.clock = clock
         self.new_id = new_id
         self.moment = moment
+        self.sure_from = sure_from
         self.generation = values.get(GENERATION, b"").decode("ascii", "replace")
         self.budget = self._make_budget(budget, values.get(self._budget_key())) if budget else None
         self.line = Line(self.budget)
@@ -167,7 +169,7 @@ class Uplinks:
             config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake,
             self._short_id, is_kept,
         )  # fmt: skip
-        uplink.sender.moment = self.moment
+        uplink.sender.moment, uplink.sender.sure_from = self.moment, self.sure_from
         self.commands.add(uplink)
         if config.hours:
             self._schedule(uplink, config)

@@ -231,7 +231,7 @@ class World:
 
     def publish_all(self, messages: Sequence[Outgoing]) -> int:
         went = [self.publish(subject, payload, reply, headers) for subject, reply, headers, payload in messages]
-        return sum(len(message.headers) + len(message.payload) + 80 for message in messages) if all(went) else 0
+        return sum(len(headers) + len(payload) + 80 for _, _, headers, payload in messages) if all(went) else 0
 
     def carry(self, size: int) -> int:
         """How long that takes."""
