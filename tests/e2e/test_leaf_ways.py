@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import re
 import socket
 import threading
@@ -232,3 +233,70 @@ def test_a_proxy_that_refuses(our_web: WebPair, proxy: Proxy) -> None:
     wait_for(lambda: "refused: 407 Proxy Authentication Required" in ours.leaf.log.read_text(), ours.leaf.log.read_text)
     proxy.answer = b"HTTP/1.1 200 OK\r\n\r\n"
     assert ours.is_up()
+
+
+# ---- a line that garbles
+
+
+class Garbler:
+    """Passes on what comes; one byte of the next that the hub sends is another, once ``at`` is set."""
+
+    def __init__(self, port: int) -> None:
+        self.far_port = port
+        self.at = 0
+        self.sockets: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self.far_port))
+            except OSError:
+                return
+            self.sockets += [near, far]
+            threading.Thread(target=pump, args=(near, far), daemon=True).start()
+            threading.Thread(target=self._garble, args=(far, near), daemon=True).start()
+
+    def _garble(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if self.at and len(data) > self.at:
+                    data = data[: self.at] + bytes([data[self.at] ^ 1]) + data[self.at + 1 :]
+                    self.at = 0
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        for sock in (self.listener, *self.sockets):
+            sock.close()
+
+
+@pytest.fixture
+def garbler(pair: Pair) -> Iterator[Garbler]:
+    made = Garbler(pair.port)
+    yield made
+    made.close()
+
+
+def test_what_was_garbled_is_not_passed_on(pair: Pair, garbler: Garbler) -> None:
+    """The link ends, says why, and comes back."""
+    pair.start("compression: s2_fast", "compression: s2_fast", f"nats-leaf://127.0.0.1:{garbler.port}")
+    assert pair.is_up()
+    wire, up = pair.leaf.wire(), pair.hub.wire()
+    for each in (wire, up):
+        each.login('{"verbose":false,"headers":true,"no_responders":true}')
+    wire.send(b"SUB garbled 1\r\nSUB whole 2\r\nPING\r\n")
+    wire.expect(rb".*?PONG\r\n")
+    knows(up, b"garbled")
+    wire.expect(rb"(PING\r\n|MSG garbled 1 _INBOX.k 0\r\n\r\n)+")
+    payload = random.Random(1).randbytes(5000)  # does not shrink
+    garbler.at = 2500
+    up.send(b"PUB garbled %d\r\n%s\r\n" % (len(payload), payload))
+    wait_for(lambda: not garbler.at and re.search(r"closed: Read Error|wrong sum of", pair.leaf.log.read_text()) is not None, pair.leaf.log.read_text)
+    knows(up, b"whole")
+    assert b"garbled" not in wire.expect(rb".*?MSG whole 2 _INBOX.k 0\r\n\r\n")
