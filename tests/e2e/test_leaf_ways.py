@@ -5,6 +5,7 @@ import json
 import random
 import re
 import socket
+import ssl
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -164,6 +165,7 @@ class Proxy:
         self.port = self.listener.getsockname()[1]
         self.heads: list[bytes] = []
         self.answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        self.context: ssl.SSLContext | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -176,6 +178,12 @@ class Proxy:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
+        if self.context is not None:
+            try:
+                sock = self.context.wrap_socket(sock, server_side=True)
+            except OSError:  # who has come does not trust us
+                return
+            self.sockets.append(sock)
         head = b""
         while b"\r\n\r\n" not in head:
             head += sock.recv(4096)
@@ -224,6 +232,35 @@ def test_a_proxy(way: str, web: WebPair, proxy: Proxy, authority: Any) -> None:
     head = proxy.heads[0]
     assert head.startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % web.port)
     assert b"proxy-authorization: basic " + base64.b64encode(b"u:p:w").lower() in head.lower()
+
+
+@pytest.mark.parametrize("way", ["wss", "tcp", "tls"])
+def test_a_proxy_that_is_encrypted_too(
+    way: str, web: WebPair, proxy: Proxy, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate is one that the system trusts, whatever the remote's ``tls`` says."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    pair = authority.server("prx")
+    proxy.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    proxy.context.load_cert_chain(pair.cert, pair.key)
+    remote = f'proxy {{ url: "https://localhost:{proxy.port}" }}'
+    if way == "wss":
+        web.start_web(f'{remote}, tls {{ ca_file: "{authority.file}" }}', tls(authority.server("hub")), "wss")
+    elif way == "tls":
+        web.start(tls(authority.server("hub")), f'{remote}, tls {{ ca_file: "{authority.file}" }}', "tls://localhost:{}")
+    else:
+        web.start("", remote, "nats-leaf://localhost:{}")
+    assert web.is_up()
+    assert proxy.heads[0].startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % web.port)
+
+
+def test_a_proxy_that_nobody_vouches_for(our_web: WebPair, proxy: Proxy, authority: Any) -> None:
+    pair = authority.server("prx")
+    proxy.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    proxy.context.load_cert_chain(pair.cert, pair.key)
+    our_web.start_web(f'proxy {{ url: "https://localhost:{proxy.port}" }}')
+    wait_for(lambda: "certificate verify failed" in our_web.leaf.log.read_text(), our_web.leaf.log.read_text)
+    assert f"proxy localhost:{proxy.port}: " in our_web.leaf.log.read_text()
 
 
 def test_a_proxy_that_refuses(our_web: WebPair, proxy: Proxy) -> None:
