@@ -53,6 +53,7 @@ class BadLine:
         self.state = State.OPEN
         self.page = PORTAL_ANSWER
         self.carried = [0, 0]  # bytes that have arrived: down, up
+        self.accepted = 0  # connections
         self.ports: list[int] = []
         self.servers: list[asyncio.Server] = []
         self.calls: set[Call] = set()
@@ -91,6 +92,7 @@ class BadLine:
 
     def _accepting(self, target: int) -> Accepted:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.accepted += 1
             call = Call(self, reader, writer)
             self.calls.add(call)
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -169,7 +171,7 @@ class Way:
         while True:
             quality = self.line.quality
             data = await self.reader.read(SEGMENT if quality is not GOOD else 1 << 18)
-            if not data:
+            if not data or self.writer.is_closing():
                 return
             while self.call.is_lost:  # nobody takes it, so that TCP does not acknowledge it either
                 if self.writer.is_closing():
@@ -194,6 +196,8 @@ class Way:
             due, data = await self.queue.get()
             if (wait := due - clock.time()) > 0:
                 await asyncio.sleep(wait)
+            if self.writer.is_closing():
+                return
             if self._is_swallowed():
                 continue  # for ever: the connection is reset when the line is back
             self.line.carried[self.is_up] += len(data)
@@ -223,6 +227,10 @@ class Modem:
     @property
     def carried_up(self) -> int:
         return self.line.carried[True]
+
+    @property
+    def accepted(self) -> int:
+        return self.line.accepted
 
     def become(self, state: State, quality: Quality | None = None, page: bytes | None = None) -> None:
         async def become() -> None:
