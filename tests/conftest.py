@@ -9,12 +9,38 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 PATIENCE = 15.0  # seconds until a wait is called a failure; nothing passes by being quick
+
+pytest.register_assert_rewrite("tests.e2e", "tests.edge", "tests.crash")  # what is shared there says what differs, too
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As under nohup.  Programs that the tests start would inherit it and not hear Ctrl-C; a handler ends with exec.
+    signal.signal(signal.SIGINT, lambda *_: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """A report that crosses from one of several processes, with what a hostile peer's bytes left in the log."""
+    return _printable((yield))
+
+
+def _printable(found: Any) -> Any:
+    """Without lone surrogates: those cannot be sent, and would end the whole run."""
+    match found:
+        case str():
+            return found.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _printable(value) for key, value in found.items()}
+        case list() | tuple():
+            return type(found)(map(_printable, found))
+        case _:
+            return found
 
 
 class Wire:
