@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from hub.plan import free_ports
+
 PATIENCE = 15.0  # seconds until a wait is called a failure; nothing passes by being quick
 
 pytest.register_assert_rewrite("tests.e2e", "tests.edge", "tests.crash")  # what is shared there says what differs, too
@@ -22,6 +24,14 @@ pytest.register_assert_rewrite("tests.e2e", "tests.edge", "tests.crash")  # what
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As under nohup.  Programs that the tests start would inherit it and not hear Ctrl-C; a handler ends with exec.
     signal.signal(signal.SIGINT, lambda *_: None)
+
+
+# By far the longest, mostly waiting: first, or at the end one process works on them alone.
+LONGEST = ("test_bridge.py", "test_uplink.py", "test_bad_links.py", "test_run.py", "test_edge_crash.py", "test_sourcing.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,9 +159,8 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Still free when a server comes back to it: none that the system gives to outgoing connections."""
+    return free_ports("127.0.0.1", 1)[0]
 
 
 def nats_server_binary() -> str:
