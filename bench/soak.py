@@ -1,5 +1,6 @@
 """``python -m bench.soak``: an edge, a hub of three nodes, a bad line between them, and what goes wrong, at random.
 
+``--hub super``: a hub of two clusters with gateways between; the edge is linked to one, its stream is in the other.
 Readings are published to the edge all the time, each until the edge has acknowledged it.  At the end everything is
 well again, and four numbers are told: produced, stored at the hub, missing, duplicate.  Status 1 where they do not
 balance.
@@ -22,19 +23,21 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 from nats.errors import Error
+from nats.js.api import Placement
 from nats.js.errors import APIError
 
 from bench.bad_line import GOOD, BadLine, Quality, State
 from hub.errors import HubError
 from hub.ledger import Account, balance
 from hub.nats_client import GO_ON_FOR_EVER, operator
-from hub.nats_conf import HubPlan, leaf_block
+from hub.nats_conf import HubNode, HubPlan, leaf_block
 from hub.nats_server import HubCluster, find_nats_server
 from hub.plan import free_ports, new_plan, save_plan
-from hub.streams import TELEMETRY, ensure_streams, stored_messages
+from hub.streams import STREAMS, TELEMETRY, ensure_streams, stored_messages
 from hub.system_account import wait_ready
 
 EDGE = "edge-1"
+WEST, EAST = "west", "east"
 READY_S = 60.0
 DRAIN_S = 300.0
 PAUSE_S = (1.0, 8.0)  # between two events
@@ -47,15 +50,32 @@ QUALITIES = {
 }
 
 
+def one_cluster() -> HubPlan:
+    return new_plan("127.0.0.1", None, (EDGE,))
+
+
+def super_cluster() -> HubPlan:
+    """Three nodes in the west, where the edge is, and three in the east, where its stream is."""
+    plan = one_cluster()
+    names = [(cluster, f"{cluster}-{i}") for cluster in (WEST, EAST) for i in (1, 2, 3)]
+    ports = iter(free_ports(plan.host, 4 * len(names)))
+    nodes = (
+        HubNode(name, next(ports), next(ports), next(ports), cluster=cluster, gateway_port=next(ports))
+        for cluster, name in names
+    )
+    return dataclasses.replace(plan, nodes=tuple(nodes))
+
+
 class Soak:
-    def __init__(self, folder: Path, binary: Path, rng: random.Random, rate: float) -> None:
-        plan = new_plan("127.0.0.1", None, (EDGE,))
-        ports = free_ports("127.0.0.1", len(plan.nodes) + 1)
-        nodes = tuple(
+    def __init__(self, plan: HubPlan, folder: Path, binary: Path, rng: random.Random, rate: float) -> None:
+        near = [node for node in plan.nodes if node.cluster == plan.nodes[0].cluster]
+        ports = free_ports("127.0.0.1", len(near) + 1)
+        nodes = [
             dataclasses.replace(node, leaf_advertise=f"127.0.0.1:{port}")
-            for node, port in zip(plan.nodes, ports, strict=False)
-        )
-        self.plan: HubPlan = dataclasses.replace(plan, nodes=nodes)
+            for node, port in zip(near, ports, strict=False)
+        ]
+        self.near = dataclasses.replace(plan, nodes=tuple(nodes))
+        self.plan = dataclasses.replace(plan, nodes=(*nodes, *plan.nodes[len(nodes) :]))
         self.line = BadLine([node.leaf_port for node in nodes], rng)
         self.line_ports = ports[: len(nodes)]
         self.port = ports[-1]
@@ -73,12 +93,13 @@ class Soak:
     async def start(self) -> None:
         save_plan(self.plan, self.folder)
         await self.start_hub()
+        there = Placement(cluster=self.plan.nodes[-1].cluster)
         async with operator(self.plan) as client:
-            await ensure_streams(client)
+            await ensure_streams(client, streams=tuple(stream.evolve(placement=there) for stream in STREAMS))
         await self.line.open(self.line_ports)
         config = self.folder / "edge.conf"
         config.write_text(
-            f"{leaf_block(self.plan, EDGE)}\nlisten: 127.0.0.1:{self.port}\n"
+            f"{leaf_block(self.near, EDGE)}\nlisten: 127.0.0.1:{self.port}\n"
             f'jetstream {{ store_dir: "{self.folder / "edge"}", domain: {EDGE} }}\n'
         )
         config.chmod(0o600)
@@ -144,6 +165,8 @@ class Soak:
             self.worsen, self.worsen, self.lose_line, self.lose_line, self.flap, self.kill_and_start_edge,
             self.kill_node, self.kill_all_nodes, self.step_down,
         ]  # fmt: skip
+        if self.near.nodes != self.plan.nodes:
+            events += [self.kill_cluster, self.kill_cluster]
         while time.monotonic() < end:
             await asyncio.sleep(self.rng.uniform(*PAUSE_S))
             say(await self.rng.choice(events)())
@@ -189,6 +212,16 @@ class Soak:
         await self.start_hub()
         return "hub: all nodes killed and started"
 
+    async def kill_cluster(self) -> str:
+        """With its gateways: the other one is alone for a while."""
+        cluster = self.rng.choice([EAST, WEST])
+        for node in self.plan.nodes:
+            if node.cluster == cluster:
+                self.hub.kill(node.name)
+        await asyncio.sleep(self.rng.uniform(0, 10))
+        await self.start_hub()
+        return f"hub: all of {cluster} killed and started"
+
     async def step_down(self) -> str:
         with contextlib.suppress(Error, HubError, TimeoutError):
             async with operator(self.plan) as client:
@@ -215,9 +248,9 @@ class Soak:
 
 
 async def soak(
-    folder: Path, binary: Path, seed: int, seconds: float, rate: float, say: Callable[[str], None]
+    plan: HubPlan, folder: Path, binary: Path, seed: int, seconds: float, rate: float, say: Callable[[str], None]
 ) -> Account:
-    run = Soak(folder, binary, random.Random(seed), rate)
+    run = Soak(plan, folder, binary, random.Random(seed), rate)
     try:
         await run.start()
         publishing = asyncio.create_task(run.publish())
@@ -232,6 +265,9 @@ async def soak(
         run.close()
 
 
+HUBS = {"cluster": one_cluster, "super": super_cluster}
+
+
 async def _unmentioned(_: Exception) -> None:
     """The edge is killed on purpose."""
 
@@ -241,6 +277,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="of torment (%(default)g)")
     parser.add_argument("--seed", type=int, default=None, help="of the schedule (default: a random one, which is told)")
     parser.add_argument("--rate", type=float, default=50.0, help="readings a second (%(default)g)")
+    parser.add_argument("--hub", choices=HUBS, default="cluster", help="of what kind (%(default)s)")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -248,7 +285,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="petiole-soak-", dir="/var/tmp"))
     try:
         binary = find_nats_server(None)
-        account = asyncio.run(soak(folder, binary, seed, options.minutes * 60, options.rate, _say))
+        plan = HUBS[options.hub]()
+        account = asyncio.run(soak(plan, folder, binary, seed, options.minutes * 60, options.rate, _say))
     except HubError as exc:
         print(f"soak: {exc}; configurations, stores and logs are in {folder}", file=sys.stderr)
         return 1

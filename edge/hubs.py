@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.config.options import Config, LeafRemote, Uplink
-from edge.core.leaf_link import LeafLink
+from edge.core.leaf_link import PING_INTERVAL_NS, LeafLink
 from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
@@ -83,6 +83,7 @@ class Hubs:
         self.router = router
         self.server_name = server_name
         self.reconnect_ns = config.leafnodes.reconnect_ns
+        self.pings = _pings(config)
         domain = config.jetstream.domain if config.jetstream else ""
         self.identity = LeafIdentity(
             server_id, server_name, NATS_LEVEL, domain, config.jetstream is not None, config.max_payload_bytes
@@ -119,13 +120,21 @@ class Hubs:
                 leaf.task.cancel()
             leaf.connector.link.account.links.discard(leaf.connector.link)
 
+    def set_pings(self, config: Config) -> None:
+        """From the next of each link on."""
+        self.pings = _pings(config)
+        for leaf in self.leafs:
+            leaf.connector.link.ping_interval_ns, leaf.connector.link.ping_max = self.pings
+
     def _is_used(self, link: RemoteLink) -> bool:
         return any(leaf.connector.link is link for leaf in self.leafs)
 
     def _connector(
         self, remote: LeafRemote, carried: Sequence[str] = (), link: RemoteLink | None = None
     ) -> LeafConnector:
-        return make_connector(remote, self.identity, carried, self.reconnect_ns, self.router, link)
+        connector = make_connector(remote, self.identity, carried, self.reconnect_ns, self.router, link)
+        connector.link.ping_interval_ns, connector.link.ping_max = self.pings
+        return connector
 
     def _start_uplinks(self, config: Config, storage: Storage | None) -> None:
         """Those of each remote by themselves.  At the first one status is asked for, and from it commands come."""
@@ -179,6 +188,11 @@ class Hubs:
             self.router.flush()
 
         asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(tell)
+
+
+def _pings(config: Config) -> tuple[int, int]:
+    """How often, and how many may be without an answer."""
+    return min(config.ping_interval_ns, PING_INTERVAL_NS), config.ping_max
 
 
 def _jetstream(storage: Storage, link: LeafLink, what: str) -> "JetStreamAccount":

@@ -386,6 +386,7 @@ def _apply_leafs(daemon: "Daemon", old: Config) -> None:
     if daemon.hubs is None and come:
         daemon.make_hubs().start(daemon.lifecycle)
     elif daemon.hubs is not None:
+        daemon.hubs.set_pings(new)
         for remote in gone:
             daemon.hubs.remove(remote)
         for remote in come:

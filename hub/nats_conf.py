@@ -21,6 +21,9 @@ class HubNode:
     leaf_port: int
     leaf_advertise: str | None = None
     """host:port that leafs are told to come to, where that is not the listener itself (NAT, a proxy)."""
+    cluster: str = "petiole-hub"
+    gateway_port: int | None = None
+    """Of a super-cluster: nodes of several clusters, and a gateway at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class HubPlan:
 
 def render(plan: HubPlan, node: HubNode, directory: Path) -> str:
     """The configuration file of one node; its store is `directory`/<node name>."""
-    others = [peer for peer in plan.nodes if peer is not node]
+    others = [peer for peer in plan.nodes if peer is not node and peer.cluster == node.cluster]
     routes = "\n".join(
         f"    {_quoted(f'nats://{ROUTE}:{plan.passwords.route}@127.0.0.1:{peer.cluster_port}')}" for peer in others
     )
@@ -85,14 +88,14 @@ accounts {{
 system_account: SYS
 
 cluster {{
-  name: petiole-hub
+  name: {_quoted(node.cluster)}
   listen: {_quoted(f"127.0.0.1:{node.cluster_port}")}
   authorization {{ user: {ROUTE}, password: {_quoted(plan.passwords.route)} }}
   routes: [
 {routes}
   ]
 }}
-
+{_gateway(plan, node)}
 leafnodes {{
   # Edges talk with the hub; else each would be told what every other one wants: of a thousand edges, millions of lines.
   isolate_leafnode_interest: true
@@ -104,6 +107,34 @@ leafnodes {{
   }}
 }}
 """
+
+
+def _gateway(plan: HubPlan, node: HubNode) -> str:
+    """Each node reaches every cluster by any of its nodes."""
+    if node.gateway_port is None:
+        return ""
+    clusters = "\n".join(
+        f"    {{ name: {_quoted(name)}, urls: [ {', '.join(map(_quoted, urls))} ] }}"
+        for name, urls in _gateways(plan).items()
+    )
+    return f"""
+gateway {{
+  name: {_quoted(node.cluster)}
+  listen: {_quoted(f"127.0.0.1:{node.gateway_port}")}
+  authorization {{ user: {ROUTE}, password: {_quoted(plan.passwords.route)} }}
+  gateways: [
+{clusters}
+  ]
+}}
+"""
+
+
+def _gateways(plan: HubPlan) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in plan.nodes:
+        url = f"nats://{ROUTE}:{plan.passwords.route}@127.0.0.1:{node.gateway_port}"
+        found.setdefault(node.cluster, []).append(url)
+    return found
 
 
 def leaf_block(plan: HubPlan, edge: str) -> str:

@@ -9,12 +9,48 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hub.plan import free_ports
+
 PATIENCE = 15.0  # seconds until a wait is called a failure; nothing passes by being quick
+
+pytest.register_assert_rewrite("tests.e2e", "tests.edge", "tests.crash")  # what is shared there says what differs, too
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As under nohup.  Programs that the tests start would inherit it and not hear Ctrl-C; a handler ends with exec.
+    signal.signal(signal.SIGINT, lambda *_: None)
+
+
+# By far the longest, mostly waiting: first, or at the end one process works on them alone.
+LONGEST = ("test_bridge.py", "test_uplink.py", "test_bad_links.py", "test_run.py", "test_edge_crash.py", "test_sourcing.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """A report that crosses from one of several processes, with what a hostile peer's bytes left in the log."""
+    return _printable((yield))
+
+
+def _printable(found: Any) -> Any:
+    """Without lone surrogates: those cannot be sent, and would end the whole run."""
+    match found:
+        case str():
+            return found.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _printable(value) for key, value in found.items()}
+        case list() | tuple():
+            return type(found)(map(_printable, found))
+        case _:
+            return found
 
 
 class Wire:
@@ -123,9 +159,8 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Still free when a server comes back to it: none that the system gives to outgoing connections."""
+    return free_ports("127.0.0.1", 1)[0]
 
 
 def nats_server_binary() -> str:

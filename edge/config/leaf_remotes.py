@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMES = ("nats-leaf", "nats", "leaf", "tls")
 WEB_SCHEMES = ("ws", "wss")
-PROXY_PORT = 80
+PROXY_PORTS = {"http": 80, "https": 443}
 
 IGNORED = ("jetstream_cluster_migrate", "js_cluster_migrate")  # there is no cluster to migrate in
 
@@ -74,7 +74,8 @@ def _remote(value: Value, dial_timeout_ns: int, warnings: list[str]) -> LeafRemo
         block.warn(compression, "by WebSocket ws_compression is what compresses")
     if remote.credentials and remote.nkey:
         fail(block.place("nkey", "seed"), "a remote logs in with credentials or with an nkey, not with both")
-    if not disabled and (remote.tls or any(url.encrypted for url in remote.urls)):
+    through = remote.proxy is not None and remote.proxy.encrypted
+    if not disabled and (remote.tls or through or any(url.encrypted for url in remote.urls)):
         import ssl  # noqa: F401  before the loop, which otherwise goes without it (edge/lean.py)
     return None if disabled else remote
 
@@ -155,10 +156,9 @@ def _proxy(block: Fields) -> LeafProxy | None:
     timeout_ns = inner.duration_ns("timeout", default=0)
     parts, port = _split(inner.string("url", default=""), entry.place)
     inner.finish()
-    if parts.scheme == "https":
-        fail(entry.place, "proxy: https:// is not supported here: the way to the proxy itself is not encrypted")
-    if parts.scheme != "http" or not parts.hostname:
+    if parts.scheme not in PROXY_PORTS or not parts.hostname:
         fail(entry.place, 'proxy: expected a url such as "http://proxy.example:3128"')
     if bool(user) != bool(password):
         fail(entry.place, "proxy: expected both username and password, or neither")
-    return LeafProxy(parts.hostname, port or PROXY_PORT, user, password, timeout_ns)
+    port = port or PROXY_PORTS[parts.scheme]
+    return LeafProxy(parts.hostname, port, user, password, timeout_ns, parts.scheme == "https")

@@ -75,13 +75,14 @@ class LeafUrl(NamedTuple):
 
 
 class LeafProxy(NamedTuple):
-    """An HTTP proxy; ``timeout_ns`` 0: that of dialling."""
+    """An HTTP proxy; ``timeout_ns`` 0: that of dialling; ``encrypted``: the way to it, too."""
 
     host: str
     port: int
     user: str = ""
     password: str = ""
     timeout_ns: int = 0
+    encrypted: bool = False
 
 
 class LeafRemote(NamedTuple):

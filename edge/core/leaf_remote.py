@@ -133,6 +133,12 @@ class RemoteLink(LeafLink):
 
     # ---- what the hub says
 
+    def receive(self, data: bytes, now: int) -> None:
+        if self.state is State.AWAITS_INFO and not self.received and data.startswith(b"HTTP/"):
+            self._fail("", "a page of HTTP in the place of INFO: is there a portal that wants a login?")
+            return
+        super().receive(data, now)
+
     def _on_info(self, info: Info) -> None:
         self.info = info
         self.is_open = True

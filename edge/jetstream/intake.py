@@ -13,15 +13,17 @@ import enum
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from edge.core.account import Account
-from edge.core.peer import PeerKind, Subscription
+from edge.core.peer import Callback, PeerKind, Subscription
 from edge.core.times import SECOND, Clock
 from edge.errors import ApiError
 from edge.jetstream.advisories import random_name
 from edge.jetstream.origin import Origin
 from edge.jetstream.origin_consumer import (
+    DERIVED,
     SILENCE_NS,
     SOURCE,
     Created,
@@ -31,6 +33,7 @@ from edge.jetstream.origin_consumer import (
     creation,
     parse_answer,
     parse_delivery,
+    parse_origin,
 )
 from edge.message import header_block, header_get
 from edge.subjects import is_literal, matches
@@ -45,7 +48,10 @@ BACKOFF_MAX_NS = 120 * SECOND
 REFUSED_MAX_NS = 60 * SECOND
 FIRST_NS = (100_000_000, 200_000_000)  # a first request waits somewhere between these: others begin too
 CONTROL = b"NATS/1.0 100 "
-LEVEL_TOO_LOW, BAD_JSON, OTHER_IDENTITY = 10185, 10025, 10225
+LEVEL_TOO_LOW, BAD_JSON, NOT_CHANGED, OTHER_IDENTITY = 10185, 10025, 10012, 10225
+SENT_ONCE = ApiError(
+    400, 10012, "the origin's retention is not limits: a server before 2.14 would lose what is on its way"
+)
 
 
 class Message(NamedTuple):
@@ -105,6 +111,7 @@ class Intake:
         self.complained = ""
         self.cut = False  # the way to the origin was lost since it was last asked
         self.levels = list(kind.levels)
+        self.is_old = False  # the origin is a server before 2.14, as far as is known
         self.identity = ""  # of the origin stream, where that is known
         self.consumer = ""
         self.consumer_seq = 0
@@ -198,6 +205,7 @@ class Intake:
 
     def _failed(self, error: ApiError | None) -> None:
         self.fails += 1
+        self.is_old = False
         self._retry()
         self._tell(error)
 
@@ -227,6 +235,7 @@ class Intake:
             return
         if not is_there:
             self.cut = True
+            self.is_old = False
         elif self.cut or self.state is State.WAITING:
             self.cut = False
             self.fails = 0
@@ -238,18 +247,11 @@ class Intake:
         self._cancel()
         self.cut = False
         self.error = None
-        self.levels = list(self.kind.levels)
+        self.levels = [] if self.is_old else list(self.kind.levels)
         self._request()
 
     def _request(self) -> None:
         consumer = self.origin.consumer
-        self.state = State.ASKING
-        self.due = self.clock.monotonic() + (ANSWER_NS if consumer is None else RESET_ANSWER_NS)
-        self.clock.wake()
-        if self.answer_sub is not None:  # what another server still answers to an earlier form is not for us
-            self.account.unsubscribe(self.answer_sub)
-        reply = f"$JSC.R.{random_name(8)}"
-        self.answer_sub = self.account.subscribe(reply, self._on_answer)
         if consumer is None:
             subject, body = creation(
                 self.origin, self.kind, self.stable_name, self.told, self.owner.start(self), bool(self.levels)
@@ -257,9 +259,19 @@ class Intake:
         else:
             subject = at_origin(self.origin, f"$JS.API.CONSUMER.RESET.{self.origin.name}.{consumer.name}")
             body = b""
+        self._send(subject, body, self._headers(), self._on_answer)
+
+    def _send(self, subject: str, body: bytes, headers: bytes, on_answer: Callback) -> None:
+        self.state = State.ASKING
+        self.due = self.clock.monotonic() + (ANSWER_NS if self.origin.consumer is None else RESET_ANSWER_NS)
+        self.clock.wake()
+        if self.answer_sub is not None:  # what another server still answers to an earlier form is not for us
+            self.account.unsubscribe(self.answer_sub)
+        reply = f"$JSC.R.{random_name(8)}"
+        self.answer_sub = self.account.subscribe(reply, on_answer)
         turn, sub = self.turn, self.answer_sub
         asked_at, self.asked_at = self.asked_at, self.clock.monotonic()
-        sent = self.account.publish(subject, body, reply=reply, headers=self._headers())
+        sent = self.account.publish(subject, body, reply=reply, headers=headers)
         if not sent.receivers and self.turn == turn and self.answer_sub is sub:
             self.asked_at = asked_at  # nobody there: ``_on_interest`` tells when somebody is
             self._failed(None)
@@ -269,7 +281,7 @@ class Intake:
             return b""
         lines = [("Nats-Required-Api-Level", str(self.levels[0]))]
         if self.levels[0] >= 5:
-            lines.append(("Nats-Stream-Identity", self.identity))
+            lines.append(("Nats-Stream-Identity", "" if self.identity.startswith(DERIVED) else self.identity))
         return header_block(lines)
 
     # ---- the answer
@@ -292,8 +304,15 @@ class Intake:
         elif error.err_code in (LEVEL_TOO_LOW, BAD_JSON) and self.levels:
             self.levels.pop(0)
             self._request()
+        elif error.err_code == NOT_CHANGED and self.levels:
+            self._ask_as_of_old()
         else:
             self._failed(error)
+
+    def _ask_as_of_old(self) -> None:
+        """2.10 and 2.11 take no notice of what they do not know: a name that stays is one consumer for them."""
+        self.levels.clear()
+        self._request()
 
     def _forget_origin(self) -> None:
         log.warning("%s: that stream was made anew, and is taken from its beginning", self)
@@ -302,6 +321,33 @@ class Intake:
         self.owner.recreated(self)
 
     def _answered(self, answer: Created, identity: str) -> None:
+        if self.origin.consumer is not None or answer.is_sourcing:
+            self._agreed(answer, identity)
+        elif self.levels:
+            self._ask_as_of_old()
+        else:
+            subject = at_origin(self.origin, f"$JS.API.STREAM.INFO.{self.origin.name}")
+            self._send(subject, b"", b"", partial(self._on_info, answer))
+
+    def _on_info(self, answer: Created, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        """What an old server does not say by itself: what its consumer does to the stream, and which stream it is.
+        As long as we do not listen the consumer sends nothing."""
+        try:
+            found = parse_origin(payload)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            found = self.kind.setup_failed
+        if isinstance(found, ApiError):
+            self._failed(found)
+        elif found.retention != "limits":
+            self._failed(SENT_ONCE)
+        elif self.identity.startswith(DERIVED) and self.identity != found.identity:
+            self._forget_origin()
+            self._retry()
+        else:
+            self.is_old = True
+            self._agreed(answer, found.identity)
+
+    def _agreed(self, answer: Created, identity: str) -> None:
         deliver = answer.deliver_subject
         if self.origin.consumer is not None:
             if answer.ack_policy != "flow_control":
@@ -311,7 +357,8 @@ class Intake:
         if self.answer_sub is not None:
             self.account.unsubscribe(self.answer_sub)
             self.answer_sub = None
-        if identity and self.identity and identity != self.identity:
+        is_comparable = identity.startswith(DERIVED) is self.identity.startswith(DERIVED)
+        if identity and self.identity and is_comparable and identity != self.identity:
             self._forget_origin()
         self.identity = identity
         turn = self.turn

@@ -8,11 +8,12 @@ from edge.core.times import SECOND
 from edge.errors import ApiError
 from edge.jetstream.advisories import random_name
 from edge.jetstream.fields import MAX_INT64, dumps
-from edge.jetstream.origin import Origin
+from edge.jetstream.origin import Origin, short_hash
 from edge.subjects import is_literal
 
 HEARTBEAT_NS = SECOND
 SILENCE_NS = 10 * SECOND  # from the origin, and its consumer is taken for lost; there, without us, it goes
+DERIVED = "~"  # what identities begin with that the origin has not given itself
 ACK_WAIT_NS = 22 * 3600 * SECOND
 
 
@@ -89,27 +90,49 @@ def _deliver_subject(origin: Origin, kind: Kind) -> str:
 
 
 class Created(NamedTuple):
-    """What an origin answers of a consumer: its first message is the first behind ``before``, and so many follow."""
+    """What an origin answers of a consumer: its first message is the first behind ``before``, and so many follow.
+    ``is_sourcing``: it knows what the consumer is for, as servers do since 2.14."""
 
     name: str
     deliver_subject: str
     ack_policy: str
     before: int
     pending: int
+    is_sourcing: bool
 
 
 def parse_answer(payload: bytes) -> Created | ApiError:
     """ValueError and its like for what is no answer."""
     answer: dict[str, Any] = json.loads(payload)
     if error := answer.get("error"):
-        return ApiError(int(error["code"]), int(error["err_code"]), str(error["description"]))
+        return _error(error)
     config = answer["config"]
     deliver = config["deliver_subject"]
     if not is_literal(deliver):
         raise ValueError(deliver)
     before = int(answer["delivered"]["stream_seq"])
     pending = int(answer.get("num_pending") or 0)
-    return Created(str(answer["name"]), deliver, str(config.get("ack_policy")), max(before, 0), pending)
+    is_sourcing = config.get("sourcing") is True
+    return Created(str(answer["name"]), deliver, str(config.get("ack_policy")), max(before, 0), pending, is_sourcing)
+
+
+class OriginStream(NamedTuple):
+    """What a server before 2.14 tells of a stream.  The ``identity`` is made from when it was made."""
+
+    retention: str
+    identity: str
+
+
+def parse_origin(payload: bytes) -> OriginStream | ApiError:
+    """ValueError and its like for what is no answer."""
+    answer: dict[str, Any] = json.loads(payload)
+    if error := answer.get("error"):
+        return _error(error)
+    return OriginStream(str(answer["config"]["retention"]), DERIVED + short_hash(str(answer["created"]))[1:])
+
+
+def _error(error: dict[str, Any]) -> ApiError:
+    return ApiError(int(error["code"]), int(error["err_code"]), str(error["description"]))
 
 
 # ---- a message

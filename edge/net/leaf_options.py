@@ -5,7 +5,6 @@ from typing import Protocol
 
 from edge.core.compression_spec import Compression
 from edge.core.tls_spec import Tls
-from edge.net.tunnel import Proxy
 
 
 class LeafUrl(Protocol):
@@ -23,6 +22,19 @@ class LeafUrl(Protocol):
     def websocket(self) -> bool: ...
     @property
     def path(self) -> str: ...
+
+
+class Proxy(Protocol):
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def encrypted(self) -> bool: ...
 
 
 class LeafProxy(Proxy, Protocol):

@@ -207,12 +207,9 @@ class LeafConnector:
         async with asyncio.timeout(_proxy_timeout(remote.proxy, remote.dial_timeout_ns) * self.patience):
             from edge.net.tunnel import tunnel
 
-            sock, connection.early = await tunnel(remote.proxy, place.host, place.port)
-            try:
-                return (await loop.create_connection(lambda: outer, sock=sock, ssl=first, server_hostname=name))[0]
-            except BaseException:
-                sock.close()
-                raise
+            way = await tunnel(remote.proxy, place.host, place.port)
+            connection.early = way.early
+            return await way.lead_to(outer, first, name)
 
     async def _addresses(self, place: Place) -> list[str]:
         """Of the host, in any order: a fleet is not to meet at the first of them."""

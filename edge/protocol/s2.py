@@ -2,12 +2,13 @@
 writes is read, and what is written is Snappy's, which it reads.
 
 Blocks are packed, and those without S2's extension unpacked, by ``cramjam``, which is optional: without it there is no
-compression.  Sums are not checked: TCP has done that.  No sockets, no clock.
+compression.  Sums are checked: TCP's are weak, and a proxy between may have faults of its own.  No sockets, no clock.
 """
 
 import importlib.util
 
 from edge.errors import ProtocolError
+from edge.protocol.s2_sum import frame_sum
 
 IDENTIFIERS = (b"S2sTwO", b"sNaPpY")
 COMPRESSED, PLAIN, FIRST_SKIPPED, IDENTIFIER = 0x00, 0x01, 0x80, 0xFF
@@ -48,12 +49,13 @@ class S2Writer:
 class S2Reader:
     """``decode`` gives what has come whole.  ProtocolError for what is no such stream, after which there is nothing."""
 
-    __slots__ = ("buffer", "has_begun", "unpack")
+    __slots__ = ("buffer", "has_begun", "pack", "unpack")
 
     def __init__(self) -> None:
         import cramjam
 
         self.unpack = cramjam.snappy.decompress_raw
+        self.pack = cramjam.snappy.compress
         self.buffer = b""
         self.has_begun = False
 
@@ -86,7 +88,10 @@ class S2Reader:
             return b""
         if kind not in (COMPRESSED, PLAIN) or len(body) < SUM:
             raise ProtocolError("unknown frame in an S2 stream")
-        return self._block(body[SUM:]) if kind == COMPRESSED else body[SUM:]
+        plain = self._block(body[SUM:]) if kind == COMPRESSED else body[SUM:]
+        if frame_sum(plain, self.pack) != body[:SUM]:
+            raise ProtocolError("wrong sum of a compressed frame: it was garbled on its way")
+        return plain
 
     def _block(self, block: bytes) -> bytes:
         size, begin = unpacked_size(block)

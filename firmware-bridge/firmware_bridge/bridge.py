@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from firmware_bridge.commands import Commands
 from firmware_bridge.frame import Hello
-from firmware_bridge.journal import Entry, Journal, JournalError
+from firmware_bridge.journal import NOTHING, Entry, Journal, JournalError
 from firmware_bridge.link import MS, BridgeLink, Ended, Event, Lost, Opened, Reading, WrongVersion
 from firmware_bridge.lookback import Place
 from firmware_bridge.messages import MSG_ID, ORIGIN_TIME, msg_id, read_reading, rfc3339, token
@@ -40,7 +40,7 @@ class Bridge:
         self.link = BridgeLink(self._resume, lambda: random.randrange(1, 0x10000))
         self.uart = Uart(options.port, options.baud, self._on_data, self._turn, self._on_lost)
         self.prefix = f"telemetry.{options.edge}"
-        self.publisher = Publisher(client, self.prefix, journal.place, self._on_stored)
+        self.publisher = Publisher(client, self.prefix, journal.place, self._on_first, self._on_stored)
         self.commands = Commands(options.edge, client, self.link, self._turn)
         self.device = ""
         self.opened = asyncio.Event()
@@ -141,6 +141,10 @@ class Bridge:
         if age < 0:
             self.booted_at += age
         return max(age, 0) / 1e9
+
+    async def _on_first(self, device: str, place: Place) -> None:
+        if self.journal.place(device) is None:
+            await self._journal(device, Entry(self.link.boot, NOTHING, place))
 
     def _on_stored(self, reading: Outgoing, place: Place) -> None:
         if (reading.device, reading.boot) == (self.device, self.link.boot):

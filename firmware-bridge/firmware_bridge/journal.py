@@ -17,6 +17,7 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS stored (
     device TEXT PRIMARY KEY, boot INTEGER NOT NULL, seq INTEGER NOT NULL, stream TEXT NOT NULL, place INTEGER NOT NULL
 )"""
 ALL = "SELECT device, boot, seq, stream, place FROM stored"
+NOTHING = -1  # the sequence before the first
 PUT = "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?)"
 
 
@@ -26,7 +27,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All of this boot up to ``seq`` is stored."""
+    """All of this boot up to ``seq`` is stored; NOTHING of a device that is new."""
 
     boot: int
     seq: int

@@ -41,16 +41,32 @@ async def ids_after(client: Client, place: Place, subjects: str) -> dict[str, Pl
     return found
 
 
+async def end_of_stream(client: Client, subjects: str) -> Place | None:
+    """The last message of the stream that takes these subjects; None where no stream does.  StreamSilent."""
+    names = await _ask(client, "STREAM.NAMES", {"subject": subjects})
+    for name in (names or {}).get("streams") or ():
+        info = await _ask(client, f"STREAM.INFO.{name}", {})
+        if info is not None:
+            return Place(name, int(info["state"]["last_seq"]))
+    return None
+
+
 async def _next(client: Client, place: Place, subjects: str) -> dict[str, Any] | None:
-    wanted = json.dumps({"seq": place.seq + 1, "next_by_subj": subjects}).encode()
+    wanted = {"seq": place.seq + 1, "next_by_subj": subjects}
+    answer = await _ask(client, f"STREAM.MSG.GET.{place.stream}", wanted)
+    return None if answer is None else dict(answer["message"])
+
+
+async def _ask(client: Client, what: str, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """None: there is no such thing."""
     try:
-        reply = await client.request(f"$JS.API.STREAM.MSG.GET.{place.stream}", wanted, timeout=PATIENCE_SECONDS)
+        reply = await client.request(f"$JS.API.{what}", json.dumps(wanted).encode(), timeout=PATIENCE_SECONDS)
     except (NatsError, TimeoutError) as exc:
         raise StreamSilent(str(exc) or type(exc).__name__) from exc
-    answer = json.loads(reply.data)
+    answer = dict(json.loads(reply.data))
     error = answer.get("error")
     if error is None:
-        return dict(answer["message"])
+        return answer
     if error.get("code") == NOT_FOUND:
         return None
     raise StreamSilent(str(error.get("description")))

@@ -9,14 +9,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from firmware_bridge.lookback import Place, StreamSilent, ids_after
+from firmware_bridge.lookback import Place, StreamSilent, end_of_stream, ids_after
 
 log = logging.getLogger("petiole-bridge")
 
@@ -42,7 +42,8 @@ class Publisher:
     """``on_stored(reading, place)`` is called for each reading that the stream has.
 
     The subjects of a device begin with ``<prefix>.<device>``.  ``place(device)`` is where to look back from: nothing of
-    it that is in doubt stands before; None: nothing of it was ever published.
+    it that is in doubt stands before; None: nothing of it was ever published.  Then ``on_first(device, place)`` is
+    awaited before it is: a process that is killed before the first PubAck leaves a place to look back from too.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Publisher:
         client: Client,
         prefix: str,
         place: Callable[[str], Place | None],
+        on_first: Callable[[str, Place], Awaitable[None]],
         on_stored: Callable[[Outgoing, Place], None],
     ) -> None:
         self.client = client
         self.prefix = prefix
         self.place = place
+        self.on_first = on_first
         self.on_stored = on_stored
         self.inbox = client.new_inbox()
         self.flying: dict[int, Outgoing] = {}  # by number, oldest first
@@ -138,20 +141,31 @@ class Publisher:
     async def _look_back(self) -> bool:
         """Ask for what is in flight whether it is there already.  False: not now."""
         for device in {reading.device for reading in self.flying.values()} - self.looked:
-            place = self.place(device)
             try:
-                if place is not None:
-                    self.there |= await ids_after(self.client, place, f"{self.prefix}.{device}.>")
+                if not await self._look_for(device, f"{self.prefix}.{device}.>"):
+                    continue
             except StreamSilent as exc:
                 self.looks += 1
                 if self.looks < LOOKS or not self.client.is_connected:
                     return False
-                log.warning("stream %s does not say what it has (%s): readings in doubt are sent again", place, exc)
+                what = self.place(device) or f"of {device}"
+                log.warning("stream %s does not say what it has (%s): readings in doubt are sent again", what, exc)
             self.looked.add(device)
         for number, reading in list(self.flying.items()):
             if reading.id in self.there:
                 self._store(number, self.there.pop(reading.id))
         return True
+
+    async def _look_for(self, device: str, subjects: str) -> bool:
+        """False: no stream takes them yet."""
+        place = self.place(device)
+        if place is not None:
+            self.there |= await ids_after(self.client, place, subjects)
+            return True
+        end = await end_of_stream(self.client, subjects)
+        if end is not None:
+            await self.on_first(device, end)
+        return end is not None
 
     # ---- messages
 

@@ -1,9 +1,10 @@
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from bench.bad_line import BadLine, Quality, State
+from bench.bad_line import BadLine, Modem, Quality, State
 
 Test = Callable[[BadLine], Awaitable[None]]
 
@@ -102,3 +103,58 @@ def test_a_cut_line_ends_what_there_is() -> None:
                 assert await reader.read(1) == b""
 
     on_a_line(test)
+
+
+def test_what_is_lost_is_lost_for_both_sides_and_what_comes_next_is_not() -> None:
+    async def test(line: BadLine) -> None:
+        async with dialled(line) as (reader, writer):
+            writer.write(b"a")
+            assert await reader.readexactly(1) == b"a"
+            line.lose()
+            writer.write(b"b")
+            waiting = asyncio.ensure_future(reader.read(1))
+            async with dialled(line) as (other, other_writer):
+                other_writer.write(b"c")
+                assert await other.readexactly(1) == b"c"
+            assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+            waiting.cancel()
+
+    on_a_line(test)
+
+
+def test_one_that_is_deaf_is_heard() -> None:
+    async def test(line: BadLine) -> None:
+        async with dialled(line) as (reader, writer):
+            line.become(State.DEAF)
+            writer.write(b"a")
+            waiting = asyncio.ensure_future(reader.read(1))
+            while line.carried != [0, 1]:
+                await asyncio.sleep(0.01)
+            assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+            line.become(State.OPEN)
+            with suppress(ConnectionResetError):
+                assert await waiting == b""
+
+    on_a_line(test)
+
+
+def test_a_portal_does_not_wait_for_a_request() -> None:
+    async def test(line: BadLine) -> None:
+        line.page = b"HTTP/1.1 200 OK\r\n\r\n<html>"
+        async with dialled(line) as (reader, _):
+            assert await reader.read() == line.page
+
+    on_a_line(test, state=State.PORTAL)
+
+
+def test_a_line_of_its_own_thread() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Modem([server.getsockname()[1]]) as modem:
+        with socket.create_connection(("127.0.0.1", modem.ports[0]), timeout=20) as near:
+            far = server.accept()[0]
+            near.sendall(b"up")
+            far.settimeout(20)
+            assert far.recv(2) == b"up" and modem.carried_up == 2
+            modem.become(State.CUT)
+            with suppress(ConnectionResetError):
+                assert near.recv(1) == b""
+            far.close()

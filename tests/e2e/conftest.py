@@ -31,6 +31,7 @@ class Proxy:
         self.passing.set()
         self.closed = False
         self.passed = 0  # bytes, both ways
+        self.connects = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -48,6 +49,9 @@ class Proxy:
 
     def silence(self) -> None:
         self.passing.clear()
+
+    def has_connected(self, times: int) -> bool:
+        return self.connects >= times
 
     def close(self) -> None:
         self.closed = True
@@ -72,6 +76,7 @@ class Proxy:
                 continue
             with self.lock:
                 self.pairs.append((here, there))
+                self.connects += 1
                 if self.is_cut:
                     self._end_all()
             for source, sink in ((here, there), (there, here)):

@@ -6,7 +6,8 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Pair:
             {"servers": f"127.0.0.1:{server.port}", "user": user, "pass": "p"}
             for server in self.servers
         ]  # fmt: skip
-        compare(*map(_end, [start_node(script, program, each) for each in options]))
+        compare(*run_node(script, program, options))
 
     def _user(self) -> str:
         self.taken += 1
@@ -91,17 +92,31 @@ async def run(program: Program, url: str, **options: Any) -> list[str]:
     return diary.lines
 
 
-def start_node(script: str, program: str, options: dict[str, str]) -> subprocess.Popen[str]:
+def run_node(script: str, program: str, options: list[dict[str, str]]) -> list[list[str]]:
+    """What the program noted with each of the options, all at the same time; none outlives the first that fails."""
+    with ExitStack() as running:
+        started = [running.enter_context(_node(script, program, each)) for each in options]
+        return [_notes(process) for process in started]
+
+
+@contextmanager
+def _node(script: str, program: str, options: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = ["node", str(JS / script), json.dumps(options), program]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def _end(process: subprocess.Popen[str]) -> list[str]:
+def _notes(process: subprocess.Popen[str]) -> list[str]:
     try:
         told, problems = process.communicate(timeout=PATIENCE)
-    finally:
+    except subprocess.TimeoutExpired:
         process.kill()
-    assert process.returncode == 0, problems
+        told, problems = process.communicate()
+        problems += f"\nit did not end within {PATIENCE} s"
+    assert process.returncode == 0, f"{told}\n{problems}"
     lines: list[str] = json.loads(told)
     return lines
 

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import random
 import re
 import socket
+import ssl
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -163,6 +165,7 @@ class Proxy:
         self.port = self.listener.getsockname()[1]
         self.heads: list[bytes] = []
         self.answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        self.context: ssl.SSLContext | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -175,6 +178,12 @@ class Proxy:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
+        if self.context is not None:
+            try:
+                sock = self.context.wrap_socket(sock, server_side=True)
+            except OSError:  # who has come does not trust us
+                return
+            self.sockets.append(sock)
         head = b""
         while b"\r\n\r\n" not in head:
             head += sock.recv(4096)
@@ -225,6 +234,35 @@ def test_a_proxy(way: str, web: WebPair, proxy: Proxy, authority: Any) -> None:
     assert b"proxy-authorization: basic " + base64.b64encode(b"u:p:w").lower() in head.lower()
 
 
+@pytest.mark.parametrize("way", ["wss", "tcp", "tls"])
+def test_a_proxy_that_is_encrypted_too(
+    way: str, web: WebPair, proxy: Proxy, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate is one that the system trusts, whatever the remote's ``tls`` says."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    pair = authority.server("prx")
+    proxy.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    proxy.context.load_cert_chain(pair.cert, pair.key)
+    remote = f'proxy {{ url: "https://localhost:{proxy.port}" }}'
+    if way == "wss":
+        web.start_web(f'{remote}, tls {{ ca_file: "{authority.file}" }}', tls(authority.server("hub")), "wss")
+    elif way == "tls":
+        web.start(tls(authority.server("hub")), f'{remote}, tls {{ ca_file: "{authority.file}" }}', "tls://localhost:{}")
+    else:
+        web.start("", remote, "nats-leaf://localhost:{}")
+    assert web.is_up()
+    assert proxy.heads[0].startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % web.port)
+
+
+def test_a_proxy_that_nobody_vouches_for(our_web: WebPair, proxy: Proxy, authority: Any) -> None:
+    pair = authority.server("prx")
+    proxy.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    proxy.context.load_cert_chain(pair.cert, pair.key)
+    our_web.start_web(f'proxy {{ url: "https://localhost:{proxy.port}" }}')
+    wait_for(lambda: "certificate verify failed" in our_web.leaf.log.read_text(), our_web.leaf.log.read_text)
+    assert f"proxy localhost:{proxy.port}: " in our_web.leaf.log.read_text()
+
+
 def test_a_proxy_that_refuses(our_web: WebPair, proxy: Proxy) -> None:
     ours = our_web
     proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
@@ -232,3 +270,70 @@ def test_a_proxy_that_refuses(our_web: WebPair, proxy: Proxy) -> None:
     wait_for(lambda: "refused: 407 Proxy Authentication Required" in ours.leaf.log.read_text(), ours.leaf.log.read_text)
     proxy.answer = b"HTTP/1.1 200 OK\r\n\r\n"
     assert ours.is_up()
+
+
+# ---- a line that garbles
+
+
+class Garbler:
+    """Passes on what comes; one byte of the next that the hub sends is another, once ``at`` is set."""
+
+    def __init__(self, port: int) -> None:
+        self.far_port = port
+        self.at = 0
+        self.sockets: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self.far_port))
+            except OSError:
+                return
+            self.sockets += [near, far]
+            threading.Thread(target=pump, args=(near, far), daemon=True).start()
+            threading.Thread(target=self._garble, args=(far, near), daemon=True).start()
+
+    def _garble(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if self.at and len(data) > self.at:
+                    data = data[: self.at] + bytes([data[self.at] ^ 1]) + data[self.at + 1 :]
+                    self.at = 0
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        for sock in (self.listener, *self.sockets):
+            sock.close()
+
+
+@pytest.fixture
+def garbler(pair: Pair) -> Iterator[Garbler]:
+    made = Garbler(pair.port)
+    yield made
+    made.close()
+
+
+def test_what_was_garbled_is_not_passed_on(pair: Pair, garbler: Garbler) -> None:
+    """The link ends, says why, and comes back."""
+    pair.start("compression: s2_fast", "compression: s2_fast", f"nats-leaf://127.0.0.1:{garbler.port}")
+    assert pair.is_up()
+    wire, up = pair.leaf.wire(), pair.hub.wire()
+    for each in (wire, up):
+        each.login('{"verbose":false,"headers":true,"no_responders":true}')
+    wire.send(b"SUB garbled 1\r\nSUB whole 2\r\nPING\r\n")
+    wire.expect(rb".*?PONG\r\n")
+    knows(up, b"garbled")
+    wire.expect(rb"(PING\r\n|MSG garbled 1 _INBOX.k 0\r\n\r\n)+")
+    payload = random.Random(1).randbytes(5000)  # does not shrink
+    garbler.at = 2500
+    up.send(b"PUB garbled %d\r\n%s\r\n" % (len(payload), payload))
+    wait_for(lambda: not garbler.at and re.search(r"closed: Read Error|wrong sum of", pair.leaf.log.read_text()) is not None, pair.leaf.log.read_text)
+    knows(up, b"whole")
+    assert b"garbled" not in wire.expect(rb".*?MSG whole 2 _INBOX.k 0\r\n\r\n")

@@ -53,7 +53,7 @@ class Desk:
             self.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, disconnected_cb=lost, reconnected_cb=lost,
             error_cb=quiet, **self.options,
         )  # fmt: skip
-        self.publisher = Publisher(self.client, "telemetry.barn", self.places.get, self.on_stored)
+        self.publisher = Publisher(self.client, "telemetry.barn", self.places.get, self.on_first, self.on_stored)
         await self.publisher.start()
         self.task = asyncio.create_task(self.publisher.run())
         return self
@@ -62,6 +62,9 @@ class Desk:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         await self.client.close()
+
+    async def on_first(self, device: str, place: Place) -> None:
+        self.places[device] = place
 
     def on_stored(self, reading: Outgoing, place: Place) -> None:
         self.stored.append(reading.seq)
@@ -179,6 +182,25 @@ def test_what_another_process_has_published_is_found(server: Any) -> None:
                 desk.publisher.send(reading(seq))
                 await desk.until(lambda seq=seq: seq in desk.stored)  # type: ignore[misc]
             assert await desk.in_stream() == [1, 2, 3, 4, 6, 5, 7, 8]
+
+    run(main())
+
+
+def test_one_that_was_killed_before_its_first_puback_is_looked_for_too(server: Any) -> None:
+    async def main() -> None:
+        async with Desk(server.url) as first:
+            await first.add_stream(window=0.1)
+            await first.client.jetstream().publish("telemetry.barn.valve.n", b"77")
+            first.publisher.on_stored = lambda reading, place: None  # it does not come that far
+            first.publisher.send(reading(1))
+            await first.until(lambda: not first.publisher.flying)
+            assert first.places == {"pump": Place("T", 1)}
+        await asyncio.sleep(0.3)  # the window
+        async with Desk(server.url, first.places["pump"]) as second:
+            for seq in (1, 2):
+                second.publisher.send(reading(seq))
+            await second.until(lambda: len(second.stored) == 2)
+            assert await second.in_stream() == [77, 1, 2]
 
     run(main())
 

@@ -54,3 +54,19 @@ def test_leafs_are_told_the_advertised_address():
     plan = dataclasses.replace(PLAN, nodes=nodes)
     assert 'advertise: "far:4006"' in render(plan, nodes[0], PLAN_DIR)
     assert "@far:4006" in leaf_block(plan, "barn")
+
+
+def test_nodes_of_two_clusters_have_gateways(tmp_path):
+    clusters = ("east", "west", "west")
+    nodes = tuple(
+        dataclasses.replace(node, cluster=cluster, gateway_port=5000 + i)
+        for i, (node, cluster) in enumerate(zip(PLAN.nodes, clusters, strict=True))
+    )
+    plan = dataclasses.replace(PLAN, nodes=nodes)
+    text = render(plan, nodes[1], tmp_path)
+    assert "127.0.0.1:4003" not in text and "127.0.0.1:4005" in text  # routes within the cluster only
+    config = tmp_path / "node.conf"
+    config.write_text(text)
+    checked = subprocess.run([find_nats_server(None), "-t", "-c", config], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert text.count("@127.0.0.1:500") == 3

@@ -551,7 +551,6 @@ STRICTER = {
     "leafnodes { remotes [ {url: nats://h, compression: fastest} ] }": "nats-server finds out when it starts",
     'leafnodes { remotes [ {url: nats://h, compression { mode: auto, rtts: ["9ms", "2ms"] } } ] }': "so it does here",
     'leafnodes { remotes [ {urls: ["ws://a", "nats://b"]} ] }': "and here",
-    'leafnodes { remotes [ {url: "ws://h:80", proxy { url: "https://p:3128" } } ] }': "nats-server would not encrypt",
     'leafnodes { remotes [ {url: "ws://h:80", proxy {} } ] }': "a proxy without a place to go",
     "cluster { name: c, port: 6222 }": "the hub's",
     "gateway { name: c }": "the hub's",

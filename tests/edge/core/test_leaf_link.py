@@ -363,6 +363,12 @@ def test_info_comes_first(hub: Hub, data: bytes) -> None:
     assert hub.wire.closed and hub.take() == b"-ERR 'Unknown Protocol Operation'\r\n"
 
 
+def test_a_portal_is_named_and_told_nothing(hub: Hub) -> None:
+    hub.open()
+    hub.send(b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\n\r\n")
+    assert hub.wire.closed and hub.take() == b"" and "a portal that wants a login" in hub.link.last_error
+
+
 @pytest.mark.parametrize(
     "text, delay",
     [

@@ -305,6 +305,31 @@ def test_an_answer_of_an_earlier_consumer_is_not_sent(script: Script) -> None:
     assert script.leaf.sent == []
 
 
+# ---- servers before 2.14
+
+
+def answer_as_of_old(script: Script, before: int = 0) -> None:
+    """What 2.10 and 2.11 make of any request: the consumer, without what they do not know."""
+    script.answer(before, sourcing=None)
+
+
+def tell_origin(script: Script, retention: str = "limits", created: str = "2026-01-01T00:00:00Z") -> None:
+    ((subject, headers, body),) = script.requests()
+    assert (subject, headers, body) == ("$JS.hub.API.STREAM.INFO.O", b"", None)
+    answer = {"config": {"name": "O", "retention": retention}, "created": created}
+    script.account.publish(script.reply, json.dumps(answer).encode())
+
+
+def make_old(script: Script, **fields: str) -> None:
+    script.begin()
+    answer_as_of_old(script)
+    ((_, headers, body),) = script.requests()
+    assert headers == b"" and "sourcing" not in body["config"]
+    script.leaf.sent.append(("", script.reply, b"", json.dumps(body).encode()))
+    answer_as_of_old(script)
+    tell_origin(script, **fields)
+
+
 @pytest.mark.parametrize("err_code", [10185, 10025])
 def test_older_servers_are_asked_in_their_own_way(script: Script, err_code: int) -> None:
     script.begin()
@@ -318,6 +343,77 @@ def test_older_servers_are_asked_in_their_own_way(script: Script, err_code: int)
     assert headers == b""
     assert "sourcing" not in body["config"]
     assert body["config"]["name"].startswith("JS_SRC_abcdefgh_")
+
+
+def test_a_server_that_takes_no_notice_is_asked_under_another_name(script: Script) -> None:
+    make_old(script)
+    script.send(1, 1)
+    script.send(2, 2)
+    assert script.seqs() == [1, 2]
+    script.pass_time(15 * SECOND)  # it is known by now
+    ((_, headers, body),) = script.requests()
+    assert headers == b""
+    assert body["config"]["name"].startswith("JS_SRC_abcdefgh_")
+    assert body["config"]["opt_start_seq"] == 3
+
+
+def test_a_server_that_has_a_consumer_of_that_name_is_asked_under_another_one(script: Script) -> None:
+    script.begin()
+    script.refuse(500, 10012)
+    ((_, headers, body),) = script.requests()
+    assert headers == b""
+    assert body["config"]["name"].startswith("JS_SRC_abcdefgh_")
+
+
+def test_an_older_server_may_have_become_a_newer_one(script: Script) -> None:
+    make_old(script)
+    script.send(1, 1)
+    assert script.intake.identity.startswith("~")
+    script.cut()
+    script.link()
+    script.pass_time(3 * SECOND)
+    ((_, headers, body),) = script.requests()
+    assert headers == LEVELS
+    script.leaf.sent.append(("", script.reply, b"", json.dumps(body).encode()))
+    script.answer(before=1, identity="ident001")
+    script.send(2, 1)
+    assert script.seqs() == [1, 2]
+    assert script.owner.recreations == 0
+
+
+@pytest.mark.parametrize("retention", ["workqueue", "interest"])
+def test_an_older_server_is_not_asked_for_what_it_would_lose(
+    script: Script, retention: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_old(script, retention=retention)
+    script.send(1, 1)
+    assert script.seqs() == []
+    assert "a server before 2.14 would lose what is on its way" in caplog.text
+
+
+def test_a_stream_of_an_older_server_that_was_made_anew(script: Script) -> None:
+    make_old(script)
+    script.send(5, 1)
+    script.pass_time(15 * SECOND)
+    answer_as_of_old(script, before=5)
+    tell_origin(script, created="2026-02-02T00:00:00Z")
+    assert script.owner.recreations == 1
+    script.pass_time(3 * SECOND)
+    ((_, _, body),) = script.requests()
+    assert body["config"]["deliver_policy"] == "all"
+
+
+def test_an_older_server_that_tells_nothing_is_asked_again(script: Script) -> None:
+    script.begin()
+    answer_as_of_old(script)
+    ((_, _, body),) = script.requests()
+    script.leaf.sent.append(("", script.reply, b"", json.dumps(body).encode()))
+    answer_as_of_old(script)
+    script.requests()
+    script.account.publish(script.reply, b'{"config": 5}')
+    assert script.intake.error is not None
+    script.pass_time(15 * SECOND)
+    assert script.requests()
 
 
 def test_an_origin_that_was_made_anew_is_taken_from_its_beginning(script: Script) -> None:

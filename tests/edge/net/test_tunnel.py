@@ -13,6 +13,28 @@ class Proxy(NamedTuple):
     port: int
     user: str = ""
     password: str = ""
+    encrypted: bool = False
+
+
+class Behind(asyncio.BufferedProtocol):
+    """Says hello, and keeps what comes."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(100)
+        self.got = b""
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(b"hello")  # type: ignore[attr-defined]
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.got += self.buffer[:size]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set_result(None)
 
 
 async def ask(answer: bytes, user: str = "", target: str = "hub") -> tuple[bytes, bytes, bytes]:
@@ -31,11 +53,11 @@ async def ask(answer: bytes, user: str = "", target: str = "hub") -> tuple[bytes
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         port = int(server.sockets[0].getsockname()[1])
-        sock, early = await tunnel(Proxy("127.0.0.1", port, user, user and "p:w"), target, 7422)
-        with sock:
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, b"hello")
-            return heads[0], early, await loop.sock_recv(sock, 5)
+        way = await tunnel(Proxy("127.0.0.1", port, user, user and "p:w"), target, 7422)
+        early, behind = way.early, Behind()
+        await way.lead_to(behind)
+        await behind.ended
+        return heads[0], early, behind.got
     finally:
         server.close()
         await server.wait_closed()

@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 
 from edge.errors import ProtocolError
 from edge.protocol.s2 import MAX_BLOCK, S2Reader, S2Writer, is_available, unpack_s2, unpacked_size
+from edge.protocol.s2_sum import frame_sum
 
 HEAD = b"\xff\x06\x00\x00S2sTwO"
 
 
 def frame(kind: int, body: bytes) -> bytes:
     return bytes([kind]) + len(body).to_bytes(3, "little") + body
+
+
+def summed(kind: int, plain: bytes, body: bytes) -> bytes:
+    return frame(kind, frame_sum(plain, cramjam.snappy.compress) + body)
 
 
 def varint(size: int) -> bytes:
@@ -91,7 +96,7 @@ def test_blocks_with_repeated_offsets(ops: list[tuple[str, bytes, int, int]]) ->
             packed.copy(min(offset, len(packed.plain)), length)
         elif packed.offset:
             packed.repeat(length * (1 + offset % 9))
-    assert S2Reader().decode(HEAD + frame(0, b"sum." + packed.whole())) == packed.plain
+    assert S2Reader().decode(HEAD + summed(0, packed.plain, packed.whole())) == packed.plain
 
 
 @pytest.mark.parametrize("length", [4, 7, 8, 9, 259, 260, 261, 65539, 65540, 65541, 70000])
@@ -121,7 +126,7 @@ def test_much_at_once() -> None:
 
 def test_frames_that_say_nothing() -> None:
     reader = S2Reader()
-    stream = HEAD + frame(0xFE, b"padding") + frame(0x99, b"index") + HEAD + frame(1, b"sum.plain")
+    stream = HEAD + frame(0xFE, b"padding") + frame(0x99, b"index") + HEAD + summed(1, b"plain", b"plain")
     assert reader.decode(stream) == b"plain"
 
 
@@ -149,8 +154,26 @@ def test_frames_that_say_nothing() -> None:
     ],
 )
 def test_what_is_no_such_stream(stream: bytes) -> None:
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError) as problem:
         S2Reader().decode(stream)
+    assert "sum of" not in str(problem.value)
+
+
+def garbled(frame: bytes, at: int) -> bytes:
+    return frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :]
+
+
+def test_a_frame_that_was_garbled_is_not_passed_on() -> None:
+    plain = b"a word and a word"
+    packed = Packed()
+    packed.literal(plain[:11])
+    packed.copy(11, 6)
+    for frame, ends in ((summed(1, plain, plain), (5, 9, -1)), (summed(0, packed.plain, packed.whole()), (5, 12, 14))):
+        for at in ends:
+            reader = S2Reader()
+            assert reader.decode(HEAD + frame)
+            with pytest.raises(ProtocolError, match="wrong sum"):
+                reader.decode(garbled(frame, at % len(frame)))
 
 
 @given(st.binary(max_size=300))

@@ -22,6 +22,8 @@ def test_a_leaf(start_nats: Any, start_monitored: Any, told: Told) -> None:
     port = hub.ports["leafnode"]
     leaf, url = start_monitored(f'leafnodes {{ remotes [ {{ url: "nats://127.0.0.1:{port}" }} ] }}')
     leaf.wait_for_log("Leafnode connection created")
+    while not Monitoring(url).get("leafz")["leafs"]:  # its own line comes before that
+        pass
     found = told(check_health(config(int(url.rpartition(":")[2]))))
     assert found[0] == "OK health: the server says that it is well"
     assert found[1].startswith(f"OK link: connected to hub1, 127.0.0.1:{port}, ") and len(found) == 2
