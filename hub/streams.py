@@ -31,6 +31,7 @@ STREAMS = (
         num_replicas=3,
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
+        allow_batched=True,  # edges then get one answer for many messages; servers before 2.14 know nothing of it
     ),
 )
 
@@ -44,6 +45,7 @@ COMMAND_STREAMS = tuple(  # made with the first durable command
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         max_age=90 * 24 * 3600,
+        allow_batched=True,
     )
     for name, subject in ((COMMANDS, "queued.commands.>"), (RESULTS, "results.>"))
 )

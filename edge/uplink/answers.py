@@ -9,8 +9,14 @@ from edge.message import header_get
 
 NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
-# Errors about this one message, whatever their code: it would be refused for ever.
-PERMANENT = frozenset({10053, 10054, 10097, 10111})  # header size, message size, headers, rollup
+# Errors about this one message, which would be refused for ever.  Whatever else a hub says may be over tomorrow: code
+# 400 alone means little, for an account that has no room and a sealed stream have it too.
+PERMANENT = frozenset(
+    {10054, 10097, 10111, 10165, 10166}  # its size, its headers' size, rollup, time to live
+    | {10070, 10071, 10164}  # what it expects of the stream
+    | {*range(10168, 10174)}  # a counter's
+    | {*range(10188, 10193), 10203, 10212, 10223}  # a schedule's
+)
 BATCHES = frozenset(range(10205, 10212))  # errors about the batch that it came in, and not about the message
 
 
@@ -177,10 +183,9 @@ def _object(headers: bytes, payload: bytes) -> dict[str, Any] | Refused:
 
 
 def _refused(error: dict[str, Any]) -> Refused:
-    code, err_code = error.get("code"), error.get("err_code")
+    err_code = error.get("err_code")
     number = err_code if isinstance(err_code, int) else 0
-    permanent = number in PERMANENT or (code == 400 and number not in BATCHES)
-    return Refused(str(error.get("description") or error), number, permanent)
+    return Refused(str(error.get("description") or error), number, number in PERMANENT)
 
 
 def _unknown(payload: bytes) -> Refused:

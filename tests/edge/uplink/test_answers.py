@@ -55,7 +55,9 @@ def test_what_is_no_answer_to_a_batch(payload: bytes) -> None:
     "code, err_code, permanent",
     [
         (400, 10054, True),
-        (400, 10053, True),
+        (400, 10071, True),
+        (400, 10002, False),  # no room in the account
+        (400, 10109, False),  # a sealed stream
         (500, 10054, True),
         (503, 10077, False),
         (503, 10023, False),
