@@ -78,6 +78,7 @@ class Account:
         self.router = router
         self.sublist: Sublist[Subscription] = Sublist()
         self.interest_listeners: list[InterestListener] = []
+        self.weight_listeners: list[Callable[[Subscription, int], None]] = []
         self.service = Service(name)
         self.memos: dict[tuple[Permissions | None, bool], Memo] = {}
         self.limits = AccountLimits()
@@ -133,8 +134,13 @@ class Account:
         """The queue group behind a link has another number of members."""
         by, sub.weight = weight - sub.weight, weight
         if by:
-            for link in self.links:
-                link.reweighed(sub, by)
+            self.reweighed(sub, by)
+
+    def reweighed(self, sub: Subscription, by: int) -> None:
+        for link in self.links:
+            link.reweighed(sub, by)
+        for listener in self.weight_listeners:
+            listener(sub, by)
 
     def subscribe(
         self, subject: str, callback: Callback, *, queue: str = "", announce: bool = True, capture: bool = False

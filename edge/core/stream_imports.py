@@ -43,12 +43,14 @@ class StreamImport(Gate):
     def open(self) -> None:
         self.importer.exporters.append(self.exporter)
         self.importer.interest_listeners.append(self._on_interest)
+        self.importer.weight_listeners.append(self._on_weight)
         for sub in list(self.importer.subscriptions()):
             self._on_interest(sub, True)
 
     def close(self) -> None:
         self.importer.exporters.remove(self.exporter)
         self.importer.interest_listeners.remove(self._on_interest)
+        self.importer.weight_listeners.remove(self._on_weight)
         for shadow in self.shadows.values():
             self.exporter.remove(shadow)
         self.shadows.clear()
@@ -85,7 +87,7 @@ class StreamImport(Gate):
             if shadow is not None:
                 self.exporter.remove(shadow)
             return
-        if isinstance(sub.peer, Gate):
+        if isinstance(sub.peer, Gate) or isinstance(sub, Shadow):
             return  # what was imported is not exported again by itself
         here = intersection(sub.subject, self.back.source)
         there = self.back.match(here) if here else None
@@ -93,6 +95,10 @@ class StreamImport(Gate):
             is_away = sub.peer.kind is PeerKind.LEAF
             shadow = self.shadows[sub] = Shadow(self.away if is_away else self, there, sub)
             self.exporter.add(shadow)
+
+    def _on_weight(self, sub: Subscription, by: int) -> None:
+        if (shadow := self.shadows.get(sub)) is not None:
+            self.exporter.reweighed(shadow, by)
 
 
 class Shadow(Subscription):

@@ -68,6 +68,41 @@ def test_leafs_use_what_accounts_share(either: Start) -> None:
         leaf.close()
 
 
+def test_what_was_imported_is_not_exported_again(either: Start) -> None:
+    """C has the readings of A, which are its own; not those of B, which A imports."""
+    chain = '  C { users: [{user: c, password: p}], imports: [{stream: {account: A, subject: "of.b.>"}}] }\n  SYS'
+    text = SHARING.replace("  SYS", chain, 1).replace('imports: [{service: {account: B, subject: "svc.b"}', 'exports: [{stream: "of.b.>"}], imports: [{service: {account: B, subject: "svc.b"}', 1)
+    server = either(text)
+    leaf = Leaf(server, **as_user("c"))
+    leaf.send(b"LS+ of.b.>\r\n")
+    leaf.settle(interest=True)
+    for user, subject in (("b", b"readings.t"), ("a", b"of.b.readings.t")):
+        wire = client(server, user)
+        wire.send(b"PUB %s 1\r\n%s\r\nPING\r\n" % (subject, user.encode()))
+        wire.expect(rb"PONG\r\n")
+    leaf.expect(rb"(LS[^\n]*\n)*LMSG of.b.readings.t 1\r\na\r\n")
+    leaf.settle(interest=True)
+    leaf.close()
+
+
+def test_queues_behind_a_stream_import_count_with_their_members(start_edge: Start) -> None:
+    """Ours alone: to nats-server each such leaf is one member, however many it has."""
+    server = start_edge(SHARING)
+    a, b = Leaf(server, **as_user("a")), Leaf(server, **as_user("b"))
+    for said, told in ((b"LS+ of.b.readings.t g 4", b"LS+ readings.t g 4"), (b"LS+ of.b.readings.t g 2", b"LS+ readings.t g 2")):
+        a.send(said + b"\r\n")
+        b.expect(rb"(LS\S+ [^r][^\n]*\n|PING\r\n)*" + told.replace(b"+", rb"\+") + rb"\r\n")
+    worker = client(server, "a")
+    worker.send(b"SUB of.b.readings.t g 1\r\n")
+    b.expect(rb"LS\+ readings.t g 3\r\n")
+    a.send(b"LS- of.b.readings.t g\r\n")
+    b.expect(rb"LS\+ readings.t g 1\r\n")
+    worker.send(b"UNSUB 1\r\n")
+    b.expect(rb"LS- readings.t g\r\n")
+    for leaf in (a, b):
+        leaf.close()
+
+
 def test_a_leaf_of_the_system_account(either: Start) -> None:
     server = either(SHARING)
     leaf = Leaf(server, **as_user("s"))
