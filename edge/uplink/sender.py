@@ -97,9 +97,11 @@ class Sender:
 
     def refusal(self, subject: str, size: int) -> str:
         """Why the hub will never take such a message, or an empty string: one refusal would end a whole batch."""
+        if refusal := self.link.refusal(subject, size):
+            return refusal
         if self.max_msg_size and size > self.max_msg_size:
             return f"{size} bytes are more than the max_msg_size of {self.max_msg_size} of the hub's stream"
-        return self.link.refusal(subject, size)
+        return ""
 
     def send(self, keys: list[int], messages: Sequence[Outgoing], now: int) -> int:
         """The bytes that went; 0 when the link takes nothing."""

@@ -396,7 +396,7 @@ def test_what_a_hub_will_never_take_stands_in_the_way_of_nothing(make_site: Any,
     reasons = {letter["subject"].rpartition(".")[2]: base64.b64decode(letter["hdrs"]) for letter in letters}
     assert b'does not permit this edge to publish to "telemetry.refused.secret"' in reasons["secret"]
     assert b"max_payload of 262144" in reasons["enormous"]
-    assert b"message size exceeds maximum allowed" in reasons["large"]
+    assert b"max_msg_size of 20000" in reasons["large"]
     assert b"wrong last sequence: 7" in reasons["stale"]
 
 
