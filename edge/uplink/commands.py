@@ -34,7 +34,7 @@ class Commands:
 
     def saved(self, uplink: Uplink) -> None:
         """Something of it has reached the disk."""
-        if not self.waiting or uplink.progress.paused != uplink.paused:
+        if not self.waiting or uplink.keeper.progress.paused != uplink.paused:
             return
         answered = [entry for entry in self.waiting if entry[0] is uplink]
         self.waiting = [entry for entry in self.waiting if entry[0] is not uplink]

@@ -17,6 +17,7 @@ from edge.uplink.headers import MSG_ID, TIME, as_stamped, hub_headers, to_the_se
 from edge.uplink.identity import Identity
 from edge.uplink.packing import Packer
 from edge.uplink.ports import HubLink, UplinkOptions
+from edge.uplink.progress import Progress
 from edge.uplink.ranges import NEVER
 from edge.uplink.window import Window
 
@@ -46,8 +47,8 @@ class Place(NamedTuple):
 class Sender:
     """``inbox``: answers come to ``<inbox>.>``; its last token is unlike any other's at the hub."""
 
-    def __init__(self, options: UplinkOptions, identity: Identity, window: Window, link: HubLink, inbox: str) -> None:
-        self.identity = identity
+    def __init__(self, options: UplinkOptions, progress: Progress, window: Window, link: HubLink, inbox: str) -> None:
+        self.identity = Identity(progress.edge, progress.epochs)
         self.window = window
         self.link = link
         self.inbox = inbox

@@ -57,9 +57,9 @@ class Status:
 
     def _uplink(self, uplink: Uplink, stream: Stream) -> dict[str, object]:
         now, monotonic = self.clock.wall(), self.clock.monotonic()
-        since_ack = monotonic - uplink.last_ack if uplink.last_ack else None
+        since_ack = monotonic - uplink.delivery.last_ack if uplink.delivery.last_ack else None
         state, reason = uplink.shown()
-        going = uplink.going.rate(monotonic)
+        going = uplink.delivery.going.rate(monotonic)
         growing = uplink.coming.rate(monotonic) - going
         return {
             "backlog_messages": stream.messages,
@@ -70,16 +70,16 @@ class Status:
             "lane": uplink.options.lane,
             "stalled": uplink.watch.stalled,
             "messages_per_s": round(going, 3),
-            "bytes_per_s": round(uplink.going_bytes.rate(monotonic), 1),
+            "bytes_per_s": round(uplink.delivery.going_bytes.rate(monotonic), 1),
             "time_to_full_s": _time_to_full(stream, growing),
             "time_to_drained_s": _time_to(stream.messages, -growing),
-            "hub_seq": uplink.hub_seq,
-            "acked_seq": uplink.acked_seq,
-            "in_flight": len(uplink.window),
-            "dead": uplink.dead,
-            "lost": uplink.lost,
-            "lost_by_reason": dict(uplink.losses.gone),
-            "receipts_waiting": len(uplink.losses.waiting),
+            "hub_seq": uplink.delivery.window.known,
+            "acked_seq": uplink.delivery.window.floor,
+            "in_flight": len(uplink.delivery.window),
+            "dead": uplink.delivery.dead,
+            "lost": uplink.delivery.losses.total,
+            "lost_by_reason": dict(uplink.delivery.losses.gone),
+            "receipts_waiting": len(uplink.delivery.losses.waiting),
             "last_puback": None if since_ack is None else rfc3339(now - since_ack),
         }
 

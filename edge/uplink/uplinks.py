@@ -169,7 +169,8 @@ class Uplinks:
             config, progress, stream, self.link, self.line, ledger, dead_letters, inbox, self.clock.wake,
             self._short_id, is_kept,
         )  # fmt: skip
-        uplink.sender.moment, uplink.sender.sure_from = self.moment, self.sure_from
+        sender = uplink.delivery.sender
+        sender.moment, sender.sure_from = self.moment, self.sure_from
         self.commands.add(uplink)
         if config.hours:
             self._schedule(uplink, config)

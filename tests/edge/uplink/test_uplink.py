@@ -16,7 +16,7 @@ def test_what_is_stored_goes_up_in_order_and_leaves_the_backlog_when_acknowledge
     assert world.arrived() == list(range(1, 31))
     assert world.messages == 0
     assert world.uplink.state is State.LIVE
-    assert world.uplink.acked_seq == 30 and world.uplink.hub_seq == 30
+    assert world.uplink.delivery.window.floor == 30 and world.uplink.hub_seq == 30
     progress = Progress.decode("T", world.saved)
     assert (progress.acked, progress.hub_seq) == (30, 30)
     assert world.hub.messages[1].msg_id == "e1:EPOCH:1"
@@ -159,7 +159,7 @@ def test_one_lost_ack_under_traffic_is_noticed(world: Any) -> None:
     for _ in range(50):
         world.store(1)
         world.run(300 * MS)
-    assert world.uplink.acked_seq >= 50
+    assert world.uplink.delivery.window.floor >= 50
     world.settle()
     assert world.arrived() == list(range(1, 52))
 
@@ -175,7 +175,7 @@ def test_what_will_never_be_taken_is_a_dead_letter_and_nothing_waits_for_it(
     assert sorted(world.arrived()) == [1, 2, *range(4, 11)]
     reading, reason = world.dead["e1:EPOCH:3"]
     assert reading.payload == b"3" and reason == "message size exceeds maximum allowed"
-    assert world.uplink.dead == 1 and world.messages == 0
+    assert world.uplink.delivery.dead == 1 and world.messages == 0
 
 
 def test_a_subject_that_the_hub_does_not_permit_is_a_dead_letter(world: Any) -> None:
@@ -255,7 +255,7 @@ def test_rows_that_the_backlogs_limits_took_are_counted_and_said(world: Any, cap
         del world.rows[seq]
     world.settle()
     assert world.arrived() == list(range(8, 21))
-    assert world.uplink.lost == 7
+    assert world.uplink.delivery.losses.total == 7
     assert world.receipts() == ["1-7; limits; 7"]
     assert "dropped 7 messages that the hub has not got (1 to 7)" in caplog.text
 
@@ -398,12 +398,12 @@ def test_what_went_ahead_is_known_after_a_kill(world: Any) -> None:
     for _ in range(20):
         world.store(5)
         world.run(SECOND)
-    assert list(world.uplink.window.settled)
+    assert list(world.uplink.delivery.window.settled)
     ahead = [seq for seq in world.arrived() if seq > 3000]
     world.run(2 * SECOND)
     assert ahead and not any(seq in world.rows for seq in ahead)  # settled and gone, though the backlog is not
     world.kill()
-    assert any(ahead[0] in range(first, last + 1) for first, last in world.uplink.window.settled)
+    assert any(ahead[0] in range(first, last + 1) for first, last in world.uplink.delivery.window.settled)
     world.run(3600 * SECOND)
     world.bytes_per_s = 0
     world.settle()
@@ -419,7 +419,7 @@ def test_a_line_too_slow_for_what_comes_carries_what_is_fresh(world: Any) -> Non
         world.run(SECOND)
     newest = max(world.arrived())
     assert world.last_seq - newest < 40 * 4 + world.messages // 8  # where too many pieces would be left
-    assert len(world.uplink.window.settled) <= 64
+    assert len(world.uplink.delivery.window.settled) <= 64
     world.bytes_per_s = 0
     world.settle()
     assert sorted(world.arrived()) == list(range(1, world.last_seq + 1))
@@ -453,7 +453,7 @@ def test_the_books_balance_whatever_the_limits_take(
     arrived, lost = world.books()
     assert len(arrived) == len(set(arrived))
     assert sorted([*arrived, *lost]) == list(range(1, world.last_seq + 1))
-    assert world.messages == 0 and world.uplink.lost == len(lost)
+    assert world.messages == 0 and world.uplink.delivery.losses.total == len(lost)
 
 
 def test_a_backlog_that_is_full_becomes_thinner_where_it_is_old(make_world: Any, make_options: Any) -> None:
@@ -472,7 +472,7 @@ def test_a_backlog_that_is_full_becomes_thinner_where_it_is_old(make_world: Any,
     arrived, lost = world.books()
     assert sorted(arrived) == kept
     assert sorted([*arrived, *lost]) == list(range(1, 20_001))
-    assert world.uplink.losses.gone["thinned"] == len(lost) == world.uplink.lost
+    assert world.uplink.delivery.losses.gone["thinned"] == len(lost) == world.uplink.delivery.losses.total
     assert world.messages == 0
 
 
@@ -504,7 +504,7 @@ def test_the_books_of_a_thinned_backlog_balance(
     assert len(arrived) == len(set(arrived))
     assert sorted({*arrived, *lost}) == list(range(1, world.last_seq + 1))
     assert not lost.intersection(arrived)
-    assert world.messages == 0 and world.uplink.lost == len(lost)
+    assert world.messages == 0 and world.uplink.delivery.losses.total == len(lost)
 
 
 def test_a_store_that_is_an_older_copy_is_noticed_at_the_hub(world: Any, caplog: pytest.LogCaptureFixture) -> None:
