@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub.plan import free_ports
 
@@ -25,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As under nohup.  Programs that the tests start would inherit it and not hear Ctrl-C; a handler ends with exec.
     signal.signal(signal.SIGINT, lambda *_: None)
 
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # By far the longest, mostly waiting: first, or at the end one process works on them alone.
 LONGEST = ("test_bridge.py", "test_uplink.py", "test_bad_links.py", "test_run.py", "test_edge_crash.py", "test_sourcing.py")
