@@ -163,6 +163,8 @@ class Way:
         arriving = asyncio.create_task(self._arrive())
         try:
             await self._send()
+            self.queue.put_nowait((self.last_due, b""))  # the end comes behind what was said before it
+            await arriving
         finally:
             arriving.cancel()
 
@@ -196,7 +198,7 @@ class Way:
             due, data = await self.queue.get()
             if (wait := due - clock.time()) > 0:
                 await asyncio.sleep(wait)
-            if self.writer.is_closing():
+            if not data or self.writer.is_closing():
                 return
             if self._is_swallowed():
                 continue  # for ever: the connection is reset when the line is back

@@ -27,7 +27,7 @@ HUB = f"""
 server_name: hub
 max_payload: {MAX_PAYLOAD}
 jetstream {{ store_dir: "$STORE", domain: hub }}
-leafnodes {{ listen: "127.0.0.1:-1" }}
+leafnodes {{ listen: "127.0.0.1:-1", authorization {{ timeout: 10 }} }}
 websocket {{ listen: "127.0.0.1:-1", no_tls: true }}
 no_auth_user: main
 accounts {{

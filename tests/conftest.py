@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub.plan import free_ports
 
-PATIENCE = 15.0  # seconds until a wait is called a failure; nothing passes by being quick
+PATIENCE = 60.0  # seconds until a wait is called a failure; nothing passes by being quick
 
 pytest.register_assert_rewrite("tests.e2e", "tests.edge", "tests.crash")  # what is shared there says what differs, too
 
@@ -25,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As under nohup.  Programs that the tests start would inherit it and not hear Ctrl-C; a handler ends with exec.
     signal.signal(signal.SIGINT, lambda *_: None)
 
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # By far the longest, mostly waiting: first, or at the end one process works on them alone.
 LONGEST = ("test_bridge.py", "test_uplink.py", "test_bad_links.py", "test_run.py", "test_edge_crash.py", "test_sourcing.py")
@@ -51,6 +55,8 @@ def _printable(found: Any) -> Any:
             return type(found)(map(_printable, found))
         case _:
             return found
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+given: set[int] = set()  # ports
 
 
 class Wire:
@@ -67,10 +73,15 @@ class Wire:
         self.socket.sendall(data)
 
     def expect(self, pattern: bytes) -> bytes:
-        """Wait until ``pattern`` stands next in what was received; the whole match."""
+        """Wait until ``pattern`` stands next in what was received; the whole match.
+
+        A server asks a client that has been here for two seconds with PING: who does not wait for that is not told.
+        """
         deadline = time.monotonic() + PATIENCE
         regex = re.compile(pattern, re.DOTALL)
         while True:
+            if b"PING" not in pattern:
+                self._skip_pings()
             if match := regex.match(self.received):
                 self.received = self.received[match.end() :]
                 return match.group()
@@ -83,7 +94,12 @@ class Wire:
         """Read to the end of the connection; what came before it."""
         while chunk := self._read():
             self.received += chunk
+        self._skip_pings()
         return self.received
+
+    def _skip_pings(self) -> None:
+        if b"PING\r\n" in self.received:
+            self.received = re.sub(rb"(\A|(?<=\r\n))(PING\r\n)+", b"", self.received)
 
     def _read(self) -> bytes:
         try:
@@ -159,8 +175,14 @@ class Server:
 
 
 def free_port() -> int:
-    """Still free when a server comes back to it: none that the system gives to outgoing connections."""
-    return free_ports("127.0.0.1", 1)[0]
+    """Still free when a server comes back to it: none that the system gives to outgoing connections, nor to anybody
+    else here: each process that runs tests has every sixteenth.
+    """
+    while True:
+        port = free_ports("127.0.0.1", 1)[0]
+        if port % 16 == PROCESS % 16 and port not in given:
+            given.add(port)
+            return port
 
 
 def nats_server_binary() -> str:

@@ -31,6 +31,7 @@ DELAYS = (
 )
 
 
+TOO_LATE = "Authentication Timeout"
 DUPLICATE = "Duplicate Remote LeafNode Connection"
 
 
@@ -167,6 +168,8 @@ class RemoteLink(LeafLink):
                 self.end = "Protocol Violation"
         if self.state is not State.UP and text == UNKNOWN_OPERATION:
             text += " (is this the leaf port of the hub?)"
+        if text == TOO_LATE:
+            text += " (a line as slow as this needs leafnodes { authorization { timeout: 10 } } at the hub)"
         if DUPLICATE in text:
             text += f" (has another server the name {self.identity.server_name}?)"
         super()._on_error(text)

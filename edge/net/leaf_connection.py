@@ -63,6 +63,8 @@ class LeafConnection(asyncio.BufferedProtocol):
         self.receive(bytes(self.view[:size]))
 
     def receive(self, data: bytes) -> None:
+        if self.reader is not None and not self.reader.has_begun and data.startswith(b"-ERR"):
+            self.reader = None  # refused before anything was compressed there
         if self.reader is not None:
             try:
                 data = self.reader.decode(data)

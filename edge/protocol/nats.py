@@ -149,8 +149,11 @@ def may_begin(data: bytes) -> bool:
 
 
 def is_too_long(line: bytes, limit: int) -> bool:
-    """max_control_line counts what follows the verb and the white space behind it; that is bounded here too."""
-    if len(line) <= limit:
+    """max_control_line counts what follows the verb and the white space behind it; that is bounded here too.
+
+    White space before the verb is another fault, whatever the length.
+    """
+    if len(line) <= limit or line[:1].isspace():
         return False
     verb, *rest = line.split(None, 1)
     return len(rest[0] if rest else verb) > limit or len(line) > 2 * limit

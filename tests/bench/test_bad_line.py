@@ -36,7 +36,7 @@ def on_a_line(test: Test, quality: Quality | None = None, state: State = State.O
         await line.open()
         line.become(state, quality)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await test(line)
         finally:
             await line.close()
@@ -71,6 +71,16 @@ def test_silence_is_not_told_and_ends_with_a_reset() -> None:
                 assert await waiting == b""
 
     on_a_line(test)
+
+
+def test_last_words_arrive_before_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Modem([server.getsockname()[1]]) as modem:
+        modem.become(State.OPEN, Quality(latency_s=0.2))
+        with socket.create_connection(("127.0.0.1", modem.ports[0]), timeout=20) as near:
+            far = server.accept()[0]
+            far.sendall(b"these were the last words")
+            far.close()
+            assert near.recv(100) == b"these were the last words" and near.recv(1) == b""
 
 
 def test_a_portal_answers_whatever_is_said() -> None:
@@ -149,10 +159,10 @@ def test_a_portal_does_not_wait_for_a_request() -> None:
 
 def test_a_line_of_its_own_thread() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, Modem([server.getsockname()[1]]) as modem:
-        with socket.create_connection(("127.0.0.1", modem.ports[0]), timeout=20) as near:
+        with socket.create_connection(("127.0.0.1", modem.ports[0]), timeout=60) as near:
             far = server.accept()[0]
             near.sendall(b"up")
-            far.settimeout(20)
+            far.settimeout(60)
             assert far.recv(2) == b"up" and modem.carried_up == 2
             modem.become(State.CUT)
             with suppress(ConnectionResetError):

@@ -203,7 +203,7 @@ class Rotten:
         return named
 
     def _check_health(self) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=60) as answer:
             health = json.loads(answer.read())
         assert health["status"] == "ok" and health["warnings"], health
 

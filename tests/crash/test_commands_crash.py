@@ -66,7 +66,7 @@ async def results(hub: Any, count: int) -> dict[str, str]:
         while (stored := (await js.stream_info("RESULTS")).state.messages) < count:
             await asyncio.sleep(0.1)
     subscription = await js.subscribe("results.>", ordered_consumer=True)
-    found = [json.loads((await subscription.next_msg(timeout=5)).data) for _ in range(stored)]
+    found = [json.loads((await subscription.next_msg(timeout=60)).data) for _ in range(stored)]
     states = {one["command"]: one["state"] for one in found}
     assert len(states) == len(found), "a result came twice"
     return states

@@ -113,7 +113,7 @@ class Conversation:
             self.wire.socket.settimeout(QUIET)
             with pytest.raises(TimeoutError):
                 self.wire.expect(rb"H?MSG")
-            self.wire.socket.settimeout(15)
+            self.wire.socket.settimeout(60)
         title = f"{step.subject or 'ack'} {step.headers or ''} {step.body[:100].decode()}"
         return [title, *(found if step.answers < 2 else _settled_order(found))]
 

@@ -126,7 +126,7 @@ def test_logins_do_not_hold_up_others(start_edge: Start) -> None:
     waiting[-1].socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         waiting[-1].socket.recv(1)
-    waiting[-1].socket.settimeout(15)
+    waiting[-1].socket.settimeout(60)
     for wire in waiting:
         wire.expect(rb"PONG\r\n")
 
@@ -238,7 +238,7 @@ def mqtt_connack(port: int, user: str, password: str) -> int:
 
     body = text("MQTT") + bytes([4, 0xC2, 0, 60]) + text("c") + text(user) + text(password)
     size = bytes([len(body)]) if len(body) < 128 else bytes([len(body) & 127 | 128, len(body) >> 7])
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         sock.sendall(b"\x10" + size + body)
         answer = sock.recv(4)
         return answer[3] if len(answer) == 4 else -1

@@ -363,6 +363,20 @@ def test_a_portal_that_wants_a_login(make_site: Any, hub: Hub, calm: Heard) -> N
 # ---- hubs that will not
 
 
+def test_a_hub_without_patience_for_a_far_line(start_edge: Any, start_nats: Any, tmp_path: Path) -> None:
+    config = HUB.format(folder=tmp_path / "hub").replace("-1 }\nweb", "-1, authorization { timeout: 0.2 } }\nweb")
+    hub = Hub(start_nats(config, "hub"))
+    hub.add_stream("hasty")
+    site = Site(start_edge, hub, tmp_path, "hasty", quality=Quality(latency_s=0.2))
+    try:
+        site.publish(10)
+        site.edge.wait_for_log("Authentication Timeout (a line as slow as this needs")
+        site.modem.become(State.OPEN, GOOD)
+        assert site.account().balances()
+    finally:
+        site.modem.close()
+
+
 def test_what_a_hub_will_never_take_stands_in_the_way_of_nothing(make_site: Any, hub: Hub, calm: Heard) -> None:
     hub.add_stream("refused", max_msg_size=20_000)
     wary = _login(hub.server)  # gets what is sent to one subject before the stream does, and refuses it in its words

@@ -13,7 +13,7 @@ import nats
 import pytest
 from nats.js.api import StreamConfig
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 SHIM = Path(__file__).with_name("wall_clock.c")
 
 HUB = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 HOST = ("-a", "127.0.0.1")
 Run = Callable[..., "Process"]
 COMMANDS = {

@@ -13,7 +13,7 @@ from nats.js.api import KeyValueConfig, RePublish, StorageType
 
 from tests.e2e.diary import Diary, Pair, Program, end
 
-PATIENCE = 15
+PATIENCE = 60
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import nats
 import pytest
 from nats.js.errors import NoStreamResponseError
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 NUMBERS = itertools.count(1000)
 
 HUB = """

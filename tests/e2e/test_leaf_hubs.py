@@ -11,7 +11,9 @@ from tests.e2e.mint import Operator, creds
 from tests.e2e.test_leaf import ask, login, wait_for, wants
 from tests.e2e.test_leaf_ways import leafz
 from tests.e2e.test_reload import reload
+from tests.old_hubs import since
 
+ISOLATION = since(2, 12, "isolation of leafs")
 Start = Callable[..., Any]
 HTTP = "http: 127.0.0.1:-1"
 PROBES = rb"(MSG \S+ \S+ _INBOX.wants 0\r\n\r\n)*"  # of ``wants``, which may come late
@@ -168,7 +170,7 @@ def test_a_remote_that_is_the_hub(sites: Sites) -> None:
     assert [link["is_spoke"] for link in leafz(one)] == [True]
 
 
-@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize("isolated", [False, pytest.param(True, marks=ISOLATION)])
 def test_a_leaf_that_is_not_told_of_its_siblings(isolated: bool, sites: Sites) -> None:
     hub, port = sites.hub("hub")
     leaf = sites.leaf(remote(port, f"request_isolation: {isolated}".lower()))
@@ -188,7 +190,7 @@ def test_a_leaf_that_is_not_told_of_its_siblings(isolated: bool, sites: Sites) -
     assert found == {"leaf": isolated, "other": False}
 
 
-@pytest.mark.parametrize(("hub", "leaf"), [("", ""), ("compression: off", ""), ("isolate_leafnode_interest: true", "compression: s2_fast")])
+@pytest.mark.parametrize(("hub", "leaf"), [("", ""), ("compression: off", ""), pytest.param("isolate_leafnode_interest: true", "compression: s2_fast", marks=ISOLATION)])
 def test_leafz(hub: str, leaf: str, sites: Sites) -> None:
     server, port = sites.hub("hub", leafs=hub)
     ours = sites.leaf(remote(port, leaf))
@@ -200,6 +202,7 @@ def test_leafz(hub: str, leaf: str, sites: Sites) -> None:
     assert not link["is_spoke"] and link.get("is_isolated", False) is ("isolate" in hub)
 
 
+@since(2, 11, "tracing of messages")
 def test_a_message_traced_across(sites: Sites) -> None:
     """Who asks hears of the way on each server."""
     hub, port = sites.hub("hub")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.mint import Operator, creds, key
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 Start = Callable[..., Any]
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.test_leaf import login, wait_for, wants
 
 Start = Callable[..., Any]
-PATIENCE = 15.0
+PATIENCE = 60.0
 INFO = {
     "server_id": "NHUB", "server_name": "hub", "version": "2.15.1", "proto": 3, "go": "go", "host": "127.0.0.1", "port": 1,
     "headers": True, "auth_required": True, "max_payload": 1000, "client_id": 7, "nonce": "abcdefghijklmno", "cluster": "hubs",

@@ -105,7 +105,7 @@ def takes(wire: Any, whole: bytes) -> None:
 def leafz(server: Any) -> list[dict[str, Any]]:
     found = re.search(r"Starting http monitor on 127\.0\.0\.1:(\d+)", server.log.read_text())
     assert found
-    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/leafz", timeout=15) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/leafz", timeout=60) as answer:
         return list(json.load(answer)["leafs"])
 
 

@@ -103,6 +103,8 @@ def say(server: Any, data: bytes, hello: bytes = CONNECT) -> bytes:
         (b"\x00\xff\xfe", UNKNOWN, VIOLATION),
         (b"\n", UNKNOWN, VIOLATION),
         (b" PING\r\n", UNKNOWN, VIOLATION),
+        (b"\t" * 2000, UNKNOWN, VIOLATION),
+        (b" " * 513 + b"PING\r\n", UNKNOWN, VIOLATION),
         (b"PUB a 2\r\nhi\n\n", UNKNOWN, VIOLATION),
         (b"PUB a 2\r\nhi there\r\n", UNKNOWN, VIOLATION),
         (b"PUB\r\n", UNKNOWN, VIOLATION),

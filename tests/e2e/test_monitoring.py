@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 BASE = 'server_name: s\nlisten: 127.0.0.1:-1\nhttp: "127.0.0.1:-1"\n'
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"

@@ -20,7 +20,7 @@ from tests.e2e.mint import Operator, key
 Start = Callable[..., Any]
 Ask = Callable[..., Awaitable[Any]]
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 SERVER = "listen: 127.0.0.1:-1\nserver_name: core\n"
 ACCOUNTS = """
 accounts {
@@ -137,7 +137,7 @@ def on_both(start_edge: Start, start_nats: Start, scene: Callable[..., Any], con
     found = []
     for start, name in ((start_edge, "edge"), (start_nats, "nats")):
         server = start(config.replace("STORE", name), name)
-        found.append(asyncio.run(asyncio.wait_for(scene(server, **things), 20)))
+        found.append(asyncio.run(asyncio.wait_for(scene(server, **things), 2 * PATIENCE)))
     ours, theirs = found
     assert ours.keys() == theirs.keys()
     for question in theirs:
@@ -194,6 +194,8 @@ async def connections(server: Any) -> dict[str, Any]:
     everything = {"auth": True, "subscriptions_detail": True}
     found["all"] = plain(await ask("CONNZ", **everything))
     for conn in found["all"]["connections"]:
+        if conn["authorized_user"] == "s":  # nats-server counts the question while it answers, or after
+            conn["in_msgs"] = conn["in_bytes"] = "asking"
         if conn.get("mqtt_client"):  # nats-server has another subscription for what is in streams
             conn["subscriptions"] = len(conn["subscriptions_list_detail"])
     found["without"] = plain(await ask("CONNZ", acc="A", user="a", subscriptions=True))["connections"][:4]
@@ -221,7 +223,7 @@ async def connections(server: Any) -> dict[str, Any]:
     mqtt.write(encode(Signal(Kind.DISCONNECT)))
     mqtt.close()
     await mqtt.wait_closed()
-    await nc.request(f"$SYS.REQ.SERVER.{nc._server_info['server_id']}.KICK", json.dumps({"cid": cid}).encode(), timeout=5)
+    await nc.request(f"$SYS.REQ.SERVER.{nc._server_info['server_id']}.KICK", json.dumps({"cid": cid}).encode(), timeout=30)
     await refused(server)
     gone = await settled(lambda: ask("CONNZ", state=1, **everything), lambda found: found["total"] == 5)
     for conn in gone["connections"]:

@@ -37,7 +37,7 @@ from edge.protocol.mqtt import (
 )
 from edge.protocol.mqtt_topics import topic_to_subject
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 CONFIG = """
 server_name: mq
 listen: 127.0.0.1:-1

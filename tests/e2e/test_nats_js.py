@@ -93,11 +93,11 @@ def test_it_comes_back(how: str, either: Start, free_port: Callable[[], int], tm
         else:
             server.process.send_signal(signal.SIGUSR2)
             assert json.loads(client.stdout.readline()) == ["lame duck"]
-            server.process.wait(20)
+            server.process.wait(60)
         assert json.loads(client.stdout.readline()) == ["disconnected"]
         server.start()
         assert json.loads(client.stdout.readline()) == ["back", 1]
-        assert client.wait(20) == 0
+        assert client.wait(60) == 0
     finally:
         client.kill()
         client.stdout.close()

@@ -74,7 +74,7 @@ def test_queue_group_and_request_reply(server: Any) -> None:
         await nc.subscribe("orders.placed", queue="order-processors", cb=handler)
         await nc.subscribe("orders.placed", queue="order-processors", cb=handler)
         await nc.subscribe("orders.validate", cb=validator)
-        response = await nc.request("orders.validate", json.dumps({"orderId": "ord-7829"}).encode(), timeout=2.0)
+        response = await nc.request("orders.validate", json.dumps({"orderId": "ord-7829"}).encode(), timeout=30)
         assert json.loads(response.data) == {"valid": True, "orderId": "ord-7829"}
         await nc.publish("orders.placed", json.dumps({"orderId": "ord-7829", "total": 149.99}).encode())
         await nc.flush()

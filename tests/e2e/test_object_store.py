@@ -17,7 +17,7 @@ from nats.js.errors import ObjectNotFoundError
 
 from tests.e2e.diary import Diary, Pair, Program, end
 
-PATIENCE = 15
+PATIENCE = 60
 MB = 1 << 20
 LARGE = 200 * MB
 CHUNK = 128 << 10

@@ -59,7 +59,7 @@ def test_a_work_queue_is_for_hubs_that_acknowledge(
         version = there.connected_server_version.major, there.connected_server_version.minor
         deadline = time.monotonic() + PATIENCE
         while True:
-            info = json.loads((await there.request("$JS.API.STREAM.INFO.AGG", b"", timeout=5)).data)
+            info = json.loads((await there.request("$JS.API.STREAM.INFO.AGG", b"", timeout=30)).data)
             left = (await js.stream_info("WORK")).state.messages
             refused = "before 2.14" in str(info["sources"][0].get("error"))
             if version < (2, 14) and refused:

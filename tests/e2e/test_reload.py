@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 Start = Callable[..., Any]
-PATIENCE = 15.0
+PATIENCE = 60.0
 LISTEN = "listen: 127.0.0.1:-1\nserver_name: s\n"
 USERS = "authorization {{ users: [ {{user: a, password: {a}}}, {{user: b, password: b{b}}} ] }}\n"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 Start = Callable[..., Any]
-PATIENCE = 30
+PATIENCE = 60
 LISTEN = "listen: 127.0.0.1:-1\n"
 SOON = LISTEN + 'lame_duck_duration: "30s"\nlame_duck_grace_period: "10ms"\n'
 ASYNC = '{"verbose":false,"pedantic":false,"protocol":1}'

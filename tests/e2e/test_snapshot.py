@@ -43,7 +43,7 @@ def settled(value: Any) -> Any:
 
 async def ask(js: Any, subject: str, body: object) -> dict[str, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = (await js._nc.request(subject, data, timeout=10)).data
+    answer = (await js._nc.request(subject, data, timeout=30)).data
     return json.loads(answer) if answer else {}
 
 
@@ -187,7 +187,7 @@ async def errors(js: Any, diary: Diary) -> None:
     diary.note("a separator", await ask(js, "$JS.API.STREAM.RESTORE.a/b", {"config": {"name": "a/b"}}))
     header = {"Nats-Required-Api-Level": "99"}
     for call in ("SNAPSHOT", "RESTORE"):
-        answer = await js._nc.request(f"$JS.API.STREAM.{call}.S", b"{}", headers=header, timeout=5)
+        answer = await js._nc.request(f"$JS.API.STREAM.{call}.S", b"{}", headers=header, timeout=30)
         diary.note(f"{call} of another level", answer.data)
 
 
@@ -310,7 +310,7 @@ def test_an_edge_backed_up_from_its_hub(start_edge: Start, start_nats: Start, tm
         client = await nats.connect(hub.url)
         for _ in range(100):
             try:
-                await client.request("$JS.barn.API.INFO", timeout=5)
+                await client.request("$JS.barn.API.INFO", timeout=30)
                 break
             except nats.errors.NoRespondersError:
                 await asyncio.sleep(0.05)

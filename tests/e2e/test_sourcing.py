@@ -223,7 +223,7 @@ async def ask_the_mirror(way: Way) -> None:
     await here.create("KEYS_HERE", mirror=way.origin(keys), mirror_direct=True)
     await there.publish(f"{name}.k", range(3))
     await here.has("KEYS_HERE", 3)
-    answer = await here.client.request(f"$JS.API.DIRECT.GET.{keys}.{name}.k.1", timeout=5)
+    answer = await here.client.request(f"$JS.API.DIRECT.GET.{keys}.{name}.k.1", timeout=30)
     assert answer.data == b"1"
     assert answer.headers and answer.headers["Nats-Stream"] == "KEYS_HERE"
 

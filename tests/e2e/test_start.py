@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 Start = Callable[..., Any]
-PATIENCE = 30
+PATIENCE = 60
 
 
 def run_edge(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Server, free_port
 from tests.e2e.conftest import Proxy
 from tests.e2e.sides import PATIENCE, Side, Way, numbers
+from tests.old_hubs import since
 
 NODE = """
 listen: 127.0.0.1:{client}
@@ -235,6 +236,7 @@ async def whole(way: Way, last: int) -> None:
     assert sorted(numbers(await way.here.messages(f"D_{label}"))) == list(range(1, last + 1))
 
 
+@since(2, 14, "acknowledgements of what is sourced")
 def test_streams_follow_their_origins(hub: SuperCluster) -> None:
     async def scene(hub: SuperCluster) -> None:
         await asyncio.gather(*map(follow, ways(hub)))

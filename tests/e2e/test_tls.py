@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 CONNECT = b'CONNECT {"verbose":false,"protocol":1}\r\nPING\r\n'
 
 

@@ -21,7 +21,7 @@ MADE_UP = (
     (re.compile(r"\$JS\.ACK\.(\w+)\.(\w+)\.[\d.]+"), r"$JS.ACK.\1.\2"),
     (re.compile(r"io\.nats\.jetstream\.api\.v1\.(\w+_create)_response.*"), r"\1"),
 )
-PATIENCE = 15.0
+PATIENCE = 60.0
 OPTIONS = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "t", "version": "1"}
 
 

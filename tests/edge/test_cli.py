@@ -64,7 +64,7 @@ def test_ctrl_c_is_quiet(silent: int) -> None:
     # It has connected, so it waits for an answer.
     wait_for_connection(silent, process)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == (b"", b"") and process.returncode == 130
+    assert process.communicate(timeout=60) == (b"", b"") and process.returncode == 130
 
 
 def wait_for_connection(port: int, process: Any) -> None:

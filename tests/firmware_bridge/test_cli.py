@@ -13,7 +13,7 @@ from firmware_bridge.cli import cli, default_journal
 
 def petiole_bridge(*words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "firmware_bridge.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -52,7 +52,7 @@ class Line:
 
     def ask(self, verb: str, body: bytes = b"") -> "asyncio.Task[Any]":
         async def request() -> Any:
-            return json.loads((await self.client.request(f"commands.barn.pump.{verb}", body, timeout=20)).data)
+            return json.loads((await self.client.request(f"commands.barn.pump.{verb}", body, timeout=30)).data)
 
         return asyncio.create_task(request())
 
@@ -62,7 +62,7 @@ def with_line(either: Start) -> Callable[[Callable[[Line], Coroutine[Any, Any, N
     def run(work: Callable[[Line], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
             client = await nats.connect(either().url)
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(60):
                 await work(Line(client))
             await client.close()
 
@@ -165,8 +165,8 @@ def test_another_device_on_the_line(with_line: Any) -> None:
         await line.commands.serve("valve")
         await line.client.flush()
         with pytest.raises(nats.errors.NoRespondersError):
-            await line.client.request("commands.barn.pump.echo", b"", timeout=5)
-        asked = asyncio.create_task(line.client.request("commands.barn.valve.echo", b"", timeout=5))
+            await line.client.request("commands.barn.pump.echo", b"", timeout=30)
+        asked = asyncio.create_task(line.client.request("commands.barn.valve.echo", b"", timeout=30))
         await line.next(Command)
         line.receive(Result(7, 1, b"\xff"))
         assert json.loads((await asked).data)["status"] == "failed"

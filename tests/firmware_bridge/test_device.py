@@ -160,12 +160,12 @@ def test_it_ends_when_all_is_stored_and_stops_when_asked(start: Any) -> None:
     peer.wait_for(Data, lambda data: data.seq == 5)
     assert process.poll() is None
     peer.send(Ack(7, 6, 6))
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     peer, process = start("--rate", "500")
     peer.greet(window=9)
     peer.wait_for(Data)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
 
 
 def test_asked_to_stop_producing_it_goes_on_serving(program: str, cable: Any) -> None:
@@ -188,7 +188,7 @@ def test_asked_to_stop_producing_it_goes_on_serving(program: str, cable: Any) ->
         peer.send(Ack(7, made + 1, made + 1), Command(7, 2, write_command(CommandCall("status"))))
         assert read_result(peer.wait_for(Result).payload).value["unacked"] == 0
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
@@ -216,7 +216,7 @@ def test_a_port_that_goes_away_is_opened_again(program: str, tmp_path: Path) -> 
                 peer.wait_for(Result)  # so it has the ACK
                 os.close(slave)
                 os.close(master)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
         os.close(slave)
         os.close(master)
     finally:

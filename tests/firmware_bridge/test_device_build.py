@@ -51,7 +51,7 @@ def test_the_example_says_what_is_wrong_with_its_options(tmp_path: Path) -> None
         (["port", "--speed", "9"], "--speed"),
         (["port", "--name", "n" * 300], "--name"),
     ]:
-        done = subprocess.run([program, *options], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([program, *options], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and said in done.stderr.splitlines()[0], (options, done.stderr)
 
 

@@ -71,7 +71,7 @@ class Desk:
         self.places[reading.device] = place
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not is_so():
                 assert not self.task.done(), self.task
                 await asyncio.sleep(0.01)

@@ -389,6 +389,13 @@ def test_errors_of_the_hub(hub: Hub, text: str, delay: int, caplog: pytest.LogCa
     assert caplog.text.count(text) == 1  # not thirty thousand lines in a night
 
 
+def test_a_hub_without_patience_is_named(hub: Hub) -> None:
+    hub.open()
+    hub.info()
+    hub.send(b"-ERR 'Authentication Timeout'\r\n")
+    assert hub.wire.closed and "authorization { timeout: 10 }" in hub.link.last_error
+
+
 def test_a_loop_is_seen_by_its_own_id(hub: Hub) -> None:
     hub.connect()
     hub.send(b"LS+ $LDS.theirs\r\n")

@@ -70,7 +70,7 @@ class World:
             done: list[None] = []
             self.store.commit(lambda error, done=done: done.append(None))
             while not done or not self.calls.empty():
-                self.calls.get(timeout=5)()
+                self.calls.get(timeout=60)()
                 self.router.flush()
 
     def listen(self, device: str = "*") -> None:

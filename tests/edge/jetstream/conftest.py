@@ -108,7 +108,7 @@ class Bench:
         done: list[None] = []
         self.gate.store.commit(lambda error: done.append(None))
         while not done or not self.calls.empty():
-            self.calls.get(timeout=15)()
+            self.calls.get(timeout=60)()
             self.router.flush()
 
     def pass_time(self, ns: int) -> None:

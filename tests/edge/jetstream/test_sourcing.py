@@ -298,7 +298,7 @@ def test_a_failed_commit_leaves_nothing_and_loses_nothing(bench: Any, kind: dict
     bench.publish("o.1", b"4")
     bench.router.flush()
     while source.last_seq < 4:
-        bench.calls.get(timeout=15)()
+        bench.calls.get(timeout=60)()
     bench.gate.failing = StoreError("disk trouble")
     settle(bench)
     assert numbers(copy) == [1, 2, 3]

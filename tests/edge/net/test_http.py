@@ -10,7 +10,7 @@ from edge.net import http
 from edge.net.http import HttpListener
 from edge.protocol.http import Request, Response
 
-PATIENCE = 15
+PATIENCE = 60
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 8 << 20
 

@@ -90,7 +90,7 @@ def connector(*ports: int, **more: bool) -> LeafConnector:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -226,6 +226,7 @@ def test_a_line_too_slow_for_any_timeout_is_waited_for_longer() -> None:
 
     class SlowHub(FakeHub):
         async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.writers.append(writer)  # who has hung up meanwhile is closed, too
             await asyncio.sleep(0.5)
             await super()._serve(reader, writer)
 

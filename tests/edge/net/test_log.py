@@ -137,7 +137,7 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 def test_syslog() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(10)
+        server.settimeout(60)
         set_up_log(Log(remote_syslog=f"udp://127.0.0.1:{server.getsockname()[1]}"))
         log.info("hello")
         log.error("bad")

@@ -28,7 +28,7 @@ from edge.protocol.mqtt import (
 )
 from edge.store.memory import MemoryStore
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 class Client:

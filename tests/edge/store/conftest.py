@@ -31,7 +31,7 @@ class Owner:
     def wait(self, count: int = 1) -> list[tuple[str, StoreError | None]]:
         """Until so many commits were told of."""
         while len(self.told) < count:
-            self.calls.get(timeout=30)()
+            self.calls.get(timeout=60)()
         told, self.told = self.told, []
         return told
 

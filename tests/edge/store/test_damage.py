@@ -42,7 +42,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     done: list[Any] = []
     store.commit(done.append)
     while not done:
-        calls.get(timeout=30)()
+        calls.get(timeout=60)()
     assert done == [None]
     store.close()
     return (folder / FILE).read_bytes()
@@ -162,7 +162,7 @@ def test_an_inner_page_costs_nothing(owner: Any, tmp_path: Path, image: bytes, w
     store = owner.open(tmp_path)
     assert {record.name for record in store.load().streams} == {"S1", "S2", "S3"}
     if not after_a_cut and sum(len(served(store, stream)) for stream in STREAMS) < len(STREAMS) * COUNT - 100:
-        owner.calls.get(timeout=30)()  # the reader follows to the mended file
+        owner.calls.get(timeout=60)()  # the reader follows to the mended file
     lost = len(STREAMS) * COUNT - sum(len(served(store, stream)) for stream in STREAMS)
     assert lost <= (0 if after_a_cut else PAGE_ROWS)
     still_works(owner, store, tmp_path)

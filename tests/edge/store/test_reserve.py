@@ -22,7 +22,7 @@ def commit():
     before = len(told)
     store.commit(told.append)
     while len(told) == before:
-        calls.get(timeout=30)()
+        calls.get(timeout=60)()
     return told[-1]
 
 def rows(first, count=50):
@@ -89,7 +89,7 @@ store.delete_range(1, 0, last - 50)
 assert commit() is None, told[-1]
 assert [row.seq for row in store.scan(1, 0, 1 << 39, 1)] == [last - 49]
 while store.reader.doomed:
-    calls.get(timeout=30)()
+    calls.get(timeout=60)()
 assert store.connection.execute("SELECT count(*) FROM message").fetchall() == [(50,)]
 os.unlink(os.path.join(folder, "..", "other"))
 store.append(1, rows(last + 1))

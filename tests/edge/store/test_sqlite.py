@@ -68,7 +68,7 @@ def test_deleting_goes_on_after_reopening(owner: Any, tmp_path: Path, make_rows:
     assert found.streams[0][5:] == (4001, 5000) and found.damage == () and found.last_id in (1, 2)
     assert again.scan(2, 0, MAX_SEQ, 9) == []
     while again.reader.doomed:
-        owner.calls.get(timeout=30)()
+        owner.calls.get(timeout=60)()
     assert again.reader.connection.execute("SELECT count(*) FROM message").fetchall() == [(1000,)]
 
 

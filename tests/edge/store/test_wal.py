@@ -35,7 +35,7 @@ def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.append(1, [(seq, "a.b", seq, b"", b"%06d" % seq + b"." * 200) for seq in range(first, first + 5)])
         store.commit(told.append)
         while not told:
-            calls.get(timeout=30)()
+            calls.get(timeout=60)()
     (folder / "image").mkdir()
     for name in (FILE, f"{FILE}-wal"):
         shutil.copy(folder / "live" / name, folder / "image" / name)

@@ -81,7 +81,7 @@ def test_one_call_hands_back_all_that_a_commit_did(owner: Any, tmp_path: Path, m
         for i in range(100):
             store.append(1, make_rows(i + 1))
             owner.commit(store, str(i))
-    call = owner.calls.get(timeout=30)
+    call = owner.calls.get(timeout=60)
     call()
     assert [name for name, _ in owner.told] == [str(i) for i in range(100)] and owner.calls.empty()
 
@@ -97,6 +97,6 @@ def test_deleting_a_long_range_takes_no_more_of_the_disk(owner: Any, tmp_path: P
     store.delete_range(1, 0, 40_000 - rows)
     owner.committed(store)
     while store.reader.doomed:
-        owner.calls.get(timeout=30)()
+        owner.calls.get(timeout=60)()
     assert store.connection.execute("SELECT count(*) FROM message").fetchall() == [(rows + 1,)]
     assert (tmp_path / f"{FILE}-wal").stat().st_size < 24 << 20 < (tmp_path / FILE).stat().st_size

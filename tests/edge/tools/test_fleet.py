@@ -6,7 +6,7 @@ import sys
 
 def told(*lines: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "edge.tools.fleet"]
-    return subprocess.run(words, input="\n".join(lines), capture_output=True, text=True, timeout=30)
+    return subprocess.run(words, input="\n".join(lines), capture_output=True, text=True, timeout=60)
 
 
 def test_no_edges_are_a_fleet_too() -> None:

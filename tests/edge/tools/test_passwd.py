@@ -76,7 +76,7 @@ def ask(*answers: bytes) -> tuple[int, bytes, bytes]:
             assert select.select([master], [], [], max(deadline - time.monotonic(), 0))[0], shown
             shown += os.read(master, 1024)
         os.write(master, answer)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     os.close(master)
     return process.returncode, shown, output
 

@@ -158,7 +158,7 @@ class Live:
 
     def end(self) -> int:
         """The exit status, after which the terminal is as it was."""
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         while self._read(0):
             pass
         assert termios.tcgetattr(self.slave) == self.attributes

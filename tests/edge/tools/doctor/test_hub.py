@@ -39,7 +39,7 @@ def answering() -> Iterator[Callable[[bytes], int]]:
 
 def serve(listener: socket.socket, data: bytes) -> None:
     with listener:
-        listener.settimeout(15)
+        listener.settimeout(60)
         connection, _ = listener.accept()
         with connection:
             connection.sendall(data)

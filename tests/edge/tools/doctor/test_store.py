@@ -32,7 +32,7 @@ def fill(folder: Path) -> None:
     done: list[Any] = []
     made.commit(done.append)
     while not done:
-        calls.get(timeout=30)()
+        calls.get(timeout=60)()
     assert done == [None]
     made.close()
 
