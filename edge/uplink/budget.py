@@ -1,8 +1,8 @@
 """What uplinks may spend on a metered line: bytes a second, and bytes a day.
 
 Counted is what they write and what they are answered: control lines, headers, payloads; not TCP, IP or TLS around it,
-and before a link compresses it.  The day's count is kept on disk ahead of what is spent, so a power cut never makes it less; it may
-make it more by one chunk.
+and before a link compresses it.  The day's count is kept on disk ahead of what is spent, so a power cut never makes it
+less; it may make it more by one chunk.
 
 The reserve is what only urgent lanes may touch: a share of the day.  A second's worth of debt is theirs as well: an
 alarm does not wait for the bytes of a second to come together, others wait afterwards.

@@ -16,7 +16,7 @@ def test_what_is_stored_goes_up_in_order_and_leaves_the_backlog_when_acknowledge
     assert world.arrived() == list(range(1, 31))
     assert world.messages == 0
     assert world.uplink.state is State.LIVE
-    assert world.uplink.delivery.window.floor == 30 and world.uplink.hub_seq == 30
+    assert world.uplink.delivery.window.floor == 30 and world.uplink.delivery.window.known == 30
     progress = Progress.decode("T", world.saved)
     assert (progress.acked, progress.hub_seq) == (30, 30)
     assert world.hub.messages[1].msg_id == "e1:EPOCH:1"
