@@ -331,7 +331,6 @@ class Intake:
         self._request()
 
     def _forget_origin(self) -> None:
-        log.warning("%s: that stream was made anew, and is taken from its beginning", self)
         self.identity = ""
         self.seq = 0
         self.owner.recreated(self)
@@ -376,6 +375,8 @@ class Intake:
         is_comparable = identity.startswith(DERIVED) is self.identity.startswith(DERIVED)
         if identity and self.identity and is_comparable and identity != self.identity:
             self._forget_origin()
+            self._retry()
+            return
         self.identity = identity
         turn = self.turn
 
