@@ -138,7 +138,28 @@ def _gateways(plan: HubPlan) -> dict[str, list[str]]:
 
 
 def leaf_block(plan: HubPlan, edge: str) -> str:
-    """The part of an edge's configuration that joins it to this hub."""
+    """The part of an edge's configuration that joins it to this hub and sends its telemetry up."""
+    return f"{_remote(plan, edge)}uplink {{\n{_uplink(edge, 'TELEMETRY', 'telemetry')}}}\n"
+
+
+def edge_block(plan: HubPlan, edge: str, with_files: bool) -> str:
+    """The same with all that comes down: commands, state, and where they are wanted files."""
+    files = f'files    {{ hub_domain: {DOMAIN}, dir: "/var/lib/petiole/files" }}\n' if with_files else ""
+    return f"""\
+{_remote(plan, edge)}uplink {{
+{_uplink(edge, "TELEMETRY", "telemetry")}{_uplink(edge, "RESULTS", "results")}}}
+commands {{ hub_domain: {DOMAIN} }}
+desired  {{ hub_domain: {DOMAIN} }}
+reported {{ bucket: REPORTED }}
+{files}"""
+
+
+def _uplink(edge: str, stream: str, subject: str) -> str:
+    subjects = _quoted(f"{subject}.{edge}.>")
+    return f"  {stream}: {{ subjects: [{subjects}], hub_domain: {DOMAIN}, hub_stream: {stream} }}\n"
+
+
+def _remote(plan: HubPlan, edge: str) -> str:
     credentials = f"nats://{edge}:{plan.edges[edge]}@"
     urls = "\n".join(f"      {_quoted(url.replace('nats://', credentials, 1))}" for url in plan.leaf_urls())
     return f"""\
@@ -150,9 +171,6 @@ leafnodes {{
 {urls}
     ]
   }} ]
-}}
-uplink {{
-  TELEMETRY: {{ subjects: [{_quoted(f"telemetry.{edge}.>")}], hub_domain: {DOMAIN}, hub_stream: TELEMETRY }}
 }}
 """
 

@@ -3,6 +3,7 @@
 The stream takes ``queued.commands.<edge>.<device>.<verb>`` and not ``commands.>``: it would answer plain requests.
 """
 
+import asyncio
 import json
 import re
 import secrets
@@ -18,6 +19,7 @@ from hub.errors import HubError
 from hub.streams import COMMAND_STREAMS, COMMANDS, RESULTS, ensure_streams, read_stream
 
 ID, DEADLINE, IDEMPOTENT = "Nats-Msg-Id", "Petiole-Deadline", "Petiole-Idempotent"
+COMMAND = "Petiole-Command"  # whose result it is
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -58,16 +60,32 @@ async def queue_command(client: Client, subject: str, payload: bytes, deadline: 
     return id
 
 
-async def queued_commands(client: Client, now: datetime) -> list[Queued]:
-    """Every command that the hub still has, the oldest first, with what became of it."""
-    commands, results = [await _read(client, name) for name in (COMMANDS, RESULTS)]
+async def queued_commands(client: Client, now: datetime, edge: str = "*") -> list[Queued]:
+    """Every command for this edge that the hub still has, the oldest first, with what became of it."""
+    commands = await _read(client, COMMANDS, f"queued.commands.{edge}.>")
+    results = await _read(client, RESULTS, f"results.{edge}.>")
     ended = {found["command"]: found for message in results if (found := _result(message))}
     return [_queued(message, ended, now) for message in commands]
 
 
-async def _read(client: Client, stream: str) -> list[Msg]:
+async def command_result(client: Client, id: str, timeout_s: float) -> dict[str, object] | None:
+    """What the edge tells of this command; None: nothing came in time."""
     try:
-        return await read_stream(client, stream)
+        subscription = await client.jetstream().subscribe("results.>", stream=RESULTS, ordered_consumer=True)
+        async with asyncio.timeout(timeout_s):
+            async for message in subscription.messages:
+                if (message.headers or {}).get(COMMAND) == id and (found := _result(message)):
+                    return found
+    except TimeoutError:
+        return None
+    except (Error, APIError) as exc:
+        raise HubError(f"stream {RESULTS}: {exc}") from exc
+    return None
+
+
+async def _read(client: Client, stream: str, subject: str) -> list[Msg]:
+    try:
+        return await read_stream(client, stream, subject)
     except NotFoundError:
         return []
 

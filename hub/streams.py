@@ -11,10 +11,12 @@ from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
     DeliverPolicy,
+    DiscardPolicy,
     RetentionPolicy,
     StorageType,
     StreamConfig,
     StreamInfo,
+    SubjectTransform,
 )
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
@@ -37,17 +39,51 @@ STREAMS = (
 
 COMMANDS = "COMMANDS"
 RESULTS = "RESULTS"
-COMMAND_STREAMS = tuple(  # made with the first durable command
+COMMAND_AGE_S = 90 * 24 * 3600
+COMMAND_STREAMS = tuple(
     StreamConfig(
         name=name,
         subjects=[subject],
         num_replicas=3,
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
-        max_age=90 * 24 * 3600,
+        max_age=COMMAND_AGE_S,
+        max_msgs_per_subject=each,  # the subject names the edge and its device: one edge takes no room of another's
+        allow_direct=True,
         allow_batched=True,
     )
-    for name, subject in ((COMMANDS, "queued.commands.>"), (RESULTS, "results.>"))
+    for name, subject, each in ((COMMANDS, "queued.commands.>", 1000), (RESULTS, "results.>", 10_000))
+)
+DESIRED, REPORTED, FILES = "KV_DESIRED", "KV_REPORTED", "OBJ_FILES"
+BUCKETS = tuple(  # as clients know buckets; what edges report comes under another subject (docs/downlink.md)
+    StreamConfig(
+        name=name,
+        subjects=[subject],
+        num_replicas=3,
+        storage=StorageType.FILE,
+        max_msgs_per_subject=history,
+        discard=DiscardPolicy.NEW,
+        deny_delete=True,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        subject_transform=transform,
+    )
+    for name, subject, history, transform in (
+        (DESIRED, "$KV.DESIRED.>", 5, None),
+        (REPORTED, "reported.>", 1, SubjectTransform(src="reported.>", dest="$KV.REPORTED.>")),
+    )
+)
+DOWNLINK_STREAMS = (*COMMAND_STREAMS, *BUCKETS)
+FILE_STREAMS = (
+    StreamConfig(
+        name=FILES,
+        subjects=["$O.FILES.C.>", "$O.FILES.M.>"],
+        num_replicas=3,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    ),
 )
 
 
@@ -59,21 +95,21 @@ async def ensure_streams(
     Returns when every stream answers: one whose replicas have just started is silent until they have a leader.
     """
     js = client.jetstream(timeout=1.0)
+    made = await asyncio.gather(*(_insist(js, stream, timeout_s) for stream in streams))
+    return [str(stream.name) for stream, is_new in zip(streams, made, strict=True) if is_new]
+
+
+async def _insist(js: JetStreamContext, config: StreamConfig, timeout_s: float) -> bool:
     clock = asyncio.get_running_loop()
     deadline = clock.time() + timeout_s
-    created = []
-    waiting = list(streams)
-    while waiting:
+    while True:
         try:
-            if await _ensure(js, waiting[0]):
-                created.append(str(waiting[0].name))
-            waiting.pop(0)
+            return await _ensure(js, config)
         except (TimeoutError, APIError, Error) as exc:
             if clock.time() > deadline:
-                raise HubError(f"stream {waiting[0].name}: cannot be created: {exc}") from exc
+                raise HubError(f"stream {config.name}: cannot be created: {exc}") from exc
             if isinstance(exc, APIError):  # an answer, such as "no leader yet", came at once
                 await asyncio.sleep(0.2)
-    return created
 
 
 async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
@@ -92,13 +128,15 @@ async def stored_messages(client: Client, stream: str) -> list[tuple[str, bytes]
     return [(message.subject, message.data) for message in await read_stream(client, stream)]
 
 
-async def read_stream(client: Client, stream: str) -> list[Msg]:
-    """Everything that is in a stream now, read by a consumer."""
+async def read_stream(client: Client, stream: str, subject: str = ">") -> list[Msg]:
+    """Everything that is in a stream now under subjects like this one, read by a consumer."""
     js = client.jetstream()
     everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30)
+    if subject != ">":
+        everything.filter_subject = subject
     consumer = await js.pull_subscribe("", stream=stream, config=everything)
     found: list[Msg] = []
-    stored = (await js.stream_info(stream)).state.messages
+    stored = await _count(js, stream, subject)
     clock = asyncio.get_running_loop()
     deadline = clock.time() + READ_PATIENCE_S
     while len(found) < stored:
@@ -110,6 +148,12 @@ async def read_stream(client: Client, stream: str) -> list[Msg]:
                 raise HubError(f"stream {stream}: the hub gave {len(found)} of {stored} stored messages") from exc
             await asyncio.sleep(0.1)
     return found
+
+
+async def _count(js: JetStreamContext, stream: str, subject: str) -> int:
+    if subject == ">":
+        return (await js.stream_info(stream)).state.messages
+    return sum(((await js.stream_info(stream, subjects_filter=subject)).state.subjects or {}).values())
 
 
 async def stream_states(client: Client) -> list[Stream]:

@@ -320,12 +320,17 @@ class LeafLink(Link):
             return
         self.received_at_ping = self.received
         self.acknowledged_at_ping = acknowledged
-        self._ping(now)
+        due = self.ping_sent + self.ping_interval_ns
+        if self.pings_unanswered or not self.ping_sent or now >= due:
+            self._ping(now)
+        else:
+            self.next_event = due
 
     def _ping(self, now: int) -> None:
         self.pings_unanswered += 1
         self.ping_sent = now
-        self.next_event = now + self.ping_interval_ns
+        # What has no answer is asked again sooner, but not sooner than it can have one.
+        self.next_event = now + max(self.ping_interval_ns // 2, min(4 * self.rtt, 4 * self.ping_interval_ns))
         self._send(PING)
 
     # ---- what the other side says

@@ -5,6 +5,7 @@ from functools import partial
 
 from edge.errors import ApiError, StartError, StoreError
 from edge.jetstream.account import JetStreamAccount
+from edge.jetstream.mirror import FOLLOWS
 from edge.jetstream.origin import External, Origin
 from edge.jetstream.stream import Stream
 from edge.jetstream.stream_config import StreamConfig
@@ -36,7 +37,7 @@ def mirror(
         discard="new",
         mirror=Origin(origin or name, filter_subject=subject, external=external),
         allow_direct=True,
-        metadata={OWNER: hub_domain},
+        metadata={OWNER: hub_domain, FOLLOWS: "true"},
     ))
     return local_stream(jetstream, wanted, what)
 

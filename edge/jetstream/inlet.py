@@ -3,6 +3,7 @@
 ``taken`` messages are under way until their commit; should that fail, their origins are asked for them again.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from edge.jetstream.origin_consumer import Start
 from edge.jetstream.stream import Batch, Stream
 from edge.message import header_get
 from edge.store.contract import NewRow
+
+log = logging.getLogger("edge.jetstream")
 
 NOT_OURS = (b"Nats-Expected-", b"Nats-Batch-")  # asked of the origin, not of us
 
@@ -79,6 +82,7 @@ class Inlet:
 
     def recreated(self, intake: Intake) -> None:
         """Its sequences say nothing about what we have."""
+        log.warning("%s: that stream was made anew, and is taken from its beginning", intake)
 
     def take(self, intake: Intake, message: Message) -> None:
         self.taken.append(Taken(intake, intake.identity, message))

@@ -51,8 +51,12 @@ def change_inlet(stream: "Stream", old: StreamConfig) -> None:
 
 
 def recover_inlet(stream: "Stream", record: "StreamRecord") -> None:
-    """How far the sources had been taken."""
+    """How far the sources had been taken; which stream a mirror was of."""
     if stream.config.sources:
         from edge.jetstream.sources import recover_positions
 
         recover_positions(stream, record)
+    elif stream.config.mirror is not None:
+        from edge.jetstream.sources import saved_positions
+
+        stream.positions = saved_positions(record.state)[0]

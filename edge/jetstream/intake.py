@@ -48,7 +48,8 @@ BACKOFF_MAX_NS = 120 * SECOND
 REFUSED_MAX_NS = 60 * SECOND
 FIRST_NS = (100_000_000, 200_000_000)  # a first request waits somewhere between these: others begin too
 CONTROL = b"NATS/1.0 100 "
-LEVEL_TOO_LOW, BAD_JSON, NOT_CHANGED, OTHER_IDENTITY = 10185, 10025, 10012, 10225
+LEVEL_TOO_LOW, BAD_JSON, NOT_CHANGED, OTHER_IDENTITY, NO_STREAM = 10185, 10025, 10012, 10225, 10059
+NEWS = "$JS.EVENT.ADVISORY.STREAM.CREATED."
 SENT_ONCE = ApiError(
     400, 10012, "the origin's retention is not limits: a server before 2.14 would lose what is on its way"
 )
@@ -121,6 +122,7 @@ class Intake:
         self.error: ApiError | None = None
         self.answer_sub: Subscription | None = None
         self.deliver_sub: Subscription | None = None
+        self.news_sub: Subscription | None = None
 
     @property
     def shows_seq(self) -> bool:
@@ -140,6 +142,7 @@ class Intake:
         if self._on_interest in self.account.interest_listeners:
             self.account.interest_listeners.remove(self._on_interest)
         self._cancel()
+        self._end_news()
         self.state = State.STOPPED
 
     def forget(self) -> None:
@@ -308,6 +311,19 @@ class Intake:
             self._ask_as_of_old()
         else:
             self._failed(error)
+            if error.err_code == NO_STREAM and self.news_sub is None:
+                self.news_sub = self.account.subscribe(f"{NEWS}{self.origin.name}", self._on_news)
+
+    def _on_news(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
+        """Its server tells that the origin is there: sooner than by asking, and for nothing on a metered line."""
+        if self.state is State.WAITING:
+            self.fails = 0
+            self._retry()
+
+    def _end_news(self) -> None:
+        if self.news_sub is not None:
+            self.account.unsubscribe(self.news_sub)
+            self.news_sub = None
 
     def _ask_as_of_old(self) -> None:
         """2.10 and 2.11 take no notice of what they do not know: a name that stays is one consumer for them."""
@@ -315,7 +331,6 @@ class Intake:
         self._request()
 
     def _forget_origin(self) -> None:
-        log.warning("%s: that stream was made anew, and is taken from its beginning", self)
         self.identity = ""
         self.seq = 0
         self.owner.recreated(self)
@@ -360,6 +375,8 @@ class Intake:
         is_comparable = identity.startswith(DERIVED) is self.identity.startswith(DERIVED)
         if identity and self.identity and is_comparable and identity != self.identity:
             self._forget_origin()
+            self._retry()
+            return
         self.identity = identity
         turn = self.turn
 
@@ -379,6 +396,7 @@ class Intake:
         self.consumer_seq = 0
         self.heard_at = self.clock.monotonic()
         self.state = State.LISTENING
+        self._end_news()
         self.clock.wake()
         self.deliver_sub = self.account.subscribe(deliver, self._on_message)
 

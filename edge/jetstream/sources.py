@@ -118,13 +118,13 @@ def parse_source(value: str) -> tuple[str, Position] | None:
 
 def recover_positions(stream: Stream, record: StreamRecord) -> None:
     """From the stream's state, and from the messages behind it.  A state that is damaged: from all messages."""
-    saved, floor = _saved(record.state)
+    saved, floor = saved_positions(record.state)
     wanted = {origin.key for origin in stream.config.sources}
     found = _find(stream, wanted, floor, record.last_seq)
     stream.positions = {key: value for key, value in (saved | found).items() if key in wanted}
 
 
-def _saved(state: bytes) -> tuple[dict[str, Position], int]:
+def saved_positions(state: bytes) -> tuple[dict[str, Position], int]:
     """Positions, and the sequence that they were true with."""
     try:
         fields = json.loads(state)

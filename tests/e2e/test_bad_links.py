@@ -269,7 +269,7 @@ def test_a_slow_line_keeps_no_flood_in_memory(make_site: Any, hub: Hub, calm: He
     site.modem.become(State.OPEN, Quality(latency_s=0.05, bytes_per_s=8000))
     before = site.rss_mb()
     site.flood(b"plain.x")
-    site.publish(4000, pad=4000)
+    site.publish(1500, pad=4000)
     assert talk(site.edge) == calm
     assert site.rss_mb() < before + LEAK
     site.edge.wait_for_log("too slow for what is published: messages without a stream are dropped")

@@ -335,5 +335,6 @@ def test_what_was_garbled_is_not_passed_on(pair: Pair, garbler: Garbler) -> None
     garbler.at = 2500
     up.send(b"PUB garbled %d\r\n%s\r\n" % (len(payload), payload))
     wait_for(lambda: not garbler.at and re.search(r"closed: Read Error|wrong sum of", pair.leaf.log.read_text()) is not None, pair.leaf.log.read_text)
+    wait_for(lambda: pair.hub.log.read_text().count("Leafnode connection created") > 1, pair.hub.log.read_text)
     knows(up, b"whole")
     assert b"garbled" not in wire.expect(rb".*?MSG whole 2 _INBOX.k 0\r\n\r\n")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.nats_conf import leaf_block, render
+from edge.config.load import read_config
+from hub.nats_conf import edge_block, leaf_block, render
 from hub.nats_server import find_nats_server
 from hub.plan import new_plan
 
@@ -47,6 +48,17 @@ def test_leaf_block_names_every_node_with_the_edges_credentials():
     for port in (4006, 4007, 4008):
         assert f'"nats://barn:{PLAN.edges["barn"]}@127.0.0.1:{port}"' in block
     assert 'server_name: "barn"' in block
+
+
+def test_edge_takes_its_block_as_it_is(tmp_path):
+    config = tmp_path / "edge.conf"
+    config.write_text(edge_block(PLAN, "barn", with_files=True))
+    found = read_config(str(config), {})
+    assert [uplink.hub_stream for uplink in found.uplinks] == ["TELEMETRY", "RESULTS"]
+    assert found.downlink is not None and None not in found.downlink
+    config.write_text(edge_block(PLAN, "barn", with_files=False))
+    downlink = read_config(str(config), {}).downlink
+    assert downlink is not None and downlink.files is None and downlink.commands is not None
 
 
 def test_leafs_are_told_the_advertised_address():

@@ -476,14 +476,37 @@ def test_ping_is_answered_at_once(hub: Hub) -> None:
     assert hub.take() == b"PONG\r\n"
 
 
-def test_a_half_open_link_is_noticed(hub: Hub) -> None:
+def next_ping(hub: Hub) -> int:
+    """How long it takes until the link does something again."""
+    begin = hub.now
+    while not hub.wire.closed:
+        due = hub.link.deadline()
+        assert due is not None and due > hub.now
+        hub.pass_time(due - hub.now)
+        if hub.wire.data:
+            break
+    return hub.now - begin
+
+
+def test_a_half_open_link_is_noticed_and_sooner_once_there_is_doubt(hub: Hub) -> None:
     hub.connect()
-    for _ in range(2):
-        hub.pass_time(PING_INTERVAL_NS)
-        assert hub.take() == b"PING\r\n"
+    assert next_ping(hub) == PING_INTERVAL_NS and hub.take() == b"PING\r\n"
+    assert next_ping(hub) == PING_INTERVAL_NS // 2 and hub.take() == b"PING\r\n"
     assert not hub.wire.closed
-    hub.pass_time(PING_INTERVAL_NS)
+    assert next_ping(hub) == PING_INTERVAL_NS // 2
     assert hub.wire.closed and hub.take() == b"-ERR 'Stale Connection'\r\n"
+
+
+def test_a_far_hub_has_time_to_answer(hub: Hub) -> None:
+    hub.connect()
+    next_ping(hub)
+    hub.take()
+    hub.now += 4 * SECOND
+    hub.send(b"PONG\r\n")
+    assert hub.link.rtt == 4 * SECOND
+    next_ping(hub)
+    assert hub.take() == b"PING\r\n"
+    assert next_ping(hub) == 4 * 4 * SECOND and not hub.wire.closed
 
 
 def test_a_link_that_answers_lives(hub: Hub) -> None:

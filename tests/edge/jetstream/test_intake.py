@@ -185,6 +185,23 @@ def test_filters_are_the_origins_work(fields: dict[str, object], subject: str, w
     assert body["config"]["deliver_subject"].startswith("deliver.hub.S.")
 
 
+def test_an_origin_that_is_made_later_is_asked_as_soon_as_it_is_there(script: Script) -> None:
+    script.begin()
+    news = "$JS.EVENT.ADVISORY.STREAM.CREATED.O"
+    for refusals in (1, 2, 13):  # however long it waits by now
+        for _ in range(refusals):
+            while not script.leaf.sent:
+                script.pass_time(SECOND)
+            script.refuse(404, 10059)
+        script.pass_time(3 * SECOND)
+        assert (script.requests(), script.account.has_interest(news)) == ([], True)
+        script.account.publish(news, b"{}")
+        script.pass_time(1)
+        assert len(script.leaf.sent) == 1
+    script.answer()
+    assert not script.account.has_interest(news)
+
+
 def test_a_mirror_asks_without_an_identity() -> None:
     script = Script(Origin("O", external=HUB), MIRROR)
     script.owner.begin = Start(7)

@@ -10,6 +10,7 @@ import pytest
 from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.jetstream.inlet import without
+from edge.jetstream.mirror import FOLLOWS
 from edge.jetstream.origin import read_origin
 from edge.jetstream.sources import parse_source
 from edge.jetstream.stream import Stream
@@ -178,6 +179,37 @@ def test_a_mirror_answers_in_its_origins_name(bench: Any) -> None:
     bench.settle()
     ((_, _, headers, payload),) = bench.take()
     assert (header_get(headers, "Nats-Stream"), payload) == ("M", b"4")
+
+
+@pytest.mark.parametrize("of_each", [-1, 1])
+def test_a_mirror_that_follows_goes_on_behind_what_it_has(bench: Any, of_each: int, caplog: Any) -> None:
+    """Of a state (the last of each subject) nothing stays that the new origin does not have."""
+    origin(bench, 7)
+    mirror = create(bench, "M", mirror={"name": "O"}, max_msgs_per_subject=of_each, metadata={FOLLOWS: "true"})
+    kept = numbers(mirror)
+    assert mirror.last_seq == 7
+    bench.api("STREAM.DELETE.O")
+    bench.wall += SECOND
+    create(bench, "O", subjects=["o.>"])
+    send(bench, range(101, 103))
+    go(bench, 30 * SECOND)
+    kept = [] if of_each == 1 else kept
+    assert "was made anew, and is taken from its beginning" in caplog.text
+    assert (numbers(mirror), mirror.last_seq) == ([*kept, 101, 102], 9)
+    reopen(bench)
+    send(bench, range(103, 105))
+    go(bench)
+    mirror = bench.js.streams["M"]
+    kept = kept if of_each == -1 else []
+    assert (numbers(mirror)[-2:], mirror.last_seq) == ([103, 104], 11)
+    bench.api("STREAM.DELETE.O")
+    bench.wall += SECOND
+    reopen(bench)
+    create(bench, "O", subjects=["o.>"])
+    send(bench, range(201, 202))
+    go(bench, 30 * SECOND)
+    mirror = bench.js.streams["M"]
+    assert (numbers(mirror)[-1], mirror.last_seq) == (201, 12), "it is noticed over a restart too"
 
 
 def test_limits_of_a_mirror_are_its_own(bench: Any) -> None:

@@ -31,7 +31,10 @@ def alive(pid):
 def test_up_status_down(state, petiole_hub):
     up = petiole_hub("up", "--dir", state, "--edge", "barn")
     assert up.exit_code == 0, up.output
-    assert "created stream TELEMETRY\nstarted hub-1, hub-2, hub-3\n" in up.output
+    names = "TELEMETRY COMMANDS RESULTS KV_DESIRED KV_REPORTED".split()
+    created = "".join(f"created stream {name}\n" for name in names)
+    assert f"{created}started hub-1, hub-2, hub-3\n" in up.output
+    assert "commands { hub_domain: hub }" in up.output and "files " not in up.output
     assert len(re.findall(r"nats://barn:[\w-]+@127\.0\.0\.1:\d+", up.output)) == 3
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in state.iterdir() if path.is_file())
@@ -40,6 +43,8 @@ def test_up_status_down(state, petiole_hub):
     assert status.exit_code == 0, status.output
     assert len(re.findall(r"hub-\d  up, pid \d+", status.output)) == 3
     assert status.output.count("JetStream leader") == 1
+    for line in ("COMMANDS  R3  queued.commands.>", "RESULTS  R3  results.>", "KV_DESIRED  R3  $KV.DESIRED.>"):
+        assert line in status.output
     assert re.search(r"TELEMETRY  R3  telemetry\.>  0 messages, 0 B  \(hub-\d leader, ", status.output)
     assert "edges\n  none connected\n" in status.output
 
@@ -55,8 +60,9 @@ def test_up_status_down(state, petiole_hub):
 def test_second_up_says_so_and_keeps_the_servers(state, petiole_hub):
     first = petiole_hub("up", "--dir", state)
     servers = pids(state)
-    second = petiole_hub("up", "--dir", state)
-    assert second.output.startswith("the hub is already running\n")
+    second = petiole_hub("up", "--dir", state, "--files")
+    assert second.output.startswith("the hub is already running\ncreated stream OBJ_FILES\n")
+    assert "\nfiles    { hub_domain: hub" in petiole_hub("up", "--dir", state).output, "it is known to be wanted"
     assert pids(state) == servers
     addresses = [line for line in first.output.splitlines() if line.startswith(("clients", "leafs"))]
     assert addresses == [line for line in second.output.splitlines() if line.startswith(("clients", "leafs"))]
