@@ -24,7 +24,6 @@ from edge.jetstream.advisories import random_name
 from edge.jetstream.origin import Origin
 from edge.jetstream.origin_consumer import (
     DERIVED,
-    MIRROR,
     SILENCE_NS,
     SOURCE,
     Created,
@@ -350,7 +349,7 @@ class Intake:
     def _answered(self, answer: Created, identity: str) -> None:
         if self.levels and not answer.is_sourcing and self.origin.consumer is None:
             self._ask_as_of_old()
-        elif identity or (answer.is_sourcing and self.kind is MIRROR):
+        elif identity:
             self._agreed(answer, identity)
         else:
             subject = at_origin(self.origin, f"$JS.API.STREAM.INFO.{self.origin.name}")
