@@ -20,7 +20,8 @@ from edge.core.leaf_link import LeafLink
 from edge.core.peer import PeerKind, Subscription
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.downlink.command import ID, Command, State, device_headers, verdict
-from edge.downlink.journal import Journal, Record
+from edge.downlink.journal import Journal, Record, spoiled
+from edge.downlink.past import Past
 from edge.errors import StoreError
 from edge.jetstream.stream import Batch, Stream
 from edge.message import header_block
@@ -71,7 +72,7 @@ class Job:
 
 class Commands:
     """``queue``: the mirror; ``results``: the stream of the uplink that takes ``results.<edge>.>``; ``clock_is_set``:
-    before that no deadline can be judged."""
+    before that no deadline can be judged; ``past``: before it is known nothing is run."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Commands:
         clock: Clock,
         clock_is_set: Callable[[], bool],
         inbox: str,
+        past: Past,
     ) -> None:
         self.edge = edge
         self.options = options
@@ -94,7 +96,9 @@ class Commands:
         self.clock = clock
         self.clock_is_set = clock_is_set
         self.inbox = inbox
-        self.journal = Journal(queue.store, values, options.keep)
+        self.past = past
+        damaged = [seq for seq in spoiled(queue.store.damage)[0] if queue.get(seq) is not None]
+        self.journal = Journal(queue.store, values, options.keep, damaged)
         self.jobs: dict[int, Job] = {}  # by sequence, ascending
         self.waiting: dict[str, deque[Job]] = {}  # by device, in their order
         self.running: dict[str, int] = {}  # by device
@@ -105,6 +109,7 @@ class Commands:
         self.account.subscribe(f"petiole.{edge}.commands", self._on_question)
         self.account.interest_listeners.append(self._on_interest)
         queue.listeners.append(self._on_stored)
+        past.tell = self._on_stored
         self._on_stored()
 
     # ---- events
@@ -126,6 +131,8 @@ class Commands:
 
     def deadline(self) -> int | None:
         now, wall = self.clock.monotonic(), self._wall()
+        if self.past.is_open:
+            return self.past.deadline()
         found = [due for job in self.jobs.values() for due in (job.retry_at, job.answer_due) if due]
         found += [now + max(job.command.deadline_ns - wall, 0) for job in self._deadlines()]
         if not found:
@@ -133,6 +140,7 @@ class Commands:
         return min(min(found), now + LOOK_NS)
 
     def tick(self, now: int) -> None:
+        self.past.tick(now)
         for job in [job for job in self.jobs.values() if job.answer_due and now >= job.answer_due]:
             self._on_silence(job, now)
         ending, self.ending = self.ending, []
@@ -152,6 +160,8 @@ class Commands:
     # ---- what there is to do
 
     def _admit(self) -> None:
+        if self.past.is_open:
+            return
         done: list[int] = []
         while len(self.jobs) < MAX_OPEN and (rows := self.queue.scan(self.next_seq, 100)):
             for row in rows[: MAX_OPEN - len(self.jobs)]:
@@ -161,18 +171,27 @@ class Commands:
                     done.append(row.seq)
         if done:
             self.queue.take(done, nobody_waits)
+        if self.past.is_settled() and not any(self.past.doubts(seq) for seq in self.jobs):
+            self.past.settled()
 
     def _take(self, row: Row) -> bool:
         known = self.journal.state(row.seq)
         if known not in ("", State.SENT.value, State.RECEIVED.value):
             return False  # its row was to be taken away when the process ended
         command = Command.of(row, self.queue.name)
+        in_doubt = self.past.doubts(row.seq)
+        if in_doubt and command.id in self.past.ended:
+            log.info("command %s: has a result at the hub: %s", command.id, self.past.reason)
+            return False
         job = self.jobs[row.seq] = Job(command)
-        job.attempts = int(self.journal.records.get(row.seq, {}).get("attempts", 0))
+        attempts = self.journal.records.get(row.seq, {}).get("attempts", 0)
+        job.attempts = attempts if isinstance(attempts, int) else 0
         if command.fault:
             self._end(job, State.FAILED, None, command.fault)
         elif known == State.SENT.value and not command.idempotent:
-            self._end(job, State.INTERRUPTED, None, CUT)
+            self._end(job, State.INTERRUPTED, None, str(self.journal.records[row.seq].get("error") or CUT))
+        elif in_doubt and not command.idempotent:
+            self._end(job, State.INTERRUPTED, None, f"{self.past.reason}; it may have been carried out before")
         else:
             self.waiting.setdefault(command.device, deque()).append(job)
         return True
@@ -346,7 +365,12 @@ class Commands:
         ended = [record for seq, record in sorted(self.journal.records.items()) if seq not in self.jobs][-SHOWN:]
         waiting = [job.record or job.fields() for job in islice(self.jobs.values(), MAX_OPEN)]
         left = max(self.queue.messages - len(self.jobs), 0)
-        return {"edge": self.edge, "commands": [_short(record) for record in (*ended, *waiting)], "not_shown": left}
+        return {
+            "edge": self.edge,
+            "waits": self.past.state(),
+            "commands": [_short(record) for record in (*ended, *waiting)],
+            "not_shown": left,
+        }
 
     def _on_question(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if reply:

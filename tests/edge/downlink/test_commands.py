@@ -10,6 +10,7 @@ import pytest
 from edge.core.router import Router
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.downlink.commands import Commands
+from edge.downlink.past import Past, Results
 from edge.errors import StoreError
 from edge.jetstream.account import Limits, Stores
 from edge.jetstream.jetstream import JetStream
@@ -57,10 +58,13 @@ class World:
         self.settle()
         self.queue, self.results = js.streams["COMMANDS"], js.streams["RESULTS"]
         self.asked.clear()
-        link = SimpleNamespace(account=account)
+        link = SimpleNamespace(account=account, up=False)
+        past = Past(
+            "e1", link, self.queue, "hub", Results("hub", "RESULTS"), found.values, clock, "_INBOX.past", True, False
+        )
         self.commands = Commands(
             "e1", self.options, link, self.queue, self.results, found.values, clock, lambda: self.clock_is_set,
-            "_INBOX.x",
+            "_INBOX.x", past,
         )  # fmt: skip
         self.settle()
 
