@@ -24,6 +24,7 @@ from edge.uplink.uplinks import Uplinks, edge_token
 
 if TYPE_CHECKING:  # a leaf may be without a store
     from edge.config.options import Downlink as DownlinkOptions
+    from edge.downlink.downlink import Downlink
     from edge.jetstream.account import JetStreamAccount
     from edge.jetstream.jetstream import JetStream
 
@@ -92,6 +93,7 @@ class Hubs:
         )
         self.loads: list[Load] = []
         self.status: Status | None = None
+        self.downlink: Downlink | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
             chosen = [up for up in config.uplinks if (up.remote == remote.name if up.remote else not self.leafs)]
@@ -183,7 +185,8 @@ class Hubs:
             new_id=lambda: random_name(22),
             results=Results(ways[0].hub_domain, ways[0].hub_stream) if ways else None,
         )
-        ticker.start(Downlink(options, around))
+        self.downlink = Downlink(options, around)
+        ticker.start(self.downlink)
 
     def _in_background(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
         """In a thread: it may wait for a disk."""

@@ -10,11 +10,11 @@ After a power cut ``sent`` means that nobody knows: it is run again where that i
 
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from edge.core.leaf_link import LeafLink
 from edge.core.peer import PeerKind, Subscription
@@ -33,7 +33,9 @@ MAX_OPEN = 1000  # in memory; the others wait in the mirror
 LOOK_NS = 15 * SECOND  # at the wall clock, which may have been set
 FIRST_RETRY_NS, LAST_RETRY_NS = SECOND, 30 * SECOND
 SHOWN_RESULT = 1024  # characters, in the list of commands
+MAX_RESULT = 512 << 10  # bytes of what the hub is told: more may be too large for it, and it would hear of no end
 SHOWN = 100  # that have ended
+ENDS = (State.DONE, State.FAILED, State.EXPIRED, State.INTERRUPTED)
 CUT = "the power was cut, or the edge killed, while it ran; it may have been carried out"
 
 
@@ -104,6 +106,7 @@ class Commands:
         self.running: dict[str, int] = {}  # by device
         self.ending: list[Job] = []  # the disk did not take their ends
         self.next_seq = 0
+        self.ends: Counter[str] = Counter()  # since the start, by state
         self.hub_ns = 0  # the latest time that the hub has told: it is later now
         self.account.subscribe(f"{inbox}.*.*", self._on_answer)
         self.account.subscribe(f"petiole.{edge}.commands", self._on_question)
@@ -334,11 +337,15 @@ class Commands:
         self.journal.put(command.seq, record)
         rows = self.results.open_batch()
         headers = header_block([(ID, command.id), ("Petiole-Command-State", job.state.value)])
-        payload = json.dumps({"edge": self.edge} | record, ensure_ascii=False).encode("utf-8", "replace")
+        payload = self._told(record)
         subject = f"results.{self.edge}.{command.device or '_'}"
         rows.append((self.results.assigned_seq + 1, subject, self.results.stamp_ns, headers, payload))
         size = len(subject) + len(headers) + len(payload) + self.results.overhead
         self.results.submit(Batch(rows, size, [], [], partial(self._ended, job, record)))
+
+    def _told(self, record: Record) -> bytes:
+        payload = json.dumps({"edge": self.edge} | record, ensure_ascii=False).encode("utf-8", "replace")
+        return payload if len(payload) <= MAX_RESULT else self._told(_short(record))
 
     def _ended(self, job: Job, record: Record, error: StoreError | None) -> None:
         now = self.clock.monotonic()
@@ -350,6 +357,7 @@ class Commands:
             return
         log.info("command %s: %s.%s: %s", job.command.id, job.command.device, job.command.verb, job.state.value)
         seq = job.command.seq
+        self.ends[job.state.value] += 1
         self.journal.noted(seq, record)
         del self.jobs[seq]
         self.queue.take([seq], nobody_waits)
@@ -372,14 +380,28 @@ class Commands:
             "not_shown": left,
         }
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By state: those that are here, and those that have ended since the start."""
+        here = Counter(job.state.value for job in self.jobs.values() if not job.record)
+        left = max(self.queue.messages - len(self.jobs), 0)
+        open = {"received": here[State.RECEIVED.value] + left, "sent": here[State.SENT.value]}
+        return {"open": open, "ended": {state.value: self.ends[state.value] for state in ENDS}}
+
     def _on_question(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if reply:
             self.account.publish(reply, json.dumps(self.report(), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _short(record: Record) -> Record:
+    """All that devices and senders wrote at will is cut."""
+    short = {key: f"{value[:SHOWN_RESULT]}..." for key, value in record.items() if _is_long(value)}
     result = json.dumps(record.get("result"), ensure_ascii=False)
-    return record if len(result) <= SHOWN_RESULT else record | {"result": result[:SHOWN_RESULT] + "..."}
+    cut = {"result": f"{result[:SHOWN_RESULT]}..."} if len(result) > SHOWN_RESULT else {}
+    return record | short | cut
+
+
+def _is_long(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) > SHOWN_RESULT
 
 
 def nobody_waits(error: StoreError | None) -> None:

@@ -88,8 +88,10 @@ class Downlink:
     def __init__(self, config: DownlinkConfig, around: Surroundings) -> None:
         self.around = around
         self.parts: list[Part] = []
+        self.commands: Commands | None = None
         if config.commands is not None:
-            self.parts.append(self._commands(config.commands))
+            self.commands = self._commands(config.commands)
+            self.parts.append(self.commands)
         if config.desired is not None:
             self._desired(config.desired)
         if config.reported is not None:
