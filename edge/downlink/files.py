@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from edge.core.leaf_link import LeafLink
 from edge.core.times import SECOND, Clock, rfc3339
-from edge.downlink.object_meta import ObjectMeta, read_meta
+from edge.downlink.object_meta import ObjectMeta, deleted_name, read_meta
 from edge.downlink.part_file import PartFile
 from edge.downlink.reported import Purse
 from edge.errors import PetioleError, StoreError
@@ -92,6 +92,8 @@ class Files:
                 meta = read_meta(row.payload, self.edge)
                 if meta is not None:
                     self._want(meta)
+                elif (name := deleted_name(row.payload)) in self.wanted:
+                    self._unwant(name)
             self.next_seq = rows[-1].seq + 1
         self._go_on()
 
@@ -102,9 +104,22 @@ class Files:
         if meta.fault or len(self.wanted) >= MAX_FILES:
             self._end(meta, meta.fault or "too many files wait")
             return
-        if next(iter(self.wanted.values()), meta).name == meta.name:
+        if self._is_first(meta.name):
             self._drop_part()  # another version of what is being fetched
         self.wanted[meta.name] = meta
+
+    def _unwant(self, name: str) -> None:
+        """It is not to be had any more."""
+        if self._is_first(name):
+            self._drop_part()
+        del self.wanted[name]
+        self.records.pop(_key(name), None)
+        self.index.store.drop_value(_key(name))
+        self.index.store.commit(_nobody_waits, False)
+
+    def _is_first(self, name: str) -> bool:
+        """Is it the one that is being fetched?"""
+        return next(iter(self.wanted), None) == name
 
     def _on_link(self, up: bool) -> None:
         self.asked = self.due = 0
@@ -244,8 +259,9 @@ class Files:
 
     def _end(self, meta: ObjectMeta, error: str) -> None:
         """It is in its place, or never will be."""
-        if self.wanted.pop(meta.name, None) is not None:
-            self.part = None
+        if self._is_first(meta.name):
+            self._drop_part()
+        self.wanted.pop(meta.name, None)
         state = "failed" if error else "done"
         log.info("file %s: %s%s", meta.name, state, f": {error}" if error else f", {meta.size} bytes")
         key = self._set(meta, state=state, bytes=0 if error else meta.size, seq=0, error=error)

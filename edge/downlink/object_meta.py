@@ -43,6 +43,18 @@ def read_meta(payload: bytes, edge: str) -> ObjectMeta | None:
     return ObjectMeta(name, "" if fault else path, nuid, size, digest, fault)
 
 
+def deleted_name(payload: bytes) -> str:
+    """Of an object that the hub has not any more, or only as a link; empty for anything else."""
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(fields, Mapping) or not isinstance(name := fields.get("name"), str):
+        return ""
+    options = fields.get("options")
+    return name if fields.get("deleted") or (isinstance(options, Mapping) and options.get("link")) else ""
+
+
 def path_fault(path: str) -> str:
     """Why a path cannot be used below the folder; nothing may lead out of it or hide in it."""
     if len(path) > MAX_NAME or not path.isprintable():

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from edge.core.leaf_link import LeafLink
+from edge.core.peer import Subscription
 from edge.core.times import SECOND, Clock
 from edge.core.wall_clock import Moment
 from edge.errors import StoreError
 from edge.jetstream.stream import Stream
 from edge.message import header_block, header_items
 from edge.store.contract import Row
+from edge.subjects import overlap
 from edge.uplink.answers import Refused, parse_puback
 from edge.uplink.headers import rfc3339
 
@@ -75,6 +77,7 @@ class Reported:
         self.reason = ""
         link.account.subscribe(f"{inbox}.>", self._on_answer)
         link.listeners.append(self._on_link)
+        link.account.interest_listeners.append(self._on_interest)
         stream.listeners.append(self._on_stored)
         self._on_stored()
 
@@ -91,6 +94,13 @@ class Reported:
         self.flights.clear()
         self.retry_at, self.backoff = 0, FIRST_RETRY_NS
         self._pump(self.clock.monotonic())
+
+    def _on_interest(self, sub: Subscription, added: bool) -> None:
+        """The hub has a stream for it now: until then it answers nothing."""
+        if added and sub.peer is self.link and overlap(sub.subject, "reported.>") and (self.retry_at or self.flights):
+            self.flights.clear()
+            self.retry_at, self.backoff = self.clock.monotonic(), FIRST_RETRY_NS
+            self.clock.wake()
 
     def _on_answer(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         seq, _, key = subject[len(self.inbox) + 1 :].partition(".")

@@ -40,19 +40,23 @@ files {{ hub_domain: hub, dir: "{folder}/files" }}
 class Site:
     """A hub, an edge, and the cable between them."""
 
-    def __init__(self, start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Callable[[], int], folder: Path):
+    def __init__(
+        self, start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Callable[[], int], folder: Path,
+        bare: bool = False,
+    ):  # fmt: skip
         leaf, self.edge_port = free_port(), free_port()
         self.hub = start_nats(HUB.format(client=free_port(), folder=folder, leaf=leaf), "hub")
         self.proxy = make_proxy(leaf)
         self.folder = folder
         self.start_edge = start_edge
-        asyncio.run(self._streams())
+        if not bare:
+            asyncio.run(self.make_streams())
         self.edge = start_edge(self.config(), "e1")
 
     def config(self) -> str:
         return EDGE.format(client=self.edge_port, folder=self.folder, leaf=self.proxy.port)
 
-    async def _streams(self) -> None:
+    async def make_streams(self) -> None:
         client = await nats.connect(self.hub.url)
         js = client.jetstream()
         await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
@@ -74,6 +78,12 @@ class Site:
 @pytest.fixture
 def site(start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Any, tmp_path: Path) -> Site:
     return Site(start_edge, start_nats, make_proxy, free_port, tmp_path)
+
+
+@pytest.fixture
+def bare_site(start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Any, tmp_path: Path) -> Site:
+    """Its hub has no streams yet."""
+    return Site(start_edge, start_nats, make_proxy, free_port, tmp_path, bare=True)
 
 
 async def send(hub: Any, id: str, verb: str, device: str = "pump", **headers: str) -> None:
@@ -194,6 +204,59 @@ def test_power_cut_in_the_middle(site):
         await send(hub, "last", "stop")
         assert len(await results(hub, 4)) == 4
         assert sorted(heard) == ["again", "last", "next"]
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def test_streams_that_the_hub_makes_later_and_makes_anew(bare_site):
+    site = bare_site
+
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        above, here = hub.jetstream(), edge.jetstream()
+        for name in ("COMMANDS", "KV_DESIRED"):
+            site.edge.wait_for_log(f"stream {name}: from {name} at $JS.hub.API: stream not found")
+        await (await here.key_value("REPORTED")).put("e1.pump.level", b"1")
+
+        async def answers(message: Any) -> None:
+            await message.respond(b"{}")
+
+        await edge.subscribe("commands.e1.*.*", cb=answers)
+        await edge.flush()
+        await site.make_streams()
+        for number in range(3):
+            await send(hub, f"c{number}", "start")
+        await above.publish("queued.commands.e1.nothing", b"\xff", headers={"Nats-Msg-Id": "bad"})
+        states = {"c0": "done", "c1": "done", "c2": "done", "bad": "failed"}
+        assert await results(hub, 4) == states
+        desired = await above.key_value("DESIRED")
+        for key in ("e1.pump.level", "e1.pump.speed"):
+            await desired.put(key, b"1")
+            await value_of(here, "DESIRED", key, b"1")
+        await value_of(above, "REPORTED", "e1.pump.level", b"1")
+
+        site.proxy.cut()
+        await above.delete_stream("COMMANDS")
+        await above.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
+        await above.delete_key_value("DESIRED")
+        desired = await above.create_key_value(bucket="DESIRED", history=3)
+        await send(hub, "anew", "start")
+        await desired.put("e1.pump.level", b"2")
+        site.proxy.restore()
+        assert await results(hub, 5) == states | {"anew": "done"}
+        await value_of(here, "DESIRED", "e1.pump.level", b"2")
+        await value_of(here, "DESIRED", "e1.pump.speed", None)
+        for name in ("COMMANDS", "KV_DESIRED"):
+            line = f"stream {name}: from {name} at $JS.hub.API: that stream was made anew, and is taken from its beginning"
+            site.edge.wait_for_log(line)
+        await edge.close()
+        site.restart()
+        edge = await nats.connect(site.edge.url)
+        await edge.subscribe("commands.e1.*.*", cb=answers)
+        await send(hub, "later", "start")
+        assert (await results(hub, 6))["later"] == "done"
         await edge.close()
         await hub.close()
 
@@ -335,6 +398,29 @@ def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
         site.restart()
         edge = await nats.connect(site.edge.url)
         assert await files(edge, lambda found: True) == before, "nothing is fetched or told again"
+        await edge.close()
+        await hub.close()
+
+    asyncio.run(main())
+
+
+def test_objects_that_change_or_go_while_they_are_fetched(site):
+    async def main():
+        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        store = await hub.jetstream().object_store("FILES")
+        randomly = random.Random(7)
+        old, new = randomly.randbytes(24 << 20), randomly.randbytes(3 << 20)
+        await store.put("e1/image", old)
+        await files(edge, lambda found: found.get("e1/image", {}).get("bytes", 0) > 1 << 20)
+        await store.put("e1/image", new)
+        await files(edge, lambda found: (found["e1/image"]["size"], found["e1/image"]["state"]) == (len(new), "done"))
+        assert (site.folder / "files/image").read_bytes() == new
+        await store.put("e1/gone", old)
+        await files(edge, lambda found: found.get("e1/gone", {}).get("bytes", 0) > 1 << 20)
+        await store.delete("e1/gone")
+        await store.put("e1/next", b"next")
+        found = await files(edge, lambda found: found.get("e1/next", {}).get("state") == "done")
+        assert "e1/gone" not in found and not (site.folder / "files/gone").exists()
         await edge.close()
         await hub.close()
 

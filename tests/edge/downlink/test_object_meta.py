@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edge.downlink.object_meta import read_meta
+from edge.downlink.object_meta import deleted_name, read_meta
 
 DIGEST = hashlib.sha256(b"x").digest()
 
@@ -29,6 +29,12 @@ def test_a_file_of_ours():
 )  # fmt: skip
 def test_what_is_not_for_us(payload):
     assert read_meta(payload, "e1") is None
+
+
+def test_what_is_deleted():
+    assert deleted_name(meta(name="e1/a", deleted=True)) == "e1/a"
+    assert deleted_name(meta(name="e1/a", options={"link": {"bucket": "B"}})) == "e1/a"
+    assert [deleted_name(payload) for payload in (meta(name="e1/a"), b"", b"[]", b"{}", b"[" * 100_000)] == [""] * 5
 
 
 @pytest.mark.parametrize(
