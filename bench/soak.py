@@ -1,6 +1,7 @@
 """``python -m bench.soak``: an edge, a hub of three nodes, a bad line between them, and what goes wrong, at random.
 
 ``--hub super``: a hub of two clusters with gateways between; the edge is linked to one, its stream is in the other.
+``--streams``: mirrors and sources, of the hub's streams at the edge and of the edge's at the hub, have to be whole too.
 Readings are published to the edge all the time, each until the edge has acknowledged it.  At the end everything is
 well again, and four numbers are told: produced, stored at the hub, missing, duplicate.  Status 1 where they do not
 balance.
@@ -27,10 +28,11 @@ from nats.js.api import Placement
 from nats.js.errors import APIError
 
 from bench.bad_line import GOOD, BadLine, Quality, State
+from bench.soak_streams import Way
 from hub.errors import HubError
 from hub.ledger import Account, balance
 from hub.nats_client import GO_ON_FOR_EVER, operator
-from hub.nats_conf import HubNode, HubPlan, leaf_block
+from hub.nats_conf import DOMAIN, HubNode, HubPlan, leaf_block
 from hub.nats_server import HubCluster, find_nats_server
 from hub.plan import free_ports, new_plan, save_plan
 from hub.streams import STREAMS, TELEMETRY, ensure_streams, stored_messages
@@ -87,6 +89,11 @@ class Soak:
         self.edge: subprocess.Popen[bytes] | None = None
         self.produced = 0
         self.is_over = False
+        at_hub = {"num_replicas": 3, "placement": {"cluster": self.plan.nodes[-1].cluster}}
+        self.ways = (
+            Way("down", self.hub_client, DOMAIN, self.edge_client, (at_hub, {})),
+            Way("up", self.edge_client, EDGE, self.hub_client, ({}, at_hub)),
+        )
 
     # ---- the parts
 
@@ -125,6 +132,19 @@ class Soak:
     def close(self) -> None:
         self.kill_edge()
         self.hub.stop()
+
+    async def follow(self) -> list[asyncio.Task[None]]:
+        """Streams that follow each other, and who publishes to them."""
+        for way in self.ways:
+            await way.make()
+        return [
+            asyncio.create_task(way.publish(letter, 4 * self.interval, lambda: self.is_over))
+            for way in self.ways
+            for letter in way.produced
+        ]
+
+    def hub_client(self) -> contextlib.AbstractAsyncContextManager[Client]:
+        return operator(self.plan, GO_ON_FOR_EVER)
 
     # ---- readings
 
@@ -230,7 +250,7 @@ class Soak:
 
     # ---- the end
 
-    async def settle(self) -> Account:
+    async def settle(self, with_streams: bool) -> Account:
         self.line.become(State.OPEN, GOOD)
         self.line.reset()
         await self.start_hub()
@@ -244,22 +264,28 @@ class Soak:
                 await asyncio.sleep(0.2)
             await asyncio.sleep(2)  # what would come twice has time to come
             stored = [("soak", int(payload)) for _, payload in await stored_messages(client, TELEMETRY)]
-        return balance({"soak": self.produced}, stored)
+        produced = {"soak": self.produced}
+        for way in self.ways if with_streams else ():
+            expected, found = await way.settle(DRAIN_S)
+            produced |= expected
+            stored += found
+        return balance(produced, stored)
 
 
 async def soak(
-    plan: HubPlan, folder: Path, binary: Path, seed: int, seconds: float, rate: float, say: Callable[[str], None]
-) -> Account:
+    plan: HubPlan, folder: Path, binary: Path, seed: int, seconds: float, rate: float, streams: bool,
+    say: Callable[[str], None],
+) -> Account:  # fmt: skip
     run = Soak(plan, folder, binary, random.Random(seed), rate)
     try:
         await run.start()
-        publishing = asyncio.create_task(run.publish())
+        publishing = [asyncio.create_task(run.publish()), *(await run.follow() if streams else ())]
         await run.torment(seconds, say)
         if run.edge is None or run.edge.poll() is not None:
             raise HubError("the edge has ended by itself")
         run.is_over = True
-        await publishing
-        return await run.settle()
+        await asyncio.gather(*publishing)
+        return await run.settle(streams)
     finally:
         await run.line.close()
         run.close()
@@ -278,6 +304,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the schedule (default: a random one, which is told)")
     parser.add_argument("--rate", type=float, default=50.0, help="readings a second (%(default)g)")
     parser.add_argument("--hub", choices=HUBS, default="cluster", help="of what kind (%(default)s)")
+    parser.add_argument("--streams", action="store_true", help="mirrors and sources both ways as well")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -286,7 +313,8 @@ def main() -> int:
     try:
         binary = find_nats_server(None)
         plan = HUBS[options.hub]()
-        account = asyncio.run(soak(plan, folder, binary, seed, options.minutes * 60, options.rate, _say))
+        seconds = options.minutes * 60
+        account = asyncio.run(soak(plan, folder, binary, seed, seconds, options.rate, options.streams, _say))
     except HubError as exc:
         print(f"soak: {exc}; configurations, stores and logs are in {folder}", file=sys.stderr)
         return 1
