@@ -15,7 +15,7 @@ from edge.jetstream.expiry import NEVER, Expiry, time_to_live
 from edge.jetstream.interest import Interest
 from edge.jetstream.messages import BLOCK
 from edge.jetstream.stream_config import StreamConfig
-from edge.message import header_block, header_set
+from edge.message import header_block, header_get, header_set
 from edge.store.contract import NewRow
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class Retention:
         rows = [doomed[seq] for seq in sorted(doomed)]
         self._take([row.seq for row in rows])
         if self.config.marker_ttl_ns:
-            marked = {row.subject for row in rows if b"\r\nNats-Marker-Reason:" not in row.headers}
+            marked = {row.subject for row in rows if not is_marker(row.headers)}
             for subject in marked:
                 if not stream.subjects.count.get(subject):
                     stream.capture(subject, "", self._marker(), b"")
@@ -238,6 +238,11 @@ class Retention:
     def _marker(self) -> bytes:
         ttl = go_duration(self.config.marker_ttl_ns)
         return header_block([("Nats-Marker-Reason", "MaxAge"), ("Nats-TTL", ttl), ("Nats-Rollup", "sub")])
+
+
+def is_marker(headers: bytes) -> bool:
+    """Says already that a key is gone: ours, and a purge by a KV client (not its delete)."""
+    return b"\r\nNats-Marker-Reason:" in headers or header_get(headers, "KV-Operation") == "PURGE"
 
 
 def nobody_waits(error: StoreError | None) -> None:

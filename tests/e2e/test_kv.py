@@ -158,6 +158,7 @@ async def time_to_live(js: Any, diary: Diary) -> None:
     await diary.attempt("create once more", marked.create("k", b"2"))
     await diary.attempt("purge for a second", marked.purge("k", msg_ttl=1))
     await _gone(marked, 0)
+    await diary.attempt("a purge leaves nothing", js.stream_info("KV_M"), lambda info: info.state.last_seq)
     await diary.attempt("a watch over nothing", marked.keys())
     await _gone(short, 0)
     await diary.attempt("get what was for a second", short.get("a"), entry)

@@ -118,6 +118,14 @@ def test_the_last_of_a_subject_leaves_a_marker(bench: Any) -> None:
     assert left(bench) == [3], "a marker leaves none"
 
 
+@pytest.mark.parametrize(("operation", "leaves"), [("PURGE", []), ("DEL", [2])])
+def test_a_purge_is_a_marker_itself_and_a_delete_is_none(bench: Any, operation: str, leaves: list[int]) -> None:
+    bench.stream(allow_msg_ttl=True, subject_delete_marker_ttl=60 * SECOND)
+    bench.stored("s.a", Nats_TTL="61", KV_Operation=operation)
+    bench.pass_time(62 * SECOND)
+    assert left(bench) == leaves
+
+
 def test_a_marker_that_is_not_on_disk_is_no_marker(bench: Any) -> None:
     bench.stream(allow_msg_ttl=True, subject_delete_marker_ttl=60 * SECOND)
     bench.stored("s.a", Nats_TTL="61")
