@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.old_hubs import since
 
 from tests.e2e.mint import Operator, creds
 from tests.e2e.test_leaf import ask, login, wait_for, wants
 from tests.e2e.test_leaf_ways import leafz
 from tests.e2e.test_reload import reload
+from tests.old_hubs import since
 
 ISOLATION = since(2, 12, "isolation of leafs")
 Start = Callable[..., Any]

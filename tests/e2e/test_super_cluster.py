@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.old_hubs import since
 
 from tests.conftest import Server, free_port
 from tests.e2e.conftest import Proxy
 from tests.e2e.sides import PATIENCE, Side, Way, numbers
+from tests.old_hubs import since
 
 NODE = """
 listen: 127.0.0.1:{client}
