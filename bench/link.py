@@ -85,8 +85,8 @@ def wire_table(folder: Path, cores: Cores, seconds: float) -> str:
         rows.append(f"| {name} | {cost.up:.0f} | {cost.down:.0f} | {cost.with_heads:.0f} |")
         print(rows[-1], file=sys.stderr)
     what = (
-        f"Bytes for each reading of 20 bytes, {SENSORS} sensors at 1 Hz for {seconds:g} s; the hub's stream takes batches, "
-        "and links compress as their servers have it where nothing is said"
+        f"Bytes for each reading of 20 bytes, {SENSORS} sensors at 1 Hz for {seconds:g} s; the hub's stream takes "
+        "batches, and links compress as their servers have it where nothing is said"
     )
     return "\n".join([f"{what}:", "", *rows])
 
