@@ -6,9 +6,11 @@ names all cases run, for about half an hour, and BAD_LINKS.md is written.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import signal
+import socket
 import statistics
 import sys
 import tempfile
@@ -25,6 +27,7 @@ from bench.bad_sites import MAX_PAYLOAD, BadSite, Books, Hub, Producer, wait_unt
 from bench.load import BenchError, Load, build
 from bench.servers import Contender, Cores, Server
 from bench.streams import make_stream
+from bench.wire_client import WireClient
 
 RESULTS = Path(__file__).with_name("BAD_LINKS.md")
 LOAD_S = 2.0
@@ -39,7 +42,7 @@ Torment = Callable[[BadSite, threading.Event], None]
 class Case:
     """``quality`` and ``state`` of the line while it is bad, from the start of the edge on with ``from_start``;
     ``torment`` goes on in a thread meanwhile; ``relief`` is what makes the hub willing again.  ``backlog`` messages
-    wait when it begins."""
+    wait when it begins, and ``dead`` will never be taken."""
 
     name: str
     what: str
@@ -53,6 +56,7 @@ class Case:
     stream: dict[str, Any] = field(default_factory=dict)
     rate: float = 20.0
     backlog: int = 0
+    dead: int = 0
 
 
 # ---- what goes wrong
@@ -80,6 +84,28 @@ def drive(site: BadSite, over: threading.Event) -> None:
             site.modem.become(State.SILENT)
             over.wait(rng.uniform(3.0, 15.0))
             site.modem.become(State.OPEN)
+
+
+def flood(site: BadSite, over: threading.Event) -> None:
+    """Three times as much as the line takes of what no stream keeps, and somebody at the hub who wants it."""
+    curious, publisher = site.hub.client(), WireClient(site.edge.port)
+    curious.send(b"SUB plain.> 2\r\n")
+    curious.round_trip()
+
+    def listen() -> None:
+        with contextlib.suppress(OSError, ValueError, BenchError):
+            while True:
+                curious.message()
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
+    rng = random.Random(1)
+    while not over.wait(0.05):
+        publisher.send(b"".join(b"PUB plain.x 200\r\n%b\r\n" % rng.randbytes(200) for _ in range(12)))
+    publisher.close()
+    curious.socket.shutdown(socket.SHUT_RDWR)
+    listening.join()
+    curious.close()
 
 
 def never_taken(site: BadSite, over: threading.Event) -> None:
@@ -116,6 +142,8 @@ CASES = (
     Case("far", "2 s each way, from the start", Quality(latency_s=2.0), from_start=True, rate=2),
     Case("lossy", "10 % loss, 50 ms each way", Quality(latency_s=0.05, loss=0.1)),
     Case("slow", "64 kbit/s, 100 ms each way, a backlog of 20,000", Quality(0.1, 8000), rate=5, backlog=20_000),
+    Case("flood", "128 kbit/s, 50 ms each way, and 48 kB/s of messages that no stream keeps",
+         Quality(0.05, 16_000), torment=flood, rate=5, from_start=True),
     Case("lte", "64 kbit/s, 300 ms each way, 20 % loss, holes of 3 to 15 s, addresses that change",
          Quality(0.3, 8000, 0.2), torment=drive, rate=2),
     Case("half-open", "the hub is gone, and nobody is told; new connections would do", torment=forget),
@@ -128,7 +156,7 @@ CASES = (
          stream={"max_msgs": 50, "discard": "new"}),
     Case("quota", "the hub's account is at its limit of storage", torment=ballast, relief=drop_ballast, user="small"),
     Case("never", "not permitted; larger than max_msg_size; larger than max_payload", torment=never_taken,
-         user="narrow", stream={"max_msg_size": 20_000}),
+         user="narrow", stream={"max_msg_size": 20_000}, dead=3),
 )  # fmt: skip
 
 
@@ -162,12 +190,16 @@ class Result:
         self.connections = 0
         self.books = Books(0, 0, 0, 0, 0)
 
+    def is_right(self) -> bool:
+        return self.books.balance() and self.books.dead == self.case.dead
+
     def line(self) -> str:
         books = self.books
         core, stored = (statistics.median(ratio[i] for ratio in self.ratios) for i in (0, 1))
+        dead = str(books.dead) if books.dead == self.case.dead else f"**{books.dead}**"
         cells = [
             f"`{self.case.name}`", self.case.what, books.produced, books.stored, books.missing, books.duplicate,
-            books.dead, self.meanwhile, f"{self.back_s:.1f}", self.connections, f"{core:.2f}", f"{stored:.2f}",
+            dead, self.meanwhile, f"{self.back_s:.1f}", self.connections, f"{core:.2f}", f"{stored:.2f}",
             f"{self.rss[0]:.0f} → {self.rss[1]:.0f}",
         ]  # fmt: skip
         return "| " + " | ".join(map(str, cells)) + " |"
@@ -296,7 +328,7 @@ def measure(folder: Path, names: Sequence[str], options: argparse.Namespace) -> 
             if case.name in names:
                 result = campaign.run(case)
                 rows.append(result.line())
-                balanced &= result.books.balance()
+                balanced &= result.is_right()
                 print(rows[-1], file=sys.stderr)
         if rows:
             parts.append("\n".join([HEAD, *rows]))
@@ -309,13 +341,14 @@ def measure(folder: Path, names: Sequence[str], options: argparse.Namespace) -> 
 
 
 LEGEND = """\
-The line is bad for %(seconds)g s; 20 readings/s are published to the edge meanwhile (2 in `far` and `lte`, 5 in
-`slow`), each until it is on disk there, under its own number. "Stored meanwhile" are at the hub when the bad time ends,
-"back after" is from then until the next is there; "connections": how often the edge has dialled in all. "Local": median
-of %(rounds)d loads of %(load)g s, one publisher and one subscriber at full speed, and 4,000 messages to a stream
-without their ack, as a part of what an edge without a link does right before; anything lost, altered, out of order or
-refused there ends the campaign. RSS is of the edge's process, before the bad time and at its end. Links are compressed
-as nats-server's are by default."""
+The line is bad for %(seconds)g s; 20 readings/s are published to the edge meanwhile (2 in `far` and `lte`, 5 in `slow`
+and `flood`), each until it is on disk there, under its own number. "Stored meanwhile" are at the hub when the bad time
+ends, "back after" is from then until the next is there; "connections": how often the edge has dialled in all; dead
+letters are those that no hub would ever take, kept at the edge, and bold where there should be none. "Local": median of
+%(rounds)d loads of %(load)g s, one publisher and one subscriber at full speed, and 4,000 messages to a stream without
+their ack, as a part of what an edge without a link does right before; anything lost, altered, out of order or refused
+there ends the campaign. RSS is of the edge's process, before the bad time and at its end. Links are compressed as
+nats-server's are by default."""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.config.options import Config, LeafRemote, Uplink
 from edge.core.leaf_link import PING_INTERVAL_NS, LeafLink
+from edge.core.leaf_pacing import Pacing
 from edge.core.leaf_remote import RemoteLink
 from edge.core.leaf_wire import LeafIdentity
 from edge.core.router import Router
@@ -17,11 +18,13 @@ from edge.jetstream.account import random_name
 from edge.net.info import NATS_LEVEL
 from edge.net.leafs import LeafConnector, make_connector
 from edge.net.ticker import Ticker
+from edge.subjects import matches
 from edge.uplink.status import Status
 from edge.uplink.uplinks import Uplinks, edge_token
 
 if TYPE_CHECKING:  # a leaf may be without a store
     from edge.config.options import Downlink as DownlinkOptions
+    from edge.downlink.downlink import Downlink
     from edge.jetstream.account import JetStreamAccount
     from edge.jetstream.jetstream import JetStream
 
@@ -90,10 +93,13 @@ class Hubs:
         )
         self.loads: list[Load] = []
         self.status: Status | None = None
+        self.downlink: Downlink | None = None
         self.leafs: list[Leaf] = []
         for remote in config.leafnodes.remotes:
             chosen = [up for up in config.uplinks if (up.remote == remote.name if up.remote else not self.leafs)]
             leaf = Leaf(remote, self._connector(remote, [subject for up in chosen for subject in up.subjects]))
+            if chosen:
+                leaf.connector.link.pacing = Pacing(time.monotonic_ns)
             if chosen or not self.leafs:
                 self.loads.append(Load(remote.name, not self.leafs, chosen, leaf.connector.link))
             self.leafs.append(leaf)
@@ -162,10 +168,13 @@ class Hubs:
     ) -> None:
         """Behind the uplinks, whose streams take what goes up of it."""
         from edge.downlink.downlink import Downlink, Surroundings
+        from edge.downlink.past import Results
 
         ticker = Ticker(asyncio.get_running_loop(), self.router)
+        edge = edge_token(self.server_name)
+        ways = [up for up in self.loads[0].uplinks if any(matches(each, f"results.{edge}.x") for each in up.subjects)]
         around = Surroundings(
-            edge=edge_token(self.server_name),
+            edge=edge,
             jetstream=_jetstream(storage, link, "what comes from the hub"),
             link=link,
             values=storage.values,
@@ -174,8 +183,10 @@ class Hubs:
             purse=uplinks.budget if uplinks else None,
             background=self._in_background,
             new_id=lambda: random_name(22),
+            results=Results(ways[0].hub_domain, ways[0].hub_stream) if ways else None,
         )
-        ticker.start(Downlink(options, around))
+        self.downlink = Downlink(options, around)
+        ticker.start(self.downlink)
 
     def _in_background(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
         """In a thread: it may wait for a disk."""

@@ -10,13 +10,14 @@ from edge.protocol.http import Response
 
 if TYPE_CHECKING:
     from edge.daemon import Daemon
+    from edge.downlink.commands import Commands
     from edge.monitor.documents import ServerDocuments
     from edge.monitor.sensors import Sensors
     from edge.net.mqtt import MqttListener
     from edge.storage import Storage
 
 NO_STORE = (("Cache-Control", "no-store"),)
-OURS = {"/uplinkz": "Uplinks", "/metrics": "Prometheus"}
+OURS = {"/uplinkz": "Uplinks", "/commandz": "Commands", "/metrics": "Prometheus"}
 
 
 class Monitoring:
@@ -30,12 +31,13 @@ class Monitoring:
         self.instruments = Instruments(
             documents.stamp, daemon.router, daemon.clients, self._mqtt,
             storage.store if storage else None, storage.jetstream if storage else None, self._report,
+            self._counts,
         )  # fmt: skip
         self.base = daemon.config.http_base_path
 
     def listener(self) -> HttpListener:
         endpoints = Endpoints(self.documents.by_path, self.documents.http_requests)
-        views = {"/": self._page, "/metrics": self._metrics, "/uplinkz": self._uplinkz}
+        views = {"/": self._page, "/metrics": self._metrics, "/uplinkz": self._uplinkz, "/commandz": self._commandz}
         return HttpListener(Site(self.base, endpoints, views).answer, self.daemon.encryption("https"))
 
     # ---- ours
@@ -48,6 +50,12 @@ class Monitoring:
     def _uplinkz(self) -> Response:
         """As ``petiole.<edge>.status`` answers; without a hub there are no uplinks, and no link."""
         report = self._report() or {"edge": self.daemon.server_name, "leaf": None, "uplinks": {}}
+        return Response(200, "application/json", indented(report), NO_STORE)
+
+    def _commandz(self) -> Response:
+        """As ``petiole.<edge>.commands`` answers; where commands are not configured there are none."""
+        commands = self._commands()
+        report = commands.report() if commands is not None else {"edge": self.daemon.server_name, "commands": []}
         return Response(200, "application/json", indented(report), NO_STORE)
 
     def _page(self) -> Response:
@@ -76,6 +84,14 @@ class Monitoring:
 
     def _mqtt(self) -> "MqttListener | None":
         return self.daemon.mqtt
+
+    def _commands(self) -> "Commands | None":
+        hubs = self.daemon.hubs
+        return hubs.downlink.commands if hubs is not None and hubs.downlink is not None else None
+
+    def _counts(self) -> dict[str, dict[str, int]] | None:
+        commands = self._commands()
+        return commands.counts() if commands is not None else None
 
     def _report(self) -> dict[str, object] | None:
         hubs = self.daemon.hubs

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from edge.core.account import Account
 from edge.core.interest import InterestMap
+from edge.core.leaf_pacing import HELD, Pacing
 from edge.core.leaf_rules import LinkRules
 from edge.core.leaf_runs import LeafRuns
 from edge.core.leaf_wire import Far, LeafIdentity, State, Wire
@@ -68,6 +69,7 @@ class LeafLink(Link):
         "out",
         "out_bytes",
         "out_msgs",
+        "pacing",
         "parser",
         "ping_interval_ns",
         "ping_max",
@@ -104,7 +106,8 @@ class LeafLink(Link):
         self.last_error = ""
         self.rtt = 0  # nanoseconds; 0: not known
         self.remote = ""  # host:port of the connection
-        self.congested = False  # set by the shell: so much is unsent that plain messages are dropped
+        self.congested = False  # by the shell too: so much is unsent that plain messages are dropped
+        self.pacing: Pacing | None = None  # where something urgent shares the line
         self._reset()
 
     def _reset(self) -> None:
@@ -127,6 +130,8 @@ class LeafLink(Link):
         self.pings_unanswered = 0
         self.retry_delay_ns = 0
         self.congested = False
+        if self.pacing is not None:
+            self.pacing.reset()
 
     # ---- for uplinks and monitoring
 
@@ -208,7 +213,10 @@ class LeafLink(Link):
             return False
         if reply and MARK in headers:
             headers = self._introduced(headers)
-        self._send_message(subject, reply, queues, headers, payload)
+        if self.pacing is None or subject.startswith(BOUNDED):
+            self._send_message(subject, reply, queues, headers, payload)
+        else:
+            self._offer(_message(subject, reply, queues, headers, payload), 1, len(headers) + len(payload))
         return True
 
     def line(self, head: PubHead) -> bytes | None:
@@ -223,11 +231,43 @@ class LeafLink(Link):
             self.dropped += count
             self._tell("", TOO_SLOW)
         elif not self.closing:
+            if self.pacing is not None:
+                self._offer(data, count, size)
+                return
             if not self.out:
                 self.router.touched.append(self)
             self.out.append(data)
             self.out_msgs += count
             self.out_bytes += size
+
+    def _offer(self, data: bytes, count: int, size: int) -> None:
+        """Plain messages, as much of them as the line takes without a delay; the others wait."""
+        pacing = self.pacing
+        assert pacing is not None
+        if pacing.admits(len(data)):
+            self._let_go(pacing, data, count, size)
+            return
+        self.congested = not pacing.hold(data, count, size)
+        self._release(pacing)
+
+    def _release(self, pacing: Pacing) -> None:
+        while (found := pacing.next()) is not None:
+            self._let_go(pacing, found.data, 1, found.size)
+        if pacing.waiting and not pacing.pings:
+            self._mark(pacing)
+        if self.congested and pacing.held < HELD // 4:
+            self.congested = False
+
+    def _let_go(self, pacing: Pacing, data: bytes, count: int, size: int) -> None:
+        self.out_msgs += count
+        self.out_bytes += size
+        self._send(data)
+        if pacing.sent(len(data)):
+            self._mark(pacing)
+
+    def _mark(self, pacing: Pacing) -> None:
+        pacing.pinged()
+        self._send(PING)
 
     def _introduced(self, headers: bytes) -> bytes:
         """Who asks is of one of our accounts: the other side has its own names for those that have a link."""
@@ -329,6 +369,8 @@ class LeafLink(Link):
     def _ping(self, now: int) -> None:
         self.pings_unanswered += 1
         self.ping_sent = now
+        if self.pacing is not None:
+            self.pacing.pinged()
         # What has no answer is asked again sooner, but not sooner than it can have one.
         self.next_event = now + max(self.ping_interval_ns // 2, min(4 * self.rtt, 4 * self.ping_interval_ns))
         self._send(PING)
@@ -377,7 +419,11 @@ class LeafLink(Link):
         self._fail("", text)
 
     def _on_pong(self) -> None:
-        if self.pings_unanswered:
+        if self.pacing is not None:
+            self.pings_unanswered = 0
+            self.rtt = self.pacing.answered(self.now) or self.rtt
+            self._release(self.pacing)
+        elif self.pings_unanswered:
             self.pings_unanswered = 0
             self.rtt = self.now - self.ping_sent
         if self.state is State.AWAITS_PONG:
@@ -487,7 +533,7 @@ class LeafLink(Link):
         size = len(headers) + len(payload)
         self.out_msgs += 1
         self.out_bytes += size
-        self._send(b"".join((leaf.message_head(subject, reply, queues, len(headers), size), headers, payload, CRLF)))
+        self._send(_message(subject, reply, queues, headers, payload))
 
     def _send(self, data: bytes) -> None:
         if self.closing:
@@ -520,3 +566,8 @@ class LeafLink(Link):
         level = logging.DEBUG if reason == self.last_error else logging.WARNING
         log.log(level, "leaf %s: %s: %s", self.name, what, reason)
         self.last_error = reason
+
+
+def _message(subject: str, reply: str, queues: Sequence[str], headers: bytes, payload: bytes) -> bytes:
+    size = len(headers) + len(payload)
+    return b"".join((leaf.message_head(subject, reply, queues, len(headers), size), headers, payload, CRLF))

@@ -20,6 +20,7 @@ from edge.store.contract import Row
 QUEUED = "queued."
 DEADLINE = "Petiole-Deadline"
 IDEMPOTENT = "Petiole-Idempotent"
+MAX_ID = 256
 ID = "Petiole-Command"  # as the device and the hub's stream of results are told it
 
 
@@ -56,6 +57,8 @@ class Command(NamedTuple):
             except ValueError as exc:
                 fault = f"{DEADLINE}: {exc}"
         id = header_get(row.headers, "Nats-Msg-Id") or f"{stream}:{row.seq}"
+        if len(id) > MAX_ID:
+            id, fault = f"{stream}:{row.seq}", f"its id has more than {MAX_ID} characters"
         idempotent = (header_get(row.headers, IDEMPOTENT) or "").strip().lower() == "true"
         return cls(row.seq, id, device, verb, row.time_ns, deadline_ns, idempotent, fault)
 

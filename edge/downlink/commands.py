@@ -10,17 +10,18 @@ After a power cut ``sent`` means that nobody knows: it is run again where that i
 
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from edge.core.leaf_link import LeafLink
 from edge.core.peer import PeerKind, Subscription
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.downlink.command import ID, Command, State, device_headers, verdict
-from edge.downlink.journal import Journal, Record
+from edge.downlink.journal import Journal, Record, spoiled
+from edge.downlink.past import Past
 from edge.errors import StoreError
 from edge.jetstream.stream import Batch, Stream
 from edge.message import header_block
@@ -32,7 +33,9 @@ MAX_OPEN = 1000  # in memory; the others wait in the mirror
 LOOK_NS = 15 * SECOND  # at the wall clock, which may have been set
 FIRST_RETRY_NS, LAST_RETRY_NS = SECOND, 30 * SECOND
 SHOWN_RESULT = 1024  # characters, in the list of commands
+MAX_RESULT = 512 << 10  # bytes of what the hub is told: more may be too large for it, and it would hear of no end
 SHOWN = 100  # that have ended
+ENDS = (State.DONE, State.FAILED, State.EXPIRED, State.INTERRUPTED)
 CUT = "the power was cut, or the edge killed, while it ran; it may have been carried out"
 
 
@@ -71,7 +74,7 @@ class Job:
 
 class Commands:
     """``queue``: the mirror; ``results``: the stream of the uplink that takes ``results.<edge>.>``; ``clock_is_set``:
-    before that no deadline can be judged."""
+    before that no deadline can be judged; ``past``: before it is known nothing is run."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Commands:
         clock: Clock,
         clock_is_set: Callable[[], bool],
         inbox: str,
+        past: Past,
     ) -> None:
         self.edge = edge
         self.options = options
@@ -94,17 +98,21 @@ class Commands:
         self.clock = clock
         self.clock_is_set = clock_is_set
         self.inbox = inbox
-        self.journal = Journal(queue.store, values, options.keep)
+        self.past = past
+        damaged = [seq for seq in spoiled(queue.store.damage)[0] if queue.get(seq) is not None]
+        self.journal = Journal(queue.store, values, options.keep, damaged)
         self.jobs: dict[int, Job] = {}  # by sequence, ascending
         self.waiting: dict[str, deque[Job]] = {}  # by device, in their order
         self.running: dict[str, int] = {}  # by device
         self.ending: list[Job] = []  # the disk did not take their ends
         self.next_seq = 0
+        self.ends: Counter[str] = Counter()  # since the start, by state
         self.hub_ns = 0  # the latest time that the hub has told: it is later now
         self.account.subscribe(f"{inbox}.*.*", self._on_answer)
         self.account.subscribe(f"petiole.{edge}.commands", self._on_question)
         self.account.interest_listeners.append(self._on_interest)
         queue.listeners.append(self._on_stored)
+        past.tell = self._on_stored
         self._on_stored()
 
     # ---- events
@@ -126,6 +134,8 @@ class Commands:
 
     def deadline(self) -> int | None:
         now, wall = self.clock.monotonic(), self._wall()
+        if self.past.is_open:
+            return self.past.deadline()
         found = [due for job in self.jobs.values() for due in (job.retry_at, job.answer_due) if due]
         found += [now + max(job.command.deadline_ns - wall, 0) for job in self._deadlines()]
         if not found:
@@ -133,6 +143,7 @@ class Commands:
         return min(min(found), now + LOOK_NS)
 
     def tick(self, now: int) -> None:
+        self.past.tick(now)
         for job in [job for job in self.jobs.values() if job.answer_due and now >= job.answer_due]:
             self._on_silence(job, now)
         ending, self.ending = self.ending, []
@@ -152,6 +163,8 @@ class Commands:
     # ---- what there is to do
 
     def _admit(self) -> None:
+        if self.past.is_open:
+            return
         done: list[int] = []
         while len(self.jobs) < MAX_OPEN and (rows := self.queue.scan(self.next_seq, 100)):
             for row in rows[: MAX_OPEN - len(self.jobs)]:
@@ -161,18 +174,27 @@ class Commands:
                     done.append(row.seq)
         if done:
             self.queue.take(done, nobody_waits)
+        if self.past.is_settled() and not any(self.past.doubts(seq) for seq in self.jobs):
+            self.past.settled()
 
     def _take(self, row: Row) -> bool:
         known = self.journal.state(row.seq)
         if known not in ("", State.SENT.value, State.RECEIVED.value):
             return False  # its row was to be taken away when the process ended
         command = Command.of(row, self.queue.name)
+        in_doubt = self.past.doubts(row.seq)
+        if in_doubt and command.id in self.past.ended:
+            log.info("command %s: has a result at the hub: %s", command.id, self.past.reason)
+            return False
         job = self.jobs[row.seq] = Job(command)
-        job.attempts = int(self.journal.records.get(row.seq, {}).get("attempts", 0))
+        attempts = self.journal.records.get(row.seq, {}).get("attempts", 0)
+        job.attempts = attempts if isinstance(attempts, int) else 0
         if command.fault:
             self._end(job, State.FAILED, None, command.fault)
         elif known == State.SENT.value and not command.idempotent:
-            self._end(job, State.INTERRUPTED, None, CUT)
+            self._end(job, State.INTERRUPTED, None, str(self.journal.records[row.seq].get("error") or CUT))
+        elif in_doubt and not command.idempotent:
+            self._end(job, State.INTERRUPTED, None, f"{self.past.reason}; it may have been carried out before")
         else:
             self.waiting.setdefault(command.device, deque()).append(job)
         return True
@@ -315,11 +337,15 @@ class Commands:
         self.journal.put(command.seq, record)
         rows = self.results.open_batch()
         headers = header_block([(ID, command.id), ("Petiole-Command-State", job.state.value)])
-        payload = json.dumps({"edge": self.edge} | record, ensure_ascii=False).encode("utf-8", "replace")
+        payload = self._told(record)
         subject = f"results.{self.edge}.{command.device or '_'}"
         rows.append((self.results.assigned_seq + 1, subject, self.results.stamp_ns, headers, payload))
         size = len(subject) + len(headers) + len(payload) + self.results.overhead
         self.results.submit(Batch(rows, size, [], [], partial(self._ended, job, record)))
+
+    def _told(self, record: Record) -> bytes:
+        payload = json.dumps({"edge": self.edge} | record, ensure_ascii=False).encode("utf-8", "replace")
+        return payload if len(payload) <= MAX_RESULT else self._told(_short(record))
 
     def _ended(self, job: Job, record: Record, error: StoreError | None) -> None:
         now = self.clock.monotonic()
@@ -331,6 +357,7 @@ class Commands:
             return
         log.info("command %s: %s.%s: %s", job.command.id, job.command.device, job.command.verb, job.state.value)
         seq = job.command.seq
+        self.ends[job.state.value] += 1
         self.journal.noted(seq, record)
         del self.jobs[seq]
         self.queue.take([seq], nobody_waits)
@@ -346,7 +373,19 @@ class Commands:
         ended = [record for seq, record in sorted(self.journal.records.items()) if seq not in self.jobs][-SHOWN:]
         waiting = [job.record or job.fields() for job in islice(self.jobs.values(), MAX_OPEN)]
         left = max(self.queue.messages - len(self.jobs), 0)
-        return {"edge": self.edge, "commands": [_short(record) for record in (*ended, *waiting)], "not_shown": left}
+        return {
+            "edge": self.edge,
+            "waits": self.past.state(),
+            "commands": [_short(record) for record in (*ended, *waiting)],
+            "not_shown": left,
+        }
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By state: those that are here, and those that have ended since the start."""
+        here = Counter(job.state.value for job in self.jobs.values() if not job.record)
+        left = max(self.queue.messages - len(self.jobs), 0)
+        open = {"received": here[State.RECEIVED.value] + left, "sent": here[State.SENT.value]}
+        return {"open": open, "ended": {state.value: self.ends[state.value] for state in ENDS}}
 
     def _on_question(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         if reply:
@@ -354,8 +393,15 @@ class Commands:
 
 
 def _short(record: Record) -> Record:
+    """All that devices and senders wrote at will is cut."""
+    short = {key: f"{value[:SHOWN_RESULT]}..." for key, value in record.items() if _is_long(value)}
     result = json.dumps(record.get("result"), ensure_ascii=False)
-    return record if len(result) <= SHOWN_RESULT else record | {"result": result[:SHOWN_RESULT] + "..."}
+    cut = {"result": f"{result[:SHOWN_RESULT]}..."} if len(result) > SHOWN_RESULT else {}
+    return record | short | cut
+
+
+def _is_long(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) > SHOWN_RESULT
 
 
 def nobody_waits(error: StoreError | None) -> None:

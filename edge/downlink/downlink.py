@@ -10,7 +10,9 @@ from edge.core.wall_clock import WallClock
 from edge.downlink.command import QUEUED
 from edge.downlink.commands import CommandOptions, Commands
 from edge.downlink.files import Background, FileOptions, Files
+from edge.downlink.journal import knows_of, spoiled
 from edge.downlink.mirrors import OWNER, local_stream, mirror
+from edge.downlink.past import Past, Results
 from edge.downlink.reported import Purse, Reported
 from edge.errors import StartError
 from edge.jetstream.account import JetStreamAccount
@@ -79,14 +81,17 @@ class Surroundings(NamedTuple):
     purse: Purse | None
     background: Background
     new_id: Callable[[], str]
+    results: Results | None  # where the uplink brings results
 
 
 class Downlink:
     def __init__(self, config: DownlinkConfig, around: Surroundings) -> None:
         self.around = around
         self.parts: list[Part] = []
+        self.commands: Commands | None = None
         if config.commands is not None:
-            self.parts.append(self._commands(config.commands))
+            self.commands = self._commands(config.commands)
+            self.parts.append(self.commands)
         if config.desired is not None:
             self._desired(config.desired)
         if config.reported is not None:
@@ -108,9 +113,16 @@ class Downlink:
         wanted = f"{QUEUED}commands.{around.edge}.>"
         queue = mirror(around.jetstream, options.stream, options.hub_domain, wanted, options.max_bytes, "commands")
         log.info("  Commands: %d wait", queue.messages)
+        is_known = queue.last_seq > 0 or knows_of(around.values)
+        results = around.results or Results("", "RESULTS")
+        past = Past(
+            around.edge, around.link, queue, options.hub_domain,
+            results._replace(hub_domain=results.hub_domain or options.hub_domain), around.values, around.clock,
+            self._inbox(), is_known, spoiled(queue.store.damage)[1],
+        )  # fmt: skip
         return Commands(
             around.edge, options, around.link, queue, self._results(), around.values, around.clock,
-            around.wall_clock.look, self._inbox(),
+            around.wall_clock.look, self._inbox(), past,
         )  # fmt: skip
 
     def _results(self) -> Stream:

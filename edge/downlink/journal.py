@@ -8,24 +8,26 @@ that again.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edge.downlink.command import State
-from edge.store.contract import Done, Store
+from edge.store.contract import VALUE_DAMAGED, VALUES_LOST, Done, Store
 
 log = logging.getLogger("edge")
 
 PREFIX = "command:"
 FLOOR = "commands-floor"
+LOST = "what was noted of it is damaged on the disk; it may have been carried out"
 Record = dict[str, Any]
 OPEN = (State.RECEIVED.value, State.SENT.value)
 
 
 class Journal:
-    """``records``: those on disk, by sequence.  Writes go into the unit that the caller commits."""
+    """``records``: those on disk, by sequence; of the ``spoiled`` ones nothing else is known.  Writes go into the unit
+    that the caller commits."""
 
-    def __init__(self, store: Store, values: Mapping[str, bytes], keep: int) -> None:
+    def __init__(self, store: Store, values: Mapping[str, bytes], keep: int, spoiled: Iterable[int] = ()) -> None:
         self.store = store
         self.keep = keep
         self.floor = _number(values.get(FLOOR))
@@ -33,6 +35,8 @@ class Journal:
         for key in sorted(key for key in values if key.startswith(PREFIX)):
             seq = _number(key.removeprefix(PREFIX).encode())
             self.records[seq] = _read(values[key], seq)
+        for seq in spoiled:
+            self.records.setdefault(seq, _lost(seq))
 
     def state(self, seq: int) -> str:
         """Empty: nothing is known of it."""
@@ -68,6 +72,11 @@ class Journal:
         self.store.commit(done, False)
 
 
+def knows_of(values: Mapping[str, bytes]) -> bool:
+    """Of any command, ever?"""
+    return FLOOR in values or any(key.startswith(PREFIX) for key in values)
+
+
 def _key(seq: int) -> str:
     return f"{PREFIX}{seq:020d}"
 
@@ -80,9 +89,27 @@ def _read(value: bytes, seq: int) -> Record:
     """What cannot be read may have been run: it is taken for sent."""
     try:
         record = json.loads(value)
-        if isinstance(record, dict) and isinstance(record.get("state"), str):
+        if isinstance(record, dict) and State(record.get("state")):
             return record
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
-    log.error("command %d: what was noted of it cannot be read", seq)
-    return {"state": State.SENT.value}
+    return _lost(seq)
+
+
+def _lost(seq: int) -> Record:
+    log.error("command %d: %s", seq, LOST)
+    return {"seq": seq, "state": State.SENT.value, "error": LOST}
+
+
+def spoiled(damage: Iterable[str]) -> tuple[set[int], bool]:
+    """Of which commands the notes are damaged, and whether there may be others.  ``damage``: what the store says."""
+    found, more = set(), False
+    for line in damage:
+        key = line.removeprefix(VALUE_DAMAGED)
+        if line == VALUES_LOST:
+            more = True
+        elif key != line and key.startswith(PREFIX) and key.removeprefix(PREFIX).isdecimal():
+            found.add(int(key.removeprefix(PREFIX)))
+        elif key != line and (key == FLOOR or len(key) == len(_key(0))):
+            more = True
+    return found, more

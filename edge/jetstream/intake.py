@@ -50,6 +50,8 @@ FIRST_NS = (100_000_000, 200_000_000)  # a first request waits somewhere between
 CONTROL = b"NATS/1.0 100 "
 LEVEL_TOO_LOW, BAD_JSON, NOT_CHANGED, OTHER_IDENTITY, NO_STREAM = 10185, 10025, 10012, 10225, 10059
 NEWS = "$JS.EVENT.ADVISORY.STREAM.CREATED."
+FLOW_CONTROL = "flow_control"
+NOT_TOLD = ApiError(400, 10012, "a server before 2.14 does not answer which retention the origin has (STREAM.INFO)")
 SENT_ONCE = ApiError(
     400, 10012, "the origin's retention is not limits: a server before 2.14 would lose what is on its way"
 )
@@ -120,6 +122,7 @@ class Intake:
         self.lag = 0
         self.heard_at: int | None = None
         self.error: ApiError | None = None
+        self.unanswered: Callable[[], None] = self._on_none
         self.answer_sub: Subscription | None = None
         self.deliver_sub: Subscription | None = None
         self.news_sub: Subscription | None = None
@@ -149,8 +152,10 @@ class Intake:
         """The stream wants no more of this, ever: a consumer that outlives us need not."""
         self.stop()
         if self.origin.consumer is None:
-            subject = f"$JS.API.CONSUMER.DELETE.{self.origin.name}.{self.stable_name}"
-            self.account.publish(at_origin(self.origin, subject))
+            self._delete(self.stable_name)
+
+    def _delete(self, name: str) -> None:
+        self.account.publish(at_origin(self.origin, f"$JS.API.CONSUMER.DELETE.{self.origin.name}.{name}"))
 
     def again(self, error: ApiError) -> None:
         """What was taken last could not be kept: once more from where the owner says, soon at first.  Each time a
@@ -186,8 +191,7 @@ class Intake:
             case State.WAITING:
                 self._ask()
             case State.ASKING:
-                self._failed(None)
-                self._probe()
+                self.unanswered()
             case State.LISTENING:
                 self._retry()
 
@@ -262,10 +266,13 @@ class Intake:
         else:
             subject = at_origin(self.origin, f"$JS.API.CONSUMER.RESET.{self.origin.name}.{consumer.name}")
             body = b""
-        self._send(subject, body, self._headers(), self._on_answer)
+        self._send(subject, body, self._headers(), self._on_answer, self._on_none)
 
-    def _send(self, subject: str, body: bytes, headers: bytes, on_answer: Callback) -> None:
+    def _send(
+        self, subject: str, body: bytes, headers: bytes, on_answer: Callback, unanswered: Callable[[], None]
+    ) -> None:
         self.state = State.ASKING
+        self.unanswered = unanswered
         self.due = self.clock.monotonic() + (ANSWER_NS if self.origin.consumer is None else RESET_ANSWER_NS)
         self.clock.wake()
         if self.answer_sub is not None:  # what another server still answers to an earlier form is not for us
@@ -277,7 +284,11 @@ class Intake:
         sent = self.account.publish(subject, body, reply=reply, headers=headers)
         if not sent.receivers and self.turn == turn and self.answer_sub is sub:
             self.asked_at = asked_at  # nobody there: ``_on_interest`` tells when somebody is
-            self._failed(None)
+            unanswered()
+
+    def _on_none(self) -> None:
+        self._failed(None)
+        self._probe()
 
     def _headers(self) -> bytes:
         if not self.levels:
@@ -336,36 +347,45 @@ class Intake:
         self.owner.recreated(self)
 
     def _answered(self, answer: Created, identity: str) -> None:
-        if self.origin.consumer is not None or answer.is_sourcing:
-            self._agreed(answer, identity)
-        elif self.levels:
+        if self.levels and not answer.is_sourcing and self.origin.consumer is None:
             self._ask_as_of_old()
+        elif identity:
+            self._agreed(answer, identity)
         else:
             subject = at_origin(self.origin, f"$JS.API.STREAM.INFO.{self.origin.name}")
-            self._send(subject, b"", b"", partial(self._on_info, answer))
+            self._send(subject, b"", b"", partial(self._on_info, answer), partial(self._on_no_info, answer))
 
     def _on_info(self, answer: Created, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
-        """What an old server does not say by itself: what its consumer does to the stream, and which stream it is.
-        As long as we do not listen the consumer sends nothing."""
+        """What servers before 2.14 do not say by themselves, what their consumer does to the stream; and those before
+        2.15, which stream it is.  As long as we do not listen the consumer sends nothing."""
         try:
             found = parse_origin(payload)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             found = self.kind.setup_failed
         if isinstance(found, ApiError):
             self._failed(found)
-        elif found.retention != "limits":
+        elif found.retention != "limits" and answer.ack_policy != FLOW_CONTROL:
             self._failed(SENT_ONCE)
         elif self.identity.startswith(DERIVED) and self.identity != found.identity:
+            if self.origin.consumer is None:  # one that lasts would begin where the old stream was left
+                self._delete(answer.name)
             self._forget_origin()
             self._retry()
         else:
-            self.is_old = True
+            self.is_old = not answer.is_sourcing
             self._agreed(answer, found.identity)
+
+    def _on_no_info(self, answer: Created) -> None:
+        """Who may not ask cannot notice a stream that was made anew; what could be lost is not asked for."""
+        if answer.is_sourcing or answer.ack_policy == FLOW_CONTROL:
+            self._agreed(answer, "")
+        else:
+            self._failed(NOT_TOLD)
 
     def _agreed(self, answer: Created, identity: str) -> None:
         deliver = answer.deliver_subject
         if self.origin.consumer is not None:
-            if answer.ack_policy != "flow_control":
+            if answer.ack_policy != FLOW_CONTROL:
                 self._failed(self.kind.needs_flow)
                 return
             deliver = self.origin.consumer.deliver_subject

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # loaded where they are configured
     from edge.net.mqtt import MqttListener
     from edge.store.sqlite import SqliteStore
 
+CommandCounts = Mapping[str, Mapping[str, int]]  # "open" and "ended", by state
 Report = Callable[[], Mapping[str, Any] | None]
 
 
@@ -129,6 +130,7 @@ class Figures(NamedTuple):
     store: StoreFigures | None
     streams: list[StreamFigures]
     consumers: list[ConsumerFigures]
+    commands: CommandCounts | None = None
 
 
 class Instruments:
@@ -143,6 +145,7 @@ class Instruments:
         store: "SqliteStore | None",
         jetstream: "JetStream | None",
         report: Report,
+        commands: Callable[[], CommandCounts | None],
     ) -> None:
         self.stamp = stamp
         self.router = router
@@ -151,6 +154,7 @@ class Instruments:
         self.store = store
         self.jetstream = jetstream
         self.report = report
+        self.commands = commands
 
     def read(self) -> Figures:
         accounts = sorted(self.router.accounts.values(), key=lambda account: account.name)
@@ -173,6 +177,7 @@ class Instruments:
             store=self._store() if self.store else None,
             streams=list(self._streams()),
             consumers=list(self._consumers()),
+            commands=self.commands(),
         )
 
     def _connections(self) -> Mapping[str, int]:

@@ -52,6 +52,10 @@ def families(figures: Figures) -> Iterator[Family]:
     if figures.uplinks:
         yield from _rows(UPLINKS, list(figures.uplinks.items()), lambda each: {"uplink": each[0]})
         yield _uplink_states(figures)
+    if figures.commands is not None:
+        yield _commands("commands", GAUGE, "Durable commands that have not ended, by state.", figures.commands["open"])
+        yield _commands("commands_ended_total", COUNTER, "Durable commands that have ended since the start, by state.",
+                        figures.commands["ended"])  # fmt: skip
     yield from _rows(MQTT, [figures.mqtt] if figures.mqtt else [], lambda each: {})
     if figures.store is not None:
         yield from _store(figures.store)
@@ -229,6 +233,10 @@ def _uplink_states(figures: Figures) -> Family:
         for state in UPLINK_STATES
     ]
     return Family("petiole_uplink_state", GAUGE, "1 for the state that the uplink is in.", samples)
+
+
+def _commands(name: str, kind: str, help: str, counts: Mapping[str, int]) -> Family:
+    return Family(f"petiole_{name}", kind, help, [({"state": state}, count) for state, count in counts.items()])
 
 
 def _store(store: StoreFigures) -> Iterator[Family]:

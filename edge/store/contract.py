@@ -72,6 +72,10 @@ class SubjectRecord(NamedTuple):
     last_seq: int
 
 
+VALUE_DAMAGED = "a value is damaged: "  # its name follows
+VALUES_LOST = "the values on a damaged page are lost"
+
+
 class Recovered(NamedTuple):
     """What was found at the start."""
 

@@ -7,7 +7,16 @@ from typing import Any
 import apsw
 
 from edge.store import schema
-from edge.store.contract import HALF_MADE, MAX_SEQ, SEQ_BITS, ConsumerRecord, Recovered, StreamRecord
+from edge.store.contract import (
+    HALF_MADE,
+    MAX_SEQ,
+    SEQ_BITS,
+    VALUE_DAMAGED,
+    VALUES_LOST,
+    ConsumerRecord,
+    Recovered,
+    StreamRecord,
+)
 from edge.store.database import DAMAGE
 from edge.store.reader import BACK, FORWARD, Reader
 from edge.store.seal import seal_record, to_text
@@ -115,7 +124,7 @@ class Records:
             if _holds(partial(seal_record, key, value), crc):
                 found[to_text(key)] = value
             else:
-                self.damage.append("a value is damaged")
+                self.damage.append(f"{VALUE_DAMAGED}{to_text(key) if isinstance(key, bytes) else '?'}")
         return found
 
     def _rows(self, sql: str, what: str) -> Iterator[tuple[Any, ...]]:
@@ -124,7 +133,7 @@ class Records:
             yield from self.connection.execute(sql)
         except DAMAGE:
             self.broken = True
-            self.damage.append(f"the {what} on a damaged page are lost")
+            self.damage.append(VALUES_LOST.replace("values", what, 1))
 
 
 def half_made(values: Iterable[str]) -> set[int]:

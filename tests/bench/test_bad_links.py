@@ -17,6 +17,15 @@ def test_every_case_has_a_name_of_its_own_and_a_line_in_the_table() -> None:
         assert line.count("|") == HEAD.splitlines()[0].count("|") and "| 0.90 | 0.60 |" in line
 
 
+def test_a_case_is_right_with_the_dead_letters_that_it_should_have() -> None:
+    never = Result(next(case for case in CASES if case.dead))
+    never.books = Books(produced=10, stored=10 - never.case.dead, missing=0, duplicate=0, dead=never.case.dead)
+    assert never.is_right()
+    good = Result(CASES[0])
+    good.books = never.books
+    assert not good.is_right()
+
+
 def test_books_balance_when_each_is_there_once() -> None:
     assert Books(produced=3, stored=2, missing=0, duplicate=0, dead=1).balance()
     assert not Books(produced=3, stored=2, missing=1, duplicate=0, dead=0).balance()

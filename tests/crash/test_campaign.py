@@ -13,7 +13,8 @@ ROUNDS = 2
 @pytest.mark.parametrize("torn", [False, True], ids=["kills", "power cuts"])
 def test_what_was_confirmed_holds(tmp_path: Path, torn: bool) -> None:
     with Campaign(tmp_path, random.randrange(1 << 32), list(WORKLOADS), torn) as campaign:
-        for _ in range(ROUNDS):
+        rounds = 0
+        while rounds < ROUNDS or sum(workload.done for workload in campaign.workloads) <= 100:  # a slow machine
             campaign.round(0.6)
+            rounds += 1
         campaign.finish()
-        assert sum(workload.done for workload in campaign.workloads) > 100, "there was no load"

@@ -135,8 +135,8 @@ class Pair:
         await self.hub.connect()
         await self.edge.connect()
         version = self.hub.client.connected_server_version
-        if (version.major, version.minor) < (2, 14):
-            self.down.acknowledges = self.up.acknowledges = self.up.tells_identity = False
+        self.up.tells_identity = (version.major, version.minor) >= (2, 15)
+        self.down.acknowledges = self.up.acknowledges = (version.major, version.minor) >= (2, 14)
         try:
             await what(self)
         finally:

@@ -108,6 +108,8 @@ def test_files(run: Run, tmp_path: Path) -> None:
     port = process.port(log)
     assert int(pid.read_text()) == process.process.pid
     (file,) = tmp_path.glob(f"*_{process.process.pid}.ports")
+    while not file.read_text():  # nats-server writes it after it has made it
+        pass
     assert json.loads(file.read_text()) == {"nats": [f"nats://127.0.0.1:{port}"]}
     assert process.end() == 0
     assert not file.exists()

@@ -286,10 +286,11 @@ def test_a_port_that_is_taken(start_edge: Start, free_port: Callable[[], int], t
 
 def test_ours_is_only_read(start_edge: Start) -> None:
     server = start_edge(BASE)
-    for target in ("/", "/metrics", "/uplinkz"):
+    for target in ("/", "/metrics", "/uplinkz", "/commandz"):
         assert ask(server, target, "POST").status == 405
         assert ask(server, target, "HEAD").status == 200
     assert json.loads(ask(server, "/uplinkz").body) == {"edge": "s", "leaf": None, "uplinks": {}}
+    assert json.loads(ask(server, "/commandz").body) == {"edge": "s", "commands": []}
 
 
 def test_no_openssl_for_plain_http(start_edge: Start) -> None:

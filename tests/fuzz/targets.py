@@ -35,7 +35,7 @@ LEAF_WORDS = (
     b"INFO ", b"LS+ ", b"LS- ", b"LMSG ", b"HMSG ", b" | ", b" + ", b"$LDS.", b"-ERR '", b"'\r\n", b'"max_payload":', b'"nonce":',
     b'"tls_required":true', b'"leafnode_urls":["', b'"ldm":true', b"\r\n", b"g", b"\\ud800", b"\xff",
 )  # fmt: skip
-S2 = b"\x00\x10\x00\x00sum.\x18\x10hello\x05\x05\x05\x00\x05\x00\x01\x08\x00\x00sum.more"
+S2 = b"\x00\x11\x00\x00\xaf\x0b3o\x14\x10hello\x05\x05\x05\x00\x05\x00\x01\x08\x00\x00\xb1od\x17more"
 GRANT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x82\x02hi"
 MQTT = (
     b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c\x82\x06\x00\x01\x00\x01t\x01\x32\x06\x00\x01t\x00\x07x"

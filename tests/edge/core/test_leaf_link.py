@@ -7,6 +7,7 @@ import pytest
 
 from edge.core.leaf_link import PING_INTERVAL_NS, SECOND
 from edge.core.leaf_login import LeafLogin
+from edge.core.leaf_pacing import HELD, Pacing
 from edge.core.leaf_remote import Encrypted, RemoteLink
 from edge.core.leaf_rules import LinkRules
 from edge.core.leaf_wire import LeafIdentity, State
@@ -307,6 +308,49 @@ def test_a_congested_link_drops_messages_and_keeps_the_rest(hub: Hub) -> None:
     hub.send(b"PING\r\n")
     assert hub.take() == b"LMSG a 1\r\ny\r\nPONG\r\n"
     assert hub.link.dropped == 1
+
+
+def paced(hub: Hub) -> None:
+    """Connected over a far line, where something urgent shares it."""
+    hub.link.pacing = Pacing(lambda: hub.now)
+    hub.open()
+    hub.info()
+    hub.info(connect_info=True, remote_account="A")
+    hub.now += SECOND
+    hub.send(b"PONG\r\nLS+ a\r\n")
+    assert hub.link.up and hub.link.rtt == SECOND
+    hub.take()
+
+
+def test_what_is_urgent_goes_before_a_flood_that_waits_and_nothing_is_lost_or_out_of_order(hub: Hub) -> None:
+    paced(hub)
+    sent = [b"%03d" % i + b"x" * 197 for i in range(1000)]
+    for payload in sent:
+        hub.publish("a", payload)
+    assert hub.link.publish("alarm", b"fire")
+    hub.router.flush()
+    first = hub.take()
+    assert first.endswith(b"LMSG alarm 4\r\nfire\r\n") and b"PING\r\n" in first and len(first) < 40_000
+    everything = found = first
+    while found:
+        hub.now += SECOND
+        hub.send(b"PONG\r\n" * found.count(b"PING\r\n"))
+        found = hub.take()
+        everything += found
+    assert re.findall(rb"LMSG a 200\r\n(.{200})\r\n", everything) == sent
+    assert hub.link.out_msgs == 1001 and not hub.link.pacing.waiting
+
+
+def test_what_waits_behind_a_flood_has_a_bound_and_ends_with_the_connection(hub: Hub) -> None:
+    paced(hub)
+    for _ in range(HELD // 900 + 50):
+        hub.publish("a", b"x" * 900)
+    assert hub.link.congested and hub.link.dropped > 0
+    assert hub.link.publish("alarm", b"fire")
+    hub.link.closed("gone")
+    assert not hub.link.pacing.waiting
+    paced(hub)
+    assert not hub.link.congested and hub.publish("a", b"1") == 1 and b"LMSG a 1\r\n1\r\n" in hub.take()
 
 
 def test_a_congested_link_carries_what_waits_by_itself(hub: Hub) -> None:

@@ -10,11 +10,14 @@ import pytest
 from edge.core.router import Router
 from edge.core.times import SECOND, Clock, rfc3339
 from edge.downlink.commands import Commands
+from edge.downlink.journal import LOST, spoiled
+from edge.downlink.past import Past, Results
 from edge.errors import StoreError
 from edge.jetstream.account import Limits, Stores
 from edge.jetstream.jetstream import JetStream
 from edge.jetstream.stream_config import StreamConfig
 from edge.message import header_block, header_get
+from edge.store.contract import VALUE_DAMAGED, VALUES_LOST
 from edge.store.memory import MemoryStore
 
 BEGIN = 1_800_000_000 * SECOND
@@ -57,10 +60,13 @@ class World:
         self.settle()
         self.queue, self.results = js.streams["COMMANDS"], js.streams["RESULTS"]
         self.asked.clear()
-        link = SimpleNamespace(account=account)
+        link = SimpleNamespace(account=account, up=False)
+        past = Past(
+            "e1", link, self.queue, "hub", Results("hub", "RESULTS"), found.values, clock, "_INBOX.past", True, False
+        )
         self.commands = Commands(
             "e1", self.options, link, self.queue, self.results, found.values, clock, lambda: self.clock_is_set,
-            "_INBOX.x",
+            "_INBOX.x", past,
         )  # fmt: skip
         self.settle()
 
@@ -262,6 +268,75 @@ def test_more_than_fit_into_memory(monkeypatch):
     for number in range(1, 8):
         world.answer(f"c{number}")
     assert world.told() == [(f"c{number}", "done") for number in range(1, 8)]
+
+
+def test_what_a_device_answers_may_be_long():
+    """The hub would never take it, and so never hear of the end."""
+    world = World()
+    world.listen()
+    world.send()
+    world.answer("c1", json.dumps({"status": "failed", "error": "x" * 600_000, "dump": "y" * 300_000}).encode())
+    (row,) = world.results.scan(1, 10)
+    found = json.loads(row.payload)
+    assert (found["command"], found["state"], found["error"][:3], len(row.payload) < 5000) == ("c1", "failed", "xxx", True)
+    assert len(json.dumps(world.commands.report())) < 5000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Petiole_Deadline": "2026-02-30T00:00:00Z"}, {"Petiole_Deadline": "\x00"}, {"Petiole_Deadline": "9" * 500},
+        {"Nats_Msg_Id": "i" * 300},
+    ],
+)  # fmt: skip
+def test_malformed_commands_fail_and_nothing_stops(headers):
+    world = World()
+    world.listen()
+    items = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    world.account.publish("queued.commands.e1.d.go", b"{}", headers=header_block(items))
+    world.account.publish("queued.commands.e1.short", b"\xff")
+    world.account.publish("queued.commands.e1.a.b.c.d", b"")
+    world.settle()
+    good = world.send()
+    assert [state for _, state in world.told()] == ["failed"] * 3
+    assert world.running() == [good]
+    assert world.commands.counts() == {
+        "open": {"received": 0, "sent": 1}, "ended": {"done": 0, "failed": 3, "expired": 0, "interrupted": 0}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [b"", b"\xff", b"[]", b'{"state":"flying"}', b'{"state":7}', b'{"state":"sent","attempts":"x"}'])
+def test_damaged_note_costs_its_command(kept):
+    world = World()
+    world.listen()
+    world.send()
+    world.send()
+    world.store.values["command:00000000000000000001"] = kept
+    world.start()
+    world.listen()
+    assert world.told() == [("c1", "interrupted")]
+    world.pass_time(5)
+    assert world.running() == ["c2"]
+
+
+def test_note_that_the_store_has_lost_costs_its_command(monkeypatch):
+    world = World()
+    world.listen()
+    world.send()
+    del world.store.values["command:00000000000000000001"]
+    lines = [f"{VALUE_DAMAGED}command:00000000000000000001", f"{VALUE_DAMAGED}uplink:T", "stream COMMANDS: damaged"]
+    monkeypatch.setattr(type(world.store), "damage", lines)
+    world.start()
+    (row,) = world.results.scan(1, 10)
+    found = json.loads(row.payload)
+    assert (found["command"], found["state"], found["error"]) == ("c1", "interrupted", LOST)
+
+
+def test_which_notes_are_lost():
+    assert spoiled([]) == (set(), False)
+    assert spoiled([f"{VALUE_DAMAGED}command:{7:020d}", f"{VALUE_DAMAGED}clock"]) == ({7}, False)
+    assert spoiled([f"{VALUE_DAMAGED}conmand:{7:020d}"]) == (set(), True)
+    assert spoiled([f"{VALUE_DAMAGED}commands-floor"]) == spoiled([VALUES_LOST]) == (set(), True)
 
 
 def test_whoever_asks_is_told_what_commands_there_are():

@@ -108,7 +108,7 @@ class Script:
         self.reply = sent[-1][1] if sent else ""
         return [(subject, headers, json.loads(body) if body else None) for subject, _, headers, body in sent]
 
-    def answer(self, before: int = 0, name: str = "C", identity: str = "", **more: object) -> None:
+    def answer(self, before: int = 0, name: str = "C", identity: str = "ident000", **more: object) -> None:
         ((_, _, body),) = self.requests()
         config = (body or {}).get("config", {}) | more
         fields = {"name": name, "config": config, "delivered": {"consumer_seq": 0, "stream_seq": before}}
@@ -327,7 +327,7 @@ def test_an_answer_of_an_earlier_consumer_is_not_sent(script: Script) -> None:
 
 def answer_as_of_old(script: Script, before: int = 0) -> None:
     """What 2.10 and 2.11 make of any request: the consumer, without what they do not know."""
-    script.answer(before, sourcing=None)
+    script.answer(before, identity="", sourcing=None)
 
 
 def tell_origin(script: Script, retention: str = "limits", created: str = "2026-01-01T00:00:00Z") -> None:
@@ -415,9 +415,45 @@ def test_a_stream_of_an_older_server_that_was_made_anew(script: Script) -> None:
     answer_as_of_old(script, before=5)
     tell_origin(script, created="2026-02-02T00:00:00Z")
     assert script.owner.recreations == 1
+    script.requests()
     script.pass_time(3 * SECOND)
     ((_, _, body),) = script.requests()
     assert body["config"]["deliver_policy"] == "all"
+
+
+def test_a_server_without_identities_is_asked_when_the_stream_was_made(script: Script) -> None:
+    """2.14, whose consumers acknowledge."""
+    script.begin()
+    script.answer(identity="", ack_policy="flow_control")
+    tell_origin(script, "workqueue")
+    script.send(5, 1)
+    assert script.seqs() == [5]
+    script.pass_time(15 * SECOND)
+    script.answer(before=5, identity="", ack_policy="flow_control")
+    tell_origin(script, "workqueue", created="2026-02-02T00:00:00Z")
+    assert script.owner.recreations == 1
+    ((subject, _, _),) = script.requests()
+    assert subject == "$JS.hub.API.CONSUMER.DELETE.O.C"
+    script.pass_time(3 * SECOND)
+    ((_, headers, body),) = script.requests()
+    assert headers == LEVELS and body["config"]["deliver_policy"] == "all"
+
+
+@pytest.mark.parametrize("is_sourcing", [True, False])
+def test_who_may_not_ask_goes_on_where_nothing_can_be_lost(
+    is_sourcing: bool, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script.begin()
+    if is_sourcing:
+        script.answer(identity="")
+    else:
+        answer_as_of_old(script)
+        answer_as_of_old(script)
+    script.requests()
+    script.pass_time(10 * SECOND)
+    script.deliver = str(script.intake.deliver_sub.subject) if script.intake.deliver_sub else ""
+    assert bool(script.deliver) is is_sourcing
+    assert ("does not answer which retention" in caplog.text) is not is_sourcing
 
 
 def test_an_older_server_that_tells_nothing_is_asked_again(script: Script) -> None:
@@ -562,7 +598,8 @@ def test_a_consumer_that_was_made_for_us_is_reset() -> None:
     script.requests()
     config = {"ack_policy": "flow_control", "deliver_subject": "dur.deliver"}
     answer = {"name": "DUR", "config": config, "delivered": {"stream_seq": 3}}
-    script.account.publish(script.reply, json.dumps(answer).encode())
+    identity = b"NATS/1.0\r\nNats-Stream-Identity: ident000\r\n\r\n"
+    script.account.publish(script.reply, json.dumps(answer).encode(), headers=identity)
     script.deliver = "dur.deliver"
     script.send(4, 1, name="DUR")
     assert script.seqs() == [4]

@@ -59,6 +59,7 @@ def full(name: str = "TELEMETRY") -> Figures:
             StreamFigures("$G", name, "file", 1000, 1 << 20, 1, 1000, NOW - 5 * SECOND, 2),
             StreamFigures(name, "EMPTY", "memory", 0, 0, 0, 0, 0, 0),
         ],
+        commands={"open": {"received": 2, "sent": 1}, "ended": {"done": 7, "interrupted": 1}},
         consumers=[ConsumerFigures("$G", name, name, 10, 8, 2, 1, 3)],
     )  # fmt: skip
 
