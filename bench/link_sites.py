@@ -20,18 +20,18 @@ CHUNK = 2000  # messages of a backlog between two PINGs
 HUB = """
 server_name: hub
 jetstream { store_dir: "$STORE", domain: hub }
-leafnodes { listen: "127.0.0.1:-1" }
+leafnodes { listen: "127.0.0.1:-1" %s }
 """
 PETIOLE = """
 server_name: site
 jetstream { store_dir: "$STORE", domain: site }
-leafnodes { reconnect: 1, remotes: [ { url: "nats://127.0.0.1:%d" } ] }
-uplink { TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY } }
+leafnodes { reconnect: "1s", remotes: [ { url: "nats://127.0.0.1:%d" %s } ] }
+uplink { TELEMETRY: { subjects: ["telemetry.>"], hub_domain: hub, hub_stream: TELEMETRY %s } }
 """
 LEAF = """
 server_name: site
 jetstream { store_dir: "$STORE", domain: site }
-leafnodes { reconnect: 1, remotes: [ { url: "nats://127.0.0.1:%d" } ] }
+leafnodes { reconnect: 1, remotes: [ { url: "nats://127.0.0.1:%d" %s } ] }
 """
 TELEMETRY = {"name": "TELEMETRY", "subjects": ["telemetry.>"], "storage": "file"}
 BATCHED = TELEMETRY | {"allow_batched": True}
@@ -109,9 +109,11 @@ class Site:
 
 
 class NatsSite(Site):
-    def __init__(self, folder: Path, cores: Cores, relay: Relay, contender: Contender, stream: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, cores: Cores, relay: Relay, contender: Contender, stream: dict[str, Any], listener: str = ""
+    ) -> None:
         super().__init__()
-        hub = self.stack.enter_context(Server(Contender("hub", False, HUB), folder / "hub", cores.load))
+        hub = self.stack.enter_context(Server(Contender("hub", False, HUB % listener), folder / "hub", cores.load))
         relay.target = int(hub.wait_for_log(r"Listening for leafnode connections on 127\.0\.0\.1:(\d+)"))
         self.edge = self.stack.enter_context(Server(contender, folder / "edge", cores.server))
         self.client, self.hub = NatsClient(self.edge.port), NatsClient(hub.port)
@@ -147,12 +149,15 @@ class NatsSite(Site):
         return int(answer["state"]["messages"]) if "state" in answer else 0
 
 
-def petiole_site(folder: Path, cores: Cores, relay: Relay) -> Site:
-    return NatsSite(folder, cores, relay, Contender("edge", True, PETIOLE % relay.port), BATCHED)
+def petiole_site(folder: Path, cores: Cores, relay: Relay, uplink: str = "", remote: str = "") -> Site:
+    """``uplink``, ``remote``: more options of theirs, each behind a comma."""
+    return NatsSite(folder, cores, relay, Contender("edge", True, PETIOLE % (relay.port, remote, uplink)), BATCHED)
 
 
-def sourced_site(folder: Path, cores: Cores, relay: Relay) -> Site:
-    return NatsSite(folder, cores, relay, Contender("nats-server", False, LEAF % relay.port), SOURCED)
+def sourced_site(folder: Path, cores: Cores, relay: Relay, both: str = "") -> Site:
+    """``both``: more options of both sides of the link."""
+    leaf = Contender("nats-server", False, LEAF % (relay.port, both))
+    return NatsSite(folder, cores, relay, leaf, SOURCED, both)
 
 
 class MosquittoSite(Site):

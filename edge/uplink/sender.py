@@ -132,10 +132,10 @@ class Sender:
 
     def place(self, tokens: str) -> Place | None:
         """What an answer is about, from what follows the inbox in its subject; None for what was never asked."""
-        name, _, rest = tokens.partition(".")
-        number = name.removeprefix(self.batch) if rest else name
-        parts = rest.split(".")
-        at = parts[2] if len(parts) == 5 else "1"
+        name, *parts = tokens.split(".")
+        if parts and (len(parts) != 5 or not name.startswith(self.batch)):
+            return None
+        number, at = (name.removeprefix(self.batch), parts[2]) if parts else (name, "1")
         if not (number.isdecimal() and at.isdecimal() and len(number + at) < 24 and int(at)):
             return None
         return Place(int(number), int(at) - 1)

@@ -8,11 +8,11 @@
                                "time_to_drained_s": 0, "hub_seq": 17, "acked_seq": 9, "in_flight": 0,
                                "dead": 0, "lost": 0, "lost_by_reason": {}, "receipts_waiting": 0,
                                "last_puback": "2026-11-23T03:52:00.000000000Z", "remote": ""}},
-     "budget": null}
+     "budgets": {"": {"rate": 0, "daily": 52428800, "day": "2026-11-23", "used": 71882, "reserve": 10485760}}}
 
 ``stalled``: nothing has gone for a minute though something waits.  ``messages_per_s`` have left the backlog lately,
 ``bytes_per_s`` went over the line with them.  ``time_to_*`` is what will come of that, as long as it goes on; null: it
-will not come.  ``budget``: rate, daily, day, used, reserve, where there is one.
+will not come.  ``budgets``: of each remote that has one, by its name; empty for the first without one.
 
 ``backlog_*`` count the rows of the uplink's local stream, those included whose PubAck is not on disk here yet: what a
 SELECT on the store says.  Bytes are those of subjects, headers and payloads.
@@ -52,8 +52,8 @@ class Status:
             for found in self.uplinks
             for uplink in found.uplinks
         }
-        budget = next((found.budget.report() for found in self.uplinks if found.budget), None)
-        return {"edge": self.edge, "leaf": leaf, "uplinks": uplinks, "budget": budget}
+        budgets = {found.remote: found.budget.report() for found in self.uplinks if found.budget}
+        return {"edge": self.edge, "leaf": leaf, "uplinks": uplinks, "budgets": budgets}
 
     def _uplink(self, uplink: Uplink, stream: Stream) -> dict[str, object]:
         now, monotonic = self.clock.wall(), self.clock.monotonic()

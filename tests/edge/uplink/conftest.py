@@ -420,6 +420,16 @@ class World:
         self.run(300 * SECOND)
 
 
+@pytest.fixture
+def make_batched_world() -> Callable[..., World]:
+    def make(options: Options) -> World:
+        world = World(0, options)
+        world.hub.batched = True
+        return world
+
+    return make
+
+
 @pytest.fixture(params=[False, True], ids=["each by itself", "in batches"])
 def make_world(request: pytest.FixtureRequest) -> Callable[..., World]:
     def make(seed: int = 0, options: Options | None = None) -> World:

@@ -329,7 +329,7 @@ def test_the_budget_of_a_day_is_spent_and_the_reserve_is_for_alarms(edge: Edge) 
     assert 0 < stored < 10
     assert edge.up()["state"] == "spent" and "kept for urgent lanes" in str(edge.up()["reason"])
     edge.publish(b"fire", subject="alarm.e1")
-    report = edge.status.report()["budget"]
+    report = edge.status.report()["budgets"][""]
     assert isinstance(report, dict) and report["daily"] == 4000 and report["used"] > 2000
     edge.start(Config(), alarms, budget=budget).connect()  # the day is the same
     edge.run()
