@@ -1,6 +1,7 @@
 """A machine that starts in 1970: what is stored until the clock is set goes up with the time it really was."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,57 @@ def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         os.rename(beside, offset)
 
     return put
+
+
+COMMANDS = """
+uplink {{ RESULTS: {{ subjects: ["results.e1.>"], hub_domain: hub, hub_stream: RESULTS }} }}
+commands {{ hub_domain: hub }}
+"""
+
+
+def test_no_deadline_is_judged_before_the_clock_is_set(start_edge, start_nats, free_port, tmp_path, set_clock):
+    """The hub's clock is right: it loads no library."""
+    leaf, port = free_port(), free_port()
+    hub = start_nats(HUB.format(folder=tmp_path, leaf=leaf), "hub")
+
+    async def main() -> None:
+        client = await nats.connect(hub.url)
+        js = client.jetstream()
+        for name, subject in (("COMMANDS", "queued.commands.>"), ("RESULTS", "results.>")):
+            await js.add_stream(StreamConfig(name=name, subjects=[subject]))
+        set_clock(-int(time.time()))
+        edge = start_edge((EDGE[: EDGE.index("uplink")] + COMMANDS).format(folder=tmp_path, leaf=leaf, port=port), "e1")
+        device = await nats.connect(edge.url)
+        heard = []
+
+        async def answer(message: Any) -> None:
+            heard.append(message.headers["Petiole-Command"])
+            await message.respond(b"{}")
+
+        await device.subscribe("commands.e1.pump.*", cb=answer)
+        await device.flush()
+        for id, deadline in (("late", "2026-01-01T00:00:00Z"), ("later", "2099-01-01T00:00:00Z"), ("free", "")):
+            headers = {"Nats-Msg-Id": id} | ({"Petiole-Deadline": deadline} if deadline else {})
+            await js.publish(f"queued.commands.e1.{'fan' if id == 'free' else 'pump'}.go", b"", headers=headers)
+        await device.subscribe("commands.e1.fan.*", cb=answer)
+        results = await js.subscribe("results.>", ordered_consumer=True)
+        found = [json.loads((await results.next_msg(timeout=PATIENCE)).data) for _ in range(2)]
+        assert {one["command"]: one["state"] for one in found} == {"late": "expired", "free": "done"}
+        (waits,) = [one for one in await listed(device) if one["state"] == "received"]
+        assert (waits["command"], waits["waits"]) == (
+            "later", "the clock is not set: nobody knows whether its deadline has passed"
+        )  # fmt: skip
+        set_clock(0)
+        found = json.loads((await results.next_msg(timeout=PATIENCE)).data)
+        assert (found["command"], found["state"], heard) == ("later", "done", ["free", "later"])
+        await device.close()
+        await client.close()
+
+    asyncio.run(main())
+
+
+async def listed(client: Any) -> list[dict[str, Any]]:
+    return json.loads((await client.request("petiole.e1.commands", b"")).data)["commands"]  # type: ignore[no-any-return]
 
 
 async def publish(url: str, subject: str) -> float:

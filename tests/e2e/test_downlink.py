@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -169,8 +170,17 @@ def test_commands_are_run_once_in_order_and_reported(site):
     asyncio.run(main())
 
 
+def spoil_note(folder: Path, seq: int) -> None:
+    store = sqlite3.connect(next(folder.rglob("*.db")))
+    with store:
+        changed = store.execute("UPDATE value SET value = x'00' WHERE CAST(key AS TEXT) = ?", (f"command:{seq:020d}",))
+    assert changed.rowcount == 1
+    store.close()
+
+
 def test_power_cut_in_the_middle(site):
-    """``hangs`` is interrupted, ``again`` is run again, ``next`` waits for its turn, and nothing of it twice."""
+    """``hangs`` is interrupted, ``again`` is run again, ``next`` waits for its turn, and nothing of it twice; of
+    ``spoiled`` the note is damaged on the disk."""
 
     async def main():
         hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
@@ -179,15 +189,21 @@ def test_power_cut_in_the_middle(site):
         async def silent(message: Any) -> None:
             began.set()
 
-        for device in ("pump", "fan"):
+        for device in ("pump", "fan", "valve"):
             await edge.subscribe(f"commands.e1.{device}.*", cb=silent)
         await send(hub, "hangs", "start")
         await send(hub, "next", "stop")
         await send(hub, "again", "start", device="fan", Petiole_Idempotent="true")
-        await listed(edge, lambda found: found == {"hangs": "sent", "next": "received", "again": "sent"})
+        await send(hub, "spoiled", "start", device="valve")
+        await listed(
+            edge, lambda found: found == {"hangs": "sent", "next": "received", "again": "sent", "spoiled": "sent"}
+        )
         await began.wait()
         await edge.close()
-        site.restart()
+        site.edge.kill()
+        spoil_note(site.folder / "e1", 4)
+        site.edge.start()
+        site.edge.wait_for_log("command 4: what was noted of it is damaged")
         edge = await nats.connect(site.edge.url)
         heard = []
 
@@ -196,13 +212,14 @@ def test_power_cut_in_the_middle(site):
             await message.respond(b"{}")
 
         await edge.subscribe("commands.e1.*.*", cb=answers)
-        assert await results(hub, 3) == {"hangs": "interrupted", "next": "done", "again": "done"}
+        states = {"hangs": "interrupted", "next": "done", "again": "done", "spoiled": "interrupted"}
+        assert await results(hub, 4) == states
         await edge.close()
         site.restart()
         edge = await nats.connect(site.edge.url)
         await edge.subscribe("commands.e1.*.*", cb=answers)
         await send(hub, "last", "stop")
-        assert len(await results(hub, 4)) == 4
+        assert len(await results(hub, 5)) == 5
         assert sorted(heard) == ["again", "last", "next"]
         await edge.close()
         await hub.close()
