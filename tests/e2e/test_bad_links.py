@@ -40,6 +40,7 @@ accounts {{
     {{ user: main, password: x }}
     {{ user: narrow, password: x, permissions: {{ publish: {{ deny: ["telemetry.refused.secret"] }} }} }}
   ] }}
+  SMALL {{ jetstream {{ max_file: 100KB }}, users: [ {{ user: small, password: x }} ] }}
   $SYS {{ users: [ {{ user: system, password: x }} ] }}
 }}
 """
@@ -415,15 +416,26 @@ def test_what_a_hub_will_never_take_stands_in_the_way_of_nothing(make_site: Any,
     assert b"wrong last sequence: 7" in reasons["stale"]
 
 
-def test_a_hub_that_is_full(make_site: Any, hub: Hub, calm: Heard) -> None:
+def test_what_a_hub_will_not_take_now_is_kept_until_it_does(make_site: Any, hub: Hub, calm: Heard) -> None:
     hub.add_stream("full", max_msgs=20, discard="new")
-    site = make_site("full")
-    site.publish(60)
-    site.edge.wait_for_log("maximum messages exceeded")
-    assert talk(site.edge) == calm
-    assert site.status()["dead"] == 0
+    hub.add_stream("sealed")
+    hub.update_stream("sealed", sealed=True)
+    hub.add_stream("quota", user="small")
+    hub.add_stream("BALLAST", user="small", subjects=["ballast"])
+    hub.do(lambda client: client.jetstream().publish("ballast", b"0" * 97_000), "small")
+    sites = [make_site("full"), make_site("sealed"), make_site("quota", user="small")]
+    for site in sites:
+        site.publish(60)
+    for site, said in zip(sites, ("maximum messages", "sealed stream", "resource limits exceeded for account"), strict=True):
+        site.edge.wait_for_log(said)
+        assert talk(site.edge) == calm
     hub.update_stream("full", max_msgs=-1)
-    assert site.account().balances()
+    hub.do(lambda client: client.jetstream().delete_stream("sealed"))
+    hub.add_stream("sealed")
+    hub.do(lambda client: client.jetstream().delete_stream("BALLAST"), "small")
+    for site in sites:
+        assert site.account().balances()
+        assert site.status()["dead"] == 0
 
 
 # ---- backlogs
