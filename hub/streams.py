@@ -25,6 +25,7 @@ from hub.fleet import Replica, Stream
 
 TELEMETRY = "TELEMETRY"
 READ_PATIENCE_S = 30.0
+INVALID_JSON = 10025
 
 STREAMS = (
     StreamConfig(
@@ -119,8 +120,18 @@ async def _ensure(js: JetStreamContext, config: StreamConfig) -> bool:
         await js.stream_info(config.name)
         return False
     except NotFoundError:
-        await js.add_stream(config)
+        await _create(js, config)
         return True
+
+
+async def _create(js: JetStreamContext, config: StreamConfig) -> None:
+    """2.12 refuses what it does not know; 2.10 and 2.11 take no notice of it."""
+    try:
+        await js.add_stream(config)
+    except APIError as exc:
+        if exc.err_code != INVALID_JSON or config.allow_batched is None:
+            raise
+        await js.add_stream(config.evolve(allow_batched=None))
 
 
 async def stored_messages(client: Client, stream: str) -> list[tuple[str, bytes]]:

@@ -18,9 +18,14 @@ FILES = ("test_old_hubs.py", "test_uplink*.py", "test_downlink.py", "test_leaf*.
 CACHE = Path.home() / ".cache" / "petiole-hubs"
 
 
+def is_since(major: int, minor: int) -> bool:
+    """Is the nats-server that the tests use as new as this?"""
+    return _version() >= (major, minor)
+
+
 def since(major: int, minor: int, what: str) -> pytest.MarkDecorator:
     """For tests of what a hub can do ``since`` that version only."""
-    return pytest.mark.skipif(_version() < (major, minor), reason=f"nats-server has {what} since {major}.{minor}")
+    return pytest.mark.skipif(not is_since(major, minor), reason=f"nats-server has {what} since {major}.{minor}")
 
 
 @cache

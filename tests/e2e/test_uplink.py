@@ -16,6 +16,8 @@ import nats
 import pytest
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
+from tests.old_hubs import is_since
+
 PATIENCE = 90.0  # elections take seconds, and the machine may be busy
 PARTITION = 2.5  # seconds: longer than the dedupe window of the hub's stream
 WINDOW = 1  # second: that dedupe window
@@ -90,7 +92,7 @@ class Hub:
             storage=StorageType.FILE,
             retention=RetentionPolicy.LIMITS,
             duplicate_window=WINDOW,
-            **{"allow_batched": True} | more,
+            **{"allow_batched": is_since(2, 14) or None} | more,
         )
         self.do(lambda js: js.add_stream(config))
 
