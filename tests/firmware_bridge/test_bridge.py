@@ -109,7 +109,7 @@ def bridge(edge: Any, port: str, journal: str) -> list[str]:
     ]  # fmt: skip
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "waited in vain"

@@ -17,7 +17,7 @@ from hub.state_files import private_directory
 from hub.streams import ensure_streams
 from hub.system_account import wait_ready
 
-READY_S = 30.0
+READY_S = 90.0
 
 
 def no_fault() -> None:
