@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeGuard
 from edge.core.leaf_link import LeafLink
 from edge.core.peer import PeerKind, Subscription
 from edge.core.times import SECOND, Clock, rfc3339
-from edge.downlink.command import ID, Command, State, device_headers, verdict
+from edge.downlink.command import ID, QUEUED, Command, State, device_headers, verdict
 from edge.downlink.journal import Journal, Record, spoiled
 from edge.downlink.past import Past
 from edge.errors import StoreError
@@ -30,6 +30,7 @@ from edge.store.contract import Row
 log = logging.getLogger("edge")
 
 MAX_OPEN = 1000  # in memory; the others wait in the mirror
+MAX_EACH = 8  # for one device: many for one that is away must not keep others from theirs
 LOOK_NS = 15 * SECOND  # at the wall clock, which may have been set
 FIRST_RETRY_NS, LAST_RETRY_NS = SECOND, 30 * SECOND
 SHOWN_RESULT = 1024  # characters, in the list of commands
@@ -106,6 +107,7 @@ class Commands:
         self.running: dict[str, int] = {}  # by device
         self.ending: list[Job] = []  # the disk did not take their ends
         self.next_seq = 0
+        self.passed: dict[str, int] = {}  # by device, the first that was left in the mirror before ``next_seq``
         self.ends: Counter[str] = Counter()  # since the start, by state
         self.hub_ns = 0  # the latest time that the hub has told: it is later now
         self.account.subscribe(f"{inbox}.*.*", self._on_answer)
@@ -174,14 +176,39 @@ class Commands:
                     done.append(row.seq)
         if done:
             self.queue.take(done, nobody_waits)
-        if self.past.is_settled() and not any(self.past.doubts(seq) for seq in self.jobs):
+        if self.past.is_settled() and not any(self.past.doubts(seq) for seq in (*self.jobs, *self.passed.values())):
             self.past.settled()
+
+    def _refill(self, device: str) -> None:
+        """Its next ones, that were left in the mirror."""
+        seq = self.passed.get(device)
+        if seq is None or len(self.waiting.get(device, ())) > self.each // 2:
+            return
+        del self.passed[device]
+        done: list[int] = []
+        while device not in self.passed and seq < self.next_seq and (rows := self.queue.scan(seq, 100)):
+            for row in rows:
+                seq = row.seq + 1
+                if row.seq >= self.next_seq or device in self.passed:
+                    break
+                if row.subject.startswith(f"{QUEUED}{self._subject_of(device)}.") and row.seq not in self.jobs:
+                    if not self._take(row):
+                        done.append(row.seq)
+        if done:
+            self.queue.take(done, nobody_waits)
+
+    @property
+    def each(self) -> int:
+        return max(MAX_EACH, 2 * self.options.parallel)
 
     def _take(self, row: Row) -> bool:
         known = self.journal.state(row.seq)
         if known not in ("", State.SENT.value, State.RECEIVED.value):
             return False  # its row was to be taken away when the process ended
         command = Command.of(row, self.queue.name)
+        if command.device in self.passed or len(self.waiting.get(command.device, ())) >= self.each:
+            self.passed.setdefault(command.device, row.seq)
+            return True
         in_doubt = self.past.doubts(row.seq)
         if in_doubt and command.id in self.past.ended:
             log.info("command %s: has a result at the hub: %s", command.id, self.past.reason)
@@ -235,7 +262,10 @@ class Commands:
         return any(sub.peer is not self.link for sub in subs)
 
     def _subject(self, command: Command) -> str:
-        return f"commands.{self.edge}.{command.device}.{command.verb}"
+        return f"{self._subject_of(command.device)}.{command.verb}"
+
+    def _subject_of(self, device: str) -> str:
+        return f"commands.{self.edge}.{device}"
 
     # ---- one of them
 
@@ -361,8 +391,9 @@ class Commands:
         self.journal.noted(seq, record)
         del self.jobs[seq]
         self.queue.take([seq], nobody_waits)
+        self._refill(job.command.device)
         self._admit()
-        self.journal.prune(min(self.jobs, default=self.next_seq), nobody_waits)
+        self.journal.prune(min((*self.jobs, *self.passed.values()), default=self.next_seq), nobody_waits)
         self._run(now)
         self.clock.wake()
 

@@ -339,6 +339,31 @@ def test_which_notes_are_lost():
     assert spoiled([f"{VALUE_DAMAGED}commands-floor"]) == spoiled([VALUES_LOST]) == (set(), True)
 
 
+def test_many_for_a_device_that_is_away_keep_no_other_waiting(monkeypatch):
+    monkeypatch.setattr("edge.downlink.commands.MAX_OPEN", 20)
+    world = World(Options(keep=1))
+    world.listen("b")
+    for _ in range(50):
+        world.send("away", seconds=3600)
+    for _ in range(15):
+        world.send("b")
+    assert world.running() == ["c51"]
+    for number in range(51, 66):
+        world.answer(f"c{number}")
+    assert len(world.told()) == 15
+    assert world.commands.counts()["open"] == {"received": 50, "sent": 0}
+    world.start()  # what ended is forgotten by now, and what waits is not
+    world.listen("away")
+    for number in range(1, 26):
+        world.pass_time(0)
+        assert world.running() == [f"c{number}"], "in their order"
+        world.answer(f"c{number}")
+    world.wall += 4000 * SECOND
+    world.pass_time(60)
+    assert sorted(world.told()[40:]) == [("c26", "failed"), *((f"c{number}", "expired") for number in range(27, 51))]
+    assert (world.commands.passed, world.queue.messages) == ({}, 0)
+
+
 def test_whoever_asks_is_told_what_commands_there_are():
     world = World()
     world.send()
