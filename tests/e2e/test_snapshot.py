@@ -308,7 +308,7 @@ def test_an_edge_backed_up_from_its_hub(start_edge: Start, start_nats: Start, tm
         await fill(client.jetstream())
         await client.close()
         client = await nats.connect(hub.url)
-        for _ in range(100):
+        for _ in range(1200):
             try:
                 await client.request("$JS.barn.API.INFO", timeout=30)
                 break
