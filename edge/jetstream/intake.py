@@ -43,6 +43,7 @@ log = logging.getLogger("edge.jetstream")
 ANSWER_NS = 10 * SECOND  # how long a request may take before it is asked again
 RESET_ANSWER_NS = 5 * SECOND
 BETWEEN_NS = 2 * SECOND  # two requests have at least this between them
+RETURNED_NS = SECOND // 5  # or this, when the way to the origin is there again
 BACKOFF_NS = 10 * SECOND  # for each failure
 BACKOFF_MAX_NS = 120 * SECOND
 REFUSED_MAX_NS = 60 * SECOND
@@ -50,6 +51,7 @@ FIRST_NS = (100_000_000, 200_000_000)  # a first request waits somewhere between
 CONTROL = b"NATS/1.0 100 "
 LEVEL_TOO_LOW, BAD_JSON, NOT_CHANGED, OTHER_IDENTITY, NO_STREAM = 10185, 10025, 10012, 10225, 10059
 NEWS = "$JS.EVENT.ADVISORY.STREAM.CREATED."
+UNAVAILABLE = 503
 FLOW_CONTROL = "flow_control"
 NOT_TOLD = ApiError(400, 10012, "a server before 2.14 does not answer which retention the origin has (STREAM.INFO)")
 SENT_ONCE = ApiError(
@@ -195,15 +197,15 @@ class Intake:
             case State.LISTENING:
                 self._retry()
 
-    def _retry(self) -> None:
+    def _retry(self, between: int = BETWEEN_NS) -> None:
         """Ask again, not too soon after the last time."""
         self._cancel()
         now = self.clock.monotonic()
-        since = now - self.asked_at if self.asked_at is not None else BETWEEN_NS
+        since = now - self.asked_at if self.asked_at is not None else between
         pause = min(self.fails * BACKOFF_NS, BACKOFF_MAX_NS)
         if self.refusals > 1:
             pause = max(pause, min(BETWEEN_NS << min(self.refusals, 10), REFUSED_MAX_NS))
-        self._wait(max(BETWEEN_NS - since, 0) + pause)
+        self._wait(max(between - since, 0) + pause)
 
     def _wait(self, pause: int) -> None:
         self.state = State.WAITING
@@ -246,7 +248,7 @@ class Intake:
         elif self.cut or self.state is State.WAITING:
             self.cut = False
             self.fails = 0
-            self._retry()
+            self._retry(RETURNED_NS)
 
     # ---- asking
 
@@ -320,6 +322,9 @@ class Intake:
             self._request()
         elif error.err_code == NOT_CHANGED and self.levels:
             self._ask_as_of_old()
+        elif error.code == UNAVAILABLE:  # there is no leader yet, which takes seconds
+            self._retry()
+            self._tell(error)
         else:
             self._failed(error)
             if error.err_code == NO_STREAM and self.news_sub is None:

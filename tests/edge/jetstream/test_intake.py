@@ -549,6 +549,26 @@ def test_a_link_that_comes_back_is_asked_at_once(script: Script) -> None:
     assert body["config"]["opt_start_seq"] == 2
 
 
+def test_a_link_that_flaps_is_asked_again_each_time(script: Script) -> None:
+    script.begin()
+    for _ in range(3):
+        script.answer()
+        script.cut()
+        script.pass_time(SECOND // 10)
+        script.link()
+        script.pass_time(SECOND // 5)
+
+
+def test_a_cluster_without_a_leader_is_asked_again_soon(script: Script) -> None:
+    script.begin()
+    for _ in range(5):
+        script.refuse(503, 10008)
+        script.pass_time(3 * SECOND)
+    script.answer()
+    script.send(1, 1)
+    assert script.seqs() == [1]
+
+
 def test_a_request_that_went_with_the_link_is_not_waited_for(script: Script) -> None:
     script.begin()
     assert len(script.requests()) == 1
