@@ -239,6 +239,8 @@ class Files:
     def _later(self, meta: ObjectMeta, reason: str) -> None:
         """The others have their turn."""
         self._drop_part()
+        if (record := self._record(meta.name)) and record["state"] == "fetching":
+            record["error"] = reason  # until it goes on
         self.wanted[meta.name] = self.wanted.pop(meta.name)
         self._rest(f"{meta.name}: {reason}", self.clock.monotonic())
 

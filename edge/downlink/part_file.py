@@ -43,9 +43,7 @@ class PartFile:
         self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         known = known if known <= os.fstat(self.file).st_size else 0
         os.ftruncate(self.file, known)
-        space = os.statvfs(parts)
-        if space.f_bavail * space.f_frsize < self.size - known + MARGIN:
-            raise OSError(errno.ENOSPC, f"the disk has no room for {self.size - known} bytes more")
+        self._want_room(self.size - known)
         while self.bytes < known:
             data = os.read(self.file, min(SLICE, known - self.bytes))
             self.hash.update(data)
@@ -55,6 +53,7 @@ class PartFile:
         """Durable on return.  OSError: not now; PetioleError: it is not what it should be."""
         if self.bytes + len(chunk) > self.size:
             raise PetioleError("the hub has more of it than it says")
+        self._want_room(self.size - self.bytes)  # others write too
         view = memoryview(chunk)
         while view:
             view = view[os.write(self.file, view) :]
@@ -76,6 +75,11 @@ class PartFile:
         os.rename(self.path, target)
         sync_folder(os.path.dirname(target))
         self.close()
+
+    def _want_room(self, size: int) -> None:
+        space = os.fstatvfs(self.file)
+        if space.f_bavail * space.f_frsize < size + MARGIN:
+            raise OSError(errno.ENOSPC, f"the disk has no room for {size} bytes more")
 
     def _is_there(self, path: str, digest: bytes) -> bool:
         found = _sha256()

@@ -1,9 +1,10 @@
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from edge.downlink.part_file import FOLDER, PartFile
+from edge.downlink.part_file import FOLDER, MARGIN, PartFile
 from edge.errors import PetioleError
 
 
@@ -86,3 +87,16 @@ def test_power_that_went_just_behind_its_end(tmp_path, content, placed):
         found.finish("x", digest(b"abcdef"))
         assert names(tmp_path) == ["x"]
     found.close()
+
+
+def test_disk_that_fills_meanwhile_is_left_to_others(tmp_path, monkeypatch):
+    found = part(tmp_path)
+    found.write(b"abc")
+    full = SimpleNamespace(f_bavail=MARGIN // 4096, f_frsize=4096)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fstatvfs", lambda file: full)
+        with pytest.raises(OSError, match="no room for 3 bytes more"):
+            found.write(b"def")
+    found.write(b"def")
+    found.finish("x", digest(b"abcdef"))
+    assert (tmp_path / "x").read_bytes() == b"abcdef"
