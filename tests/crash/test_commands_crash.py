@@ -46,7 +46,7 @@ class Devices:
         self.carried_out: Counter[str] = Counter()
 
     async def serve(self) -> Any:
-        client = await nats.connect(self.url, allow_reconnect=False, error_cb=ignore)
+        client = await nats.connect(self.url, allow_reconnect=False, error_cb=ignore, connect_timeout=PATIENCE)
         await client.subscribe("commands.e1.*.*", cb=self._on_command)
         await client.flush()
         return client
@@ -61,7 +61,7 @@ class Devices:
 
 
 async def results(hub: Any, count: int) -> dict[str, str]:
-    js = hub.jetstream()
+    js = hub.jetstream(timeout=PATIENCE)
     async with asyncio.timeout(PATIENCE):
         while (stored := (await js.stream_info("RESULTS")).state.messages) < count:
             await asyncio.sleep(0.1)
@@ -78,8 +78,8 @@ def test_killed_at_any_moment(start_edge, start_nats, free_port, tmp_path):
     edge = start_edge(EDGE.format(folder=tmp_path, leaf=leaf, port=port), "e1")
 
     async def main() -> None:
-        hub = await nats.connect(hub_server.url)
-        js = hub.jetstream()
+        hub = await nats.connect(hub_server.url, connect_timeout=PATIENCE)
+        js = hub.jetstream(timeout=PATIENCE)
         await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
         await js.add_stream(StreamConfig(name="RESULTS", subjects=["results.>"]))
         devices = Devices(port)

@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 
 class Proxy:
     """Forwards 127.0.0.1:``port`` to ``target``.  ``cut`` ends all connections and refuses new ones; ``restore``
-    lets them in again.  ``silence`` keeps connections open and passes nothing on, like a radio in a tunnel."""
+    lets them in again.  ``silence`` keeps connections open and passes nothing on, like a radio in a tunnel; ``let`` does
+    it after so many bytes."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -31,6 +32,7 @@ class Proxy:
         self.passing.set()
         self.closed = False
         self.passed = 0  # bytes, both ways
+        self.limit: int | None = None  # of them
         self.connects = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
@@ -42,7 +44,12 @@ class Proxy:
             self.is_cut = True
             self._end_all()
 
+    def let(self, size: int) -> None:
+        self.limit = self.passed + size
+        self.passing.set()
+
     def restore(self) -> None:
+        self.limit = None
         self.passing.set()
         with self.lock:
             self.is_cut = False
@@ -87,6 +94,8 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while chunk := source.recv(65536):
+                if self.limit is not None and self.passed >= self.limit:
+                    self.passing.clear()
                 self.passing.wait()
                 sink.sendall(chunk)
                 self.passed += len(chunk)

@@ -62,13 +62,13 @@ def test_no_deadline_is_judged_before_the_clock_is_set(start_edge, start_nats, f
     hub = start_nats(HUB.format(folder=tmp_path, leaf=leaf), "hub")
 
     async def main() -> None:
-        client = await nats.connect(hub.url)
-        js = client.jetstream()
+        client = await nats.connect(hub.url, connect_timeout=PATIENCE)
+        js = client.jetstream(timeout=PATIENCE)
         for name, subject in (("COMMANDS", "queued.commands.>"), ("RESULTS", "results.>")):
             await js.add_stream(StreamConfig(name=name, subjects=[subject]))
         set_clock(-int(time.time()))
         edge = start_edge((EDGE[: EDGE.index("uplink")] + COMMANDS).format(folder=tmp_path, leaf=leaf, port=port), "e1")
-        device = await nats.connect(edge.url)
+        device = await nats.connect(edge.url, connect_timeout=PATIENCE)
         heard = []
 
         async def answer(message: Any) -> None:
@@ -98,13 +98,13 @@ def test_no_deadline_is_judged_before_the_clock_is_set(start_edge, start_nats, f
 
 
 async def listed(client: Any) -> list[dict[str, Any]]:
-    return json.loads((await client.request("petiole.e1.commands", b"")).data)["commands"]  # type: ignore[no-any-return]
+    return json.loads((await client.request("petiole.e1.commands", b"", timeout=PATIENCE)).data)["commands"]  # type: ignore[no-any-return]
 
 
 async def publish(url: str, subject: str) -> float:
     """When that was."""
-    client = await nats.connect(url)
-    await client.jetstream().publish(subject, b"x")
+    client = await nats.connect(url, connect_timeout=PATIENCE)
+    await client.jetstream(timeout=PATIENCE).publish(subject, b"x")
     await client.close()
     return time.time()
 
@@ -123,8 +123,8 @@ def test_from_1970_over_a_restart(start_edge, start_nats, free_port, tmp_path, s
         edge.wait_for_log("the clock is set")
         third = await publish(edge.url, "t.third")
         hub = start_nats(HUB.format(folder=tmp_path, leaf=leaf), "hub")
-        client = await nats.connect(hub.url)
-        js = client.jetstream()
+        client = await nats.connect(hub.url, connect_timeout=PATIENCE)
+        js = client.jetstream(timeout=PATIENCE)
         await js.add_stream(StreamConfig(name="T", subjects=["t.>"]))
         subscription = await js.subscribe("t.>", ordered_consumer=True)
         found = [await subscription.next_msg(timeout=PATIENCE) for _ in range(3)]

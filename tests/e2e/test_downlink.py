@@ -58,8 +58,8 @@ class Site:
         return EDGE.format(client=self.edge_port, folder=self.folder, leaf=self.proxy.port)
 
     async def make_streams(self) -> None:
-        client = await nats.connect(self.hub.url)
-        js = client.jetstream()
+        client = await nats.connect(self.hub.url, connect_timeout=PATIENCE)
+        js = client.jetstream(timeout=PATIENCE)
         await js.add_stream(StreamConfig(name="COMMANDS", subjects=["queued.commands.>"]))
         await js.add_stream(StreamConfig(name="RESULTS", subjects=["results.>"]))
         await js.create_key_value(bucket="DESIRED", history=3)
@@ -89,12 +89,12 @@ def bare_site(start_edge: Any, start_nats: Any, make_proxy: Any, free_port: Any,
 
 async def send(hub: Any, id: str, verb: str, device: str = "pump", **headers: str) -> None:
     block = {"Nats-Msg-Id": id, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    await hub.jetstream().publish(f"queued.commands.e1.{device}.{verb}", b'{"level":1}', headers=block)
+    await hub.jetstream(timeout=PATIENCE).publish(f"queued.commands.e1.{device}.{verb}", b'{"level":1}', headers=block)
 
 
 async def results(hub: Any, count: int) -> dict[str, str]:
     """The states of all results that are there, once there are ``count``; none of them twice."""
-    js = hub.jetstream()
+    js = hub.jetstream(timeout=PATIENCE)
     async with asyncio.timeout(PATIENCE):
         while (await js.stream_info("RESULTS")).state.messages < count:
             await asyncio.sleep(0.05)
@@ -109,7 +109,7 @@ async def listed(edge: Any, wanted: Callable[[dict[str, str]], bool]) -> dict[st
     """``petiole.e1.commands``, as soon as it is as it is wanted."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            answer = json.loads((await edge.request("petiole.e1.commands", b"")).data)
+            answer = json.loads((await edge.request("petiole.e1.commands", b"", timeout=PATIENCE)).data)
             found = {one["command"]: one["state"] for one in answer["commands"]}
             if wanted(found):
                 return found
@@ -132,7 +132,7 @@ async def value_of(js: Any, bucket: str, key: str, wanted: bytes | None) -> None
 async def files(edge: Any, wanted: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
     async with asyncio.timeout(PATIENCE):
         while True:
-            answer = json.loads((await edge.request("petiole.e1.files", b"")).data)
+            answer = json.loads((await edge.request("petiole.e1.files", b"", timeout=PATIENCE)).data)
             found = {one["file"]: one for one in answer["files"]}
             if wanted(found):
                 return found
@@ -145,7 +145,7 @@ def rfc3339(seconds: float) -> str:
 
 def test_commands_are_run_once_in_order_and_reported(site):
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         heard = []
 
         async def pump(message: Any) -> None:
@@ -153,7 +153,7 @@ def test_commands_are_run_once_in_order_and_reported(site):
             await message.respond(b'{"status":"failed","error":"stuck"}' if message.subject.endswith("jam") else b'{"ok":1}')
 
         await send(hub, "late", "start", Petiole_Deadline=rfc3339(-1))
-        await send(hub, "a", "start", Petiole_Deadline=rfc3339(60))
+        await send(hub, "a", "start", Petiole_Deadline=rfc3339(3600))
         await listed(edge, lambda found: found == {"late": "expired", "a": "received"})  # nobody is there
         site.proxy.cut()
         await send(hub, "b", "jam")
@@ -183,7 +183,7 @@ def test_power_cut_in_the_middle(site):
     ``spoiled`` the note is damaged on the disk."""
 
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         began = asyncio.Event()
 
         async def silent(message: Any) -> None:
@@ -204,7 +204,7 @@ def test_power_cut_in_the_middle(site):
         spoil_note(site.folder / "e1", 4)
         site.edge.start()
         site.edge.wait_for_log("command 4: what was noted of it is damaged")
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         heard = []
 
         async def answers(message: Any) -> None:
@@ -216,7 +216,7 @@ def test_power_cut_in_the_middle(site):
         assert await results(hub, 4) == states
         await edge.close()
         site.restart()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         await edge.subscribe("commands.e1.*.*", cb=answers)
         await send(hub, "last", "stop")
         assert len(await results(hub, 5)) == 5
@@ -231,8 +231,8 @@ def test_streams_that_the_hub_makes_later_and_makes_anew(bare_site):
     site = bare_site
 
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
-        above, here = hub.jetstream(), edge.jetstream()
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
+        above, here = hub.jetstream(timeout=PATIENCE), edge.jetstream(timeout=PATIENCE)
         for name in ("COMMANDS", "KV_DESIRED"):
             site.edge.wait_for_log(f"stream {name}: from {name} at $JS.hub.API: stream not found")
         await (await here.key_value("REPORTED")).put("e1.pump.level", b"1")
@@ -270,7 +270,7 @@ def test_streams_that_the_hub_makes_later_and_makes_anew(bare_site):
             site.edge.wait_for_log(line)
         await edge.close()
         site.restart()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         await edge.subscribe("commands.e1.*.*", cb=answers)
         await send(hub, "later", "start")
         assert (await results(hub, 6))["later"] == "done"
@@ -295,7 +295,7 @@ def test_edge_put_back_from_a_backup_or_wiped_repeats_nothing_and_loses_nothing(
             await message.respond(b"{}")
 
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         await edge.subscribe("commands.e1.*.*", cb=answers)
         await edge.flush()
         await send(hub, "before", "start")
@@ -314,7 +314,7 @@ def test_edge_put_back_from_a_backup_or_wiped_repeats_nothing_and_loses_nothing(
         shutil.rmtree(store)
         petiole_edge("restore", backup, store)
         site.edge.start()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         await edge.subscribe("commands.e1.*.*", cb=answers)
         states = {"before": "done", "ran": "done", "ran too": "done", "hangs": "interrupted", "unseen": "interrupted",
                   "harmless": "done"}  # fmt: skip
@@ -325,10 +325,11 @@ def test_edge_put_back_from_a_backup_or_wiped_repeats_nothing_and_loses_nothing(
         site.edge.kill()
         shutil.rmtree(store)
         site.edge.start()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         await edge.subscribe("commands.e1.*.*", cb=answers)
-        while json.loads((await edge.request("petiole.e1.commands", b"")).data)["waits"]:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE):
+            while json.loads((await edge.request("petiole.e1.commands", b"", timeout=PATIENCE)).data)["waits"]:
+                await asyncio.sleep(0.05)
         await send(hub, "last", "start")
         assert await results(hub, 8) == states | {"after": "done", "last": "done"}
         assert heard == ["before", "ran", "ran too", "hangs", "harmless", "after", "last"]
@@ -342,8 +343,8 @@ def test_edge_put_back_from_a_backup_or_wiped_repeats_nothing_and_loses_nothing(
 
 def test_state_goes_down_and_up_and_is_there_offline(site):
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
-        above, here = hub.jetstream(), edge.jetstream()
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
+        above, here = hub.jetstream(timeout=PATIENCE), edge.jetstream(timeout=PATIENCE)
         desired, reported = await above.key_value("DESIRED"), await here.key_value("REPORTED")
         for value in (b"1", b"2"):
             await desired.put("e1.pump.level", value)
@@ -360,10 +361,10 @@ def test_state_goes_down_and_up_and_is_there_offline(site):
         await reported.delete("e1.pump.fault")
         await edge.close()
         site.restart()
-        edge = await nats.connect(site.edge.url)
-        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"2")
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
+        await value_of(edge.jetstream(timeout=PATIENCE), "DESIRED", "e1.pump.level", b"2")
         site.proxy.restore()
-        await value_of(edge.jetstream(), "DESIRED", "e1.pump.level", b"3")
+        await value_of(edge.jetstream(timeout=PATIENCE), "DESIRED", "e1.pump.level", b"3")
         await value_of(above, "REPORTED", "e1.pump.level", b"299")
         await value_of(above, "REPORTED", "e1.pump.fault", None)
         seen = (await above.stream_info("KV_REPORTED")).state.last_seq
@@ -376,23 +377,26 @@ def test_state_goes_down_and_up_and_is_there_offline(site):
 
 def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
-        store = await hub.jetstream().object_store("FILES")
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
+        store = await hub.jetstream(timeout=PATIENCE).object_store("FILES")
         large = random.Random(5).randbytes(24 << 20)
         await store.put("e2/not-ours", b"x")
         await store.put("all/../../evil", b"x")
         await store.put("e1/conf/small", b"hello")
         await store.put("all/empty", b"")
+        site.proxy.let(8 << 20)
         await store.put("e1/image", large)
         await files(edge, lambda found: found.get("e1/image", {}).get("bytes", 0) > 5 << 20)
         await edge.close()
         site.restart()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         found = await files(edge, lambda found: found["e1/image"]["bytes"] > 0)
         assert found["e1/image"]["bytes"] > 2 << 20, "it begins anew"
+        site.proxy.let(4 << 20)
+        before = found["e1/image"]["bytes"]
+        await files(edge, lambda found: found["e1/image"]["bytes"] > before)
         site.proxy.cut()
-        found = await files(edge, lambda found: "e1/image" in found)
-        assert found["e1/image"]["state"] == "fetching"
+        assert (await files(edge, lambda found: True))["e1/image"]["state"] == "fetching"
         passed = site.proxy.passed
         site.proxy.restore()
         found = await files(edge, lambda found: found["e1/image"]["state"] == "done")
@@ -407,13 +411,13 @@ def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
         await store.put("e1/conf/small", b"hello again")
         await asyncio.to_thread(_await_content, folder / "conf/small", b"hello again")
         async with asyncio.timeout(PATIENCE):
-            while (await hub.jetstream().stream_info("RESULTS")).state.messages < 5:
+            while (await hub.jetstream(timeout=PATIENCE).stream_info("RESULTS")).state.messages < 5:
                 await asyncio.sleep(0.05)
-        await edge.jetstream().publish("results.e1.probe", b"")  # what was noted before is on disk with it
+        await edge.jetstream(timeout=PATIENCE).publish("results.e1.probe", b"")  # what was noted before is on disk with it
         before = await files(edge, lambda found: True)
         await edge.close()
         site.restart()
-        edge = await nats.connect(site.edge.url)
+        edge = await nats.connect(site.edge.url, connect_timeout=PATIENCE)
         assert await files(edge, lambda found: True) == before, "nothing is fetched or told again"
         await edge.close()
         await hub.close()
@@ -423,19 +427,23 @@ def test_files_go_on_where_they_were_after_a_kill_and_a_lost_link(site):
 
 def test_objects_that_change_or_go_while_they_are_fetched(site):
     async def main():
-        hub, edge = await nats.connect(site.hub.url), await nats.connect(site.edge.url)
-        store = await hub.jetstream().object_store("FILES")
+        hub, edge = await nats.connect(site.hub.url, connect_timeout=PATIENCE), await nats.connect(site.edge.url, connect_timeout=PATIENCE)
+        store = await hub.jetstream(timeout=PATIENCE).object_store("FILES")
         randomly = random.Random(7)
         old, new = randomly.randbytes(24 << 20), randomly.randbytes(3 << 20)
+        site.proxy.let(4 << 20)
         await store.put("e1/image", old)
         await files(edge, lambda found: found.get("e1/image", {}).get("bytes", 0) > 1 << 20)
         await store.put("e1/image", new)
+        site.proxy.restore()
         await files(edge, lambda found: (found["e1/image"]["size"], found["e1/image"]["state"]) == (len(new), "done"))
         assert (site.folder / "files/image").read_bytes() == new
+        site.proxy.let(4 << 20)
         await store.put("e1/gone", old)
         await files(edge, lambda found: found.get("e1/gone", {}).get("bytes", 0) > 1 << 20)
         await store.delete("e1/gone")
         await store.put("e1/next", b"next")
+        site.proxy.restore()
         found = await files(edge, lambda found: found.get("e1/next", {}).get("state") == "done")
         assert "e1/gone" not in found and not (site.folder / "files/gone").exists()
         await edge.close()
