@@ -164,7 +164,7 @@ const programs = {
     await attempt("history of what was purged", async () => all(await sum.history({ key: "a" })));
     let info;
     do info = (await sum.status()).streamInfo; while (info.sources.some((s) => s.lag));
-    note("sources", JSON.stringify(info.config.sources), info.sources.map((s) => `${s.name} ${s.lag}`));
+    note("sources", JSON.stringify(info.config.sources), info.sources.map((s) => `${s.name} ${s.lag}`).sort());
     await until(mirror, (values) => values === 2);
     await attempt("destroy the origin of a mirror", () => origin.destroy());
     await attempt("status of the mirror", () => mirror.status(), (s) => s.values);

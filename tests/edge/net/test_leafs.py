@@ -71,7 +71,8 @@ class FakeHub:
                     writer.write(b"PONG\r\n")
         except ConnectionError:
             pass
-        writer.close()
+        finally:
+            writer.close()
 
     def hang_up(self) -> None:
         for writer in self.writers:
@@ -80,7 +81,9 @@ class FakeHub:
 
     async def stop(self) -> None:
         self.server.close()
-        self.hang_up()
+        for _ in range(10):  # turns of the loop: one that was let in as the test ended begins first, and ends in another
+            self.hang_up()
+            await asyncio.sleep(0)
         await self.server.wait_closed()
 
 
