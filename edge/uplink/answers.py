@@ -17,7 +17,7 @@ PERMANENT = frozenset(
     | {*range(10168, 10174)}  # a counter's
     | {*range(10188, 10193), 10203, 10212, 10223}  # a schedule's
 )
-BATCHES = frozenset(range(10205, 10212))  # errors about the batch that it came in, and not about the message
+NO_BATCHES = frozenset({10205, 10206, 10207, 10211})  # disabled, not understood, too many: not in batches, then
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +30,23 @@ class Refused:
 
 
     @property
-    def is_of_batch(self) -> bool:
-        return self.err_code in BATCHES
+    def is_of_batches(self) -> bool:
+        """Each message by itself would be taken."""
+        return self.err_code in NO_BATCHES
 
 
 @dataclass(frozen=True, slots=True)
 class PubAck:
-    """``count``: of the messages of a batch that has ended; 0: this is of one message."""
+    """``count``: so many of the first messages of a batch that has ended; None: this is of one message."""
 
     stream: str
     seq: int
-    count: int = 0
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAck:
-    """Of a batch that goes on: everything up to its message ``seq`` is stored, or was refused by itself."""
+    """Of a batch that goes on: everything up to its message ``seq`` is stored."""
 
     seq: int
 
@@ -89,7 +90,9 @@ def parse_puback(headers: bytes, payload: bytes) -> PubAck | Refused:
     match fields:
         case {"stream": str(stream), "seq": int(seq)}:
             count = fields.get("count")
-            return PubAck(stream, seq, count if isinstance(count, int) else 0)
+            if "batch" in fields and not isinstance(count, int):
+                return _unknown(payload)
+            return PubAck(stream, seq, count if isinstance(count, int) else None)
     return _unknown(payload)
 
 

@@ -3,7 +3,9 @@ the way with a receipt or as a dead letter."""
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
+from edge.core.times import SECOND
 from edge.errors import StoreError
 from edge.store.contract import Row
 from edge.uplink.answers import BatchAck, BatchError, BatchGap, PubAck, Refused, parse_batch_answer
@@ -16,13 +18,14 @@ from edge.uplink.losses import LIMITS, REFUSED, THINNED, Losses
 from edge.uplink.meter import Meter
 from edge.uplink.ports import Backlog, DeadLetters, HubLink, UplinkOptions
 from edge.uplink.ranges import Ranges
-from edge.uplink.sender import Sender
+from edge.uplink.sender import Draft, Sender
 from edge.uplink.thinning import Combs, Thinner
 from edge.uplink.window import Burst, Window, runs
 
 log = logging.getLogger("edge")
 
 LEASE = 8  # windows that each front may send before the progress on disk must move
+SINGLE_NS = 60 * SECOND
 BURSTS = 4  # that the window holds at least: while one is answered, others are on the way
 
 
@@ -61,7 +64,7 @@ class Delivery:
         self.thinner = Thinner(backlog, options.max_bytes) if options.discard == "thin" else None
         self.dead = progress.dead
         self.dying: set[int] = set()  # on their way to the dead letters
-        self.refuses_batches = False  # the hub, though its stream takes them
+        self.single_until = 0  # the hub takes no batches before, though its stream does
         self.last_ack = 0  # monotonic ns; 0: none since the start
         self.going, self.going_bytes = Meter(), Meter()
 
@@ -98,10 +101,24 @@ class Delivery:
         return sent
 
     def _send_rows(self, cursor: Cursor, room: int, now: int) -> int:
-        draft, space = self.sender.draft(room), self._space()
-        while draft.room > 0 and len(draft.keys) < space:
-            rows = cursor.block(self.keeper.leased, space - len(draft.keys))
+        draft = self._draft(cursor, room, now)
+        if not draft.keys:
+            return 0
+        as_batch = self._makes_batches(now) and not draft.is_repeated
+        sent = self.sender.send(draft.keys, draft.messages, now, as_batch)
+        if not sent:
+            cursor.next_seq = draft.keys[0]
+        self.line.sent(sent, self.is_urgent)
+        return sent
+
+    def _draft(self, cursor: Cursor, room: int, now: int) -> Draft:
+        draft = Draft(room)
+        while draft.room > 0:
+            rows = cursor.block(self.keeper.leased, self.options.window)
             self._note_missing(cursor)
+            if not draft.keys:
+                draft.is_repeated = bool(rows) and rows[0].seq in self.window.doubts
+            rows = self._alike(rows, draft.is_repeated)[: self._space(draft, now)]
             if not rows:
                 break
             count, refusal = self.sender.fill(draft, rows)
@@ -109,22 +126,26 @@ class Delivery:
             if refusal:
                 self._bury(rows[count], refusal)
                 cursor.next_seq += 1
-        if not draft.keys:
-            return 0
-        sent = self.sender.send(draft.keys, draft.messages, now)
-        if not sent:
-            cursor.next_seq = draft.keys[0]
-        self.line.sent(sent, self.is_urgent)
-        return sent
+        return draft
 
-    def _space(self) -> int:
-        """How many messages may go together now."""
+    def _alike(self, rows: list[Row], is_repeated: bool) -> list[Row]:
+        """What was sent before, or what never was."""
+        if not self.window.doubts:
+            return rows
+        return list(takewhile(lambda row: (row.seq in self.window.doubts) == is_repeated, rows))
+
+    def _makes_batches(self, now: int) -> bool:
+        return self.sender.batches and now >= self.single_until
+
+    def _space(self, draft: Draft, now: int) -> int:
+        """How many messages more may go together now."""
         window, size = self.options.window, len(self.window) + len(self.dying)
-        if not self.sender.batches:
-            return window - size
-        if self.fronts.strict:  # what is behind a gap of one batch must not go ahead in another
-            return 0 if size else window
-        return min(window - size, max(window // BURSTS, 1))
+        if self._makes_batches(now) and not draft.is_repeated:
+            if not self.fronts.strict:
+                return max(min(window - size, max(window // BURSTS, 1)) - len(draft.keys), 0)
+            if size:  # what is behind a gap of one batch must not go ahead in another
+                return 0
+        return max(window - size - len(draft.keys), 0)
 
     def _look_ahead(self, cursor: Cursor) -> None:
         """Lease what comes next before it is needed."""
@@ -217,10 +238,11 @@ class Delivery:
             return  # nothing that was sent, or known already
         match parse_batch_answer(headers, payload):
             case PubAck(stream=stream) if stream != self.options.hub_stream:
-                self.block(f"stream {stream} of the hub took the message, not {self.options.hub_stream}", now)
-            case PubAck(seq=hub_seq, count=0):
+                wanted = self.options.hub_stream
+                self._on_failed(burst, f"stream {stream} of the hub took the message, not {wanted}", now)
+            case PubAck(seq=hub_seq, count=None):
                 self._on_single(burst, place.at, hub_seq, now)
-            case PubAck(seq=hub_seq, count=count):
+            case PubAck(seq=hub_seq, count=int(count)):
                 self._on_arrived(burst, count, hub_seq, now)
                 if burst.open_keys():
                     self._on_failed(burst, "the hub did not take the whole of a batch", now)
@@ -240,6 +262,7 @@ class Delivery:
         elif key := burst.keys[at]:
             self.window.drop(burst, at)
             self._settle(key, now, hub_seq)
+            self._pass(burst)
 
     def _on_arrived(self, burst: Burst, count: int, hub_seq: int, now: int) -> None:
         is_in_flight = burst.number in self.window.bursts
@@ -248,14 +271,17 @@ class Delivery:
         if is_in_flight:
             self.going_bytes.add(size, now)
             self.line.ended(size, self.is_urgent, burst.sent_at, now, answered=True)
+        self._pass(burst)
         self._settled(keys, now)
 
     def _on_refused(self, burst: Burst, at: int, answer: Refused, now: int) -> None:
         key = burst.keys[at]
         if burst.number not in self.window.bursts or not key:
             return
-        self.refuses_batches |= answer.is_of_batch
+        if answer.is_of_batches:
+            self.single_until = now + SINGLE_NS
         if not answer.permanent:
+            burst.limit = at
             self.block(answer.reason, now)
             return
         rows = self.backlog.scan(key, 1) if key > 0 else []
@@ -268,17 +294,20 @@ class Delivery:
             else:
                 log.warning("uplink %s: the hub takes no receipt of losses: %s", self.name, answer.reason)
             self._settle(key, now)
-        if len(burst.keys) == 1:
-            self._close(burst)
+        self._pass(burst)
 
     def _on_failed(self, burst: Burst, reason: str, now: int) -> None:
         if burst.number in self.window.bursts:
             self.block(reason, now)
 
-    def _close(self, burst: Burst) -> None:
-        """Nobody answers it any more."""
-        _, size = self.window.answer(burst, len(burst.keys), 0, burst.heard_at)
-        self.line.ended(size, self.is_urgent, 0, 0, answered=False)
+    def _pass(self, burst: Burst) -> None:
+        """By the next of its keys that something else has become of: nobody will answer for them."""
+        count = burst.answered
+        while count < len(burst.keys) and not burst.keys[count]:
+            count += 1
+        if count > burst.answered and burst.number in self.window.bursts:
+            _, size = self.window.answer(burst, count, 0, burst.heard_at)
+            self.line.ended(size, self.is_urgent, 0, 0, answered=False)
 
     def _settle(self, key: int, now: int, hub_seq: int = 0) -> None:
         self.window.settle(key, hub_seq)

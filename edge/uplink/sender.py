@@ -2,8 +2,11 @@
 
 Where the hub's stream takes fast batches (``allow_batched``, nats-server 2.14 and newer; reference: jetstream.md
 section 3b) a burst is one: its first message begins the batch, its last one commits it, and one answer is of all.
-Where one of them does not come, or is refused, the hub takes none that is behind it: else its answer, which counts
-them, would say that what is missing is there, should the word of the gap be lost.
+Where one of them does not come the hub takes none that is behind it: else its answer, which counts them, would say that
+what is missing is there, should the word of the gap be lost.
+
+Only what was never sent goes in a batch.  A leader that has an earlier copy, and does not know yet whether that will
+stay, refuses another one that comes by itself; in a batch it takes it for stored, and may be dead before it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +27,7 @@ from edge.uplink.window import Window
 BEGIN, APPEND, COMMIT = range(3)
 END = f".{APPEND}.$FI"
 FLOW = 500  # messages for one answer before a batch ends: as many as the hub grants
+LEAST = 3  # messages of a batch: it has two answers
 LINE = 64  # bytes of a message beside headers, payload and subject, about
 
 
@@ -32,6 +36,7 @@ class Draft:
 
     def __init__(self, room: int) -> None:
         self.room = room  # bytes that are left
+        self.is_repeated = False  # all of it was sent before, or nothing
         self.keys: list[int] = []
         self.messages: list[Outgoing] = []
         self.permitted: dict[str, int] = {}  # up to that size
@@ -59,10 +64,6 @@ class Sender:
         self.second, self.to_the_second = -1, ""
         self.batches = False  # the hub's stream takes them
         self.max_msg_size = 0  # of the hub's stream; 0: any
-
-    def draft(self, room: int) -> Draft:
-        """For about ``room`` bytes."""
-        return Draft(room)
 
     def fill(self, draft: Draft, rows: Sequence[Row]) -> tuple[int, str]:
         """How many of these rows are in it now; and if it is not for the room, why the next one never will be."""
@@ -104,9 +105,9 @@ class Sender:
             return f"{size} bytes are more than the max_msg_size of {self.max_msg_size} of the hub's stream"
         return ""
 
-    def send(self, keys: list[int], messages: Sequence[Outgoing], now: int) -> int:
+    def send(self, keys: list[int], messages: Sequence[Outgoing], now: int, as_batch: bool = False) -> int:
         """The bytes that went; 0 when the link takes nothing."""
-        if len(keys) > 1 and self.batches:
+        if as_batch and len(keys) >= LEAST:
             return self._send(keys, self._as_batch(messages), now)
         return sum(
             self._send([key], [(subject, f"{self.inbox}.{self.window.number + 1}", headers, payload)], now)

@@ -156,7 +156,7 @@ class Uplink:
     def on_link(self, up: bool, now: int) -> None:
         if up:
             self.backoff = BACKOFF_NS
-            self.delivery.refuses_batches = False
+            self.delivery.single_until = 0
             self._resume(now)
         else:
             self._stop(State.DOWN, NO_LINK)
@@ -243,11 +243,11 @@ class Uplink:
 
     def _resume(self, now: int) -> None:
         """Ask the hub before anything is sent (again)."""
+        self.retry_at = None
         if not self.link.up:
             return
         self.delivery.restart()
         self.state = State.RESUMING
-        self.retry_at = None
         for request in ("STREAM.INFO", "STREAM.MSG.GET"):
             if refusal := self.link.refusal(f"{self._api()}.{request}.{self.options.hub_stream}", 0):
                 self._block(refusal, now)
@@ -307,7 +307,7 @@ class Uplink:
         elif (loss := self._hub_loss(state)) and not self._goes_on_after(loss, now):
             return
         self.hub_created = state.created
-        self.delivery.sender.batches = state.batched and not self.delivery.refuses_batches
+        self.delivery.sender.batches = state.batched
         self.delivery.sender.max_msg_size = state.max_msg_size
         self.has_to_search = True
         if not self.was_checked:
@@ -377,7 +377,8 @@ class Uplink:
         if self.is_copy:  # that other one is long gone, and nothing of it is on its way any more
             self.delivery.window.doubts.clear()
             self.is_copy = False
-        self.delivery.fronts.restart()
+        self.delivery.restart()
+        self.delivery.window.forget_overdue()
         self.resume = None
         self.answer_due = None
         self.state = State.LIVE

@@ -9,7 +9,7 @@ class Burst:
     """Messages that were sent together, and of which the hub speaks together.  ``keys`` in their order; 0 for what has
     become of one otherwise.  ``known``: the window's when they were sent."""
 
-    __slots__ = ("answered", "heard_at", "keys", "known", "number", "sent_at", "size")
+    __slots__ = ("answered", "heard_at", "keys", "known", "limit", "number", "sent_at", "size")
 
     def __init__(self, number: int, keys: list[int], size: int, now: int, known: int) -> None:
         self.number = number
@@ -19,6 +19,7 @@ class Burst:
         self.heard_at = now
         self.known = known
         self.answered = 0  # so many of the keys
+        self.limit = len(keys)  # no answer is of more: the next was refused
 
     def __len__(self) -> int:
         return len(self.keys) - self.answered
@@ -67,7 +68,8 @@ class Window:
         return self.bursts.get(number) or self.overdue.get(number)
 
     def carries(self, key: int) -> bool:
-        return any(key in burst.keys for burst in self.bursts.values())
+        """A receipt: it is sent by itself."""
+        return any(burst.keys[0] == key for burst in self.bursts.values())
 
     def send(self, keys: list[int], size: int, now: int) -> Burst:
         """They have just gone, as the burst ``number + 1``."""
@@ -94,7 +96,7 @@ class Window:
         """The first ``count`` of its keys have been answered, proving ``hub_seq`` (0: nothing).  The keys that this
         settles, and the bytes that have left the line."""
         self.known = max(self.known, hub_seq)
-        begin, end = burst.answered, min(count, len(burst.keys))
+        begin, end = burst.answered, min(count, burst.limit)
         if end <= begin:
             return [], 0
         keys = [key for key in burst.keys[begin:end] if key]
@@ -151,6 +153,10 @@ class Window:
         self.bursts.clear()
         self.in_flight = 0
         self.taken = self.settled.copy()
+
+    def forget_overdue(self) -> None:
+        """It was looked for; what is not there goes again."""
+        self.overdue.clear()
 
     def rebase(self, hub_seq: int) -> None:
         """The hub's stream is not the one that was known: what is in doubt lies behind ``hub_seq``, if anywhere."""

@@ -34,6 +34,7 @@ def test_puback() -> None:
             BatchError(3, Refused("too large", 10054, permanent=True)),
         ),
         (b'{"stream":"T","seq":9,"batch":"x1","count":6}', PubAck("T", 9, 6)),
+        (b'{"stream":"T","seq":0,"batch":"x1","count":0}', PubAck("T", 0, 0)),
         (b'{"stream":"T","seq":9,"duplicate": true,"batch":"x1","count":1}', PubAck("T", 9, 1)),
         (
             b'{"error":{"code":400,"err_code":10208,"description":"batch publish ID unknown"},"stream":"T","seq":0}',
@@ -45,7 +46,7 @@ def test_answers_to_a_batch(payload: bytes, answer: object) -> None:
     assert parse_batch_answer(b"", payload) == answer
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b'{"type":"ack"}', b'{"type":"err","seq":1}', b'{"type":"ack","seq":"1"}'])
+@pytest.mark.parametrize("payload", [b"", b"[]", b'{"type":"ack"}', b'{"type":"err","seq":1}', b'{"type":"ack","seq":"1"}', b'{"stream":"T","seq":1,"batch":"x"}'])
 def test_what_is_no_answer_to_a_batch(payload: bytes) -> None:
     answer = parse_batch_answer(b"", payload)
     assert isinstance(answer, Refused) and not answer.permanent
