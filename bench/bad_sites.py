@@ -35,7 +35,7 @@ accounts {{
     {{ user: main, password: x }}
     {{ user: narrow, password: x, permissions: {{ publish: {{ deny: ["telemetry.*.secret"] }} }} }}
   ] }}
-  SMALL {{ jetstream {{ max_file: 200KB }}, users: [ {{ user: small, password: x }} ] }}
+  SMALL {{ jetstream {{ max_file: 4MB }}, users: [ {{ user: small, password: x }} ] }}
   $SYS {{ users: [ {{ user: system, password: x }} ] }}
 }}
 """

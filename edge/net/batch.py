@@ -23,7 +23,11 @@ def soon_threadsafe(router: Router) -> Callable[[Call], None]:
     loop = asyncio.get_running_loop()
 
     def later(call: Call) -> None:
-        loop.call_soon_threadsafe(run, router, call)
+        try:
+            loop.call_soon_threadsafe(run, router, call)
+        except RuntimeError:
+            if not loop.is_closed():  # a start that failed leaves nobody to be told
+                raise
 
     return later
 

@@ -1,6 +1,7 @@
 """CONNECT, against proxies that are none or say no."""
 
 import asyncio
+import contextlib
 from typing import NamedTuple
 
 import pytest
@@ -41,14 +42,19 @@ async def ask(answer: bytes, user: str = "", target: str = "hub") -> tuple[bytes
     """The head that the proxy got, what had come early, and what came later."""
     heads: list[bytes] = []
 
+    served = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        await writer.drain()
-        if b" 200 " in answer:
-            writer.write(await reader.read(5))
+        with contextlib.suppress(ConnectionError):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+            await writer.drain()
+            if b" 200 " in answer:
+                writer.write(await reader.read(5))
         writer.close()
-        await writer.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        served.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
@@ -59,6 +65,7 @@ async def ask(answer: bytes, user: str = "", target: str = "hub") -> tuple[bytes
         await behind.ended
         return heads[0], early, behind.got
     finally:
+        await served.wait()
         server.close()
         await server.wait_closed()
 
