@@ -190,7 +190,8 @@ def _await(condition: Callable[[], bool], what: Callable[[], str]) -> None:
 def talk(server: Any) -> Heard:
     """Publishers, subscribers and a stream, all at the edge."""
     listener, speaker = _login(server), _login(server)
-    config = b'{"name":"KEPT","subjects":["kept.>"],"retention":"limits","storage":"file"}'
+    here = server.config.stem.encode()  # other edges of the account hear it, and what they store is acknowledged too
+    config = b'{"name":"KEPT","subjects":["kept.%b.>"],"retention":"limits","storage":"file"}' % here
     speaker.send(b"SUB made 1\r\nPUB $JS.API.STREAM.CREATE.KEPT made %d\r\n%b\r\n" % (len(config), config))
     made = speaker.expect(rb"MSG made 1 \d+\r\n\{.*?\}\r\n")
     before = json.loads(made.partition(b"\r\n")[2])["state"]["last_seq"]
@@ -198,7 +199,7 @@ def talk(server: Any) -> Heard:
     listener.expect(b"PONG\r\n")
     speaker.send(b"".join(b"PUB local.%d 4\r\n%04d\r\n" % (i % 7, i) for i in range(1000)) + b"PUB local.the.end 0\r\n\r\n")
     messages = listener.expect(rb".*?MSG local\.the\.end 1 0\r\n\r\n")
-    speaker.send(b"SUB acks.* 2\r\n" + b"".join(b"PUB kept.%d acks.%d 1\r\n.\r\n" % (i % 7, i) for i in range(200)))
+    speaker.send(b"SUB acks.* 2\r\n" + b"".join(b"PUB kept.%b.%d acks.%d 1\r\n.\r\n" % (here, i % 7, i) for i in range(200)))
     acks = []
     for _ in range(200):
         ack = re.match(rb"MSG acks\.(\d+) .*\r\n(.*)\r\n", speaker.expect(rb"MSG acks\.\d+ 2 \d+\r\n\{[^\n]*\}\r\n"))
